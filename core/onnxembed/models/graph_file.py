@@ -1,0 +1,165 @@
+"""From a model's folder to a graph file that ONNX Runtime can load: found, inspected, compiled where there is none."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from onnxembed.errors import ModelError, ModelNotFoundError
+from onnxembed.models.onnx_graph import GraphFacts, TensorInfo, inspect_graph
+from onnxembed.models.spec import DenseModel, PoolingType
+from onnxembed.models.store import ModelFolder, loadable_model_path, own_folder
+from onnxembed.models.store.settings import StoreSettings
+
+logger = logging.getLogger("onnxembed.models")
+
+# Where graphs are kept in the folders that people publish, in the order of preference.
+GRAPH_LAYOUTS = ("onnx/model.onnx", "model.onnx", "onnx/model_optimized.onnx", "model_optimized.onnx")
+WEIGHTS_FILE = "model.safetensors"
+
+# Part of the name of every compiled graph: a change of the compiler must not meet graphs of an older one.
+COMPILER_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class GraphFile:
+    """A graph that is safe to load.
+
+    Attributes:
+        path: The file; for as long as `prepared_graph` lasts.
+        inputs: What the graph takes.
+        outputs: What it gives.
+        compiled: Whether it was made here, with outputs ``pooled`` and ``sentence_embedding``.
+        dynamically_quantized: Whether it scales activations at run time, by batch.
+    """
+
+    path: Path
+    inputs: tuple[TensorInfo, ...]
+    outputs: tuple[TensorInfo, ...]
+    compiled: bool
+    dynamically_quantized: bool
+
+    def output_name(self, wanted: int | str) -> str:
+        """Find an output by position or by name.
+
+        Args:
+            wanted: The position or the name.
+
+        Returns:
+            The name.
+
+        Raises:
+            ModelError: If the graph has no such output.
+        """
+        names = [output.name for output in self.outputs]
+        if isinstance(wanted, int) and wanted < len(names):
+            return names[wanted]
+        if wanted in names:
+            return str(wanted)
+        raise ModelError(f"{self.path} has no output {wanted!r}; it has {', '.join(map(repr, names))}")
+
+    def dim(self, output: str) -> int | None:
+        """Numbers of a vector.
+
+        Args:
+            output: Name of the output.
+
+        Returns:
+            The last dimension, or ``None`` when the graph leaves it open.
+        """
+        for info in self.outputs:
+            if info.name == output and info.shape and isinstance(info.shape[-1], int):
+                return info.shape[-1]
+        return None
+
+
+def find_graph(folder: Path, model_file: str) -> Path | None:
+    """Look for a graph in a folder.
+
+    Args:
+        folder: The model's folder.
+        model_file: Where the description says it is; looked at first.
+
+    Returns:
+        The graph, or ``None``.
+    """
+    for name in (model_file, *GRAPH_LAYOUTS):
+        path = folder / name
+        if path.suffix == ".onnx" and path.is_file():
+            return path
+    return None
+
+
+@contextmanager
+def prepared_graph(folder: ModelFolder, model: DenseModel, store: StoreSettings) -> Iterator[GraphFile]:
+    """Give a graph that may be loaded while the context lasts.
+
+    Args:
+        folder: The model's files.
+        model: Its description.
+        store: Where compiled graphs and links are kept.
+
+    Yields:
+        The graph file, inspected: nothing that could run code or read foreign files is in it.
+
+    Raises:
+        ModelNotFoundError: If the folder holds neither a graph nor weights.
+    """
+    found = find_graph(folder.path, model.model_file)
+    if found is not None:
+        facts = inspect_graph(found)
+        yield _describe(loadable_model_path(found, facts.external_data, store), facts, compiled=False)
+        return
+    weights = folder.path / WEIGHTS_FILE
+    if not weights.is_file():
+        tried = ", ".join(dict.fromkeys((model.model_file, *GRAPH_LAYOUTS, WEIGHTS_FILE)))
+        raise ModelNotFoundError(f"{folder.path} holds no model: none of {tried} is there")
+    with _compiled(folder.path, weights, model.pooling, store) as path:
+        yield _describe(path, inspect_graph(path), compiled=True)
+
+
+def _describe(path: Path, facts: GraphFacts, *, compiled: bool) -> GraphFile:
+    return GraphFile(path, facts.inputs, facts.outputs, compiled, facts.dynamically_quantized)
+
+
+@contextmanager
+def _compiled(folder: Path, weights: Path, pooling: PoolingType, store: StoreSettings) -> Iterator[Path]:
+    """The compiled graph: from the cache, or made and kept there, or made for this one load where nothing can be kept."""
+    import filelock
+
+    from onnxembed.models.compile import compile_model
+
+    kept = own_folder(store) / "compiled" / _compiled_name(folder, weights, pooling) / "model.onnx"
+    if kept.is_file():
+        yield kept
+        return
+    try:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(kept.parent / ".lock"):
+            if not kept.is_file():
+                compile_model(folder, kept, pooling=pooling)
+    except OSError as error:
+        logger.warning("the compiled graph of %s cannot be kept in %s (%s); it is made anew each time", folder, kept, error)
+    else:
+        yield kept
+        return
+    scratch = Path(tempfile.mkdtemp(prefix="onnxembed-"))
+    try:
+        compile_model(folder, scratch / "model.onnx", pooling=pooling)
+        yield scratch / "model.onnx"
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _compiled_name(folder: Path, weights: Path, pooling: PoolingType) -> str:
+    """A name for what is made of these very files."""
+    status = weights.stat()
+    config = (folder / "config.json").read_bytes() if (folder / "config.json").is_file() else b""
+    identity = f"{COMPILER_VERSION}\0{weights.resolve()}\0{status.st_size}\0{status.st_mtime_ns}\0{pooling.value}\0"
+    return hashlib.sha256(identity.encode() + config).hexdigest()[:32]

@@ -1,0 +1,180 @@
+"""The protobuf wire format: as much of it as reading and writing ONNX files takes.
+
+A message is a run of fields, each a key (number and wire type) and a value; a field that holds bytes states their length, so a
+reader steps over a tensor of any size without touching it. Fields that the reader does not know are stepped over as well, and
+when a singular field comes twice the last one wins, which is what every protobuf implementation does: the safety checks that
+are built on this reader see the message that the runtime will see.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from onnxembed.errors import ModelError
+
+if TYPE_CHECKING:
+    import mmap
+
+VARINT = 0
+FIXED64 = 1
+BYTES = 2
+FIXED32 = 5
+
+_FIXED_SIZES = {FIXED64: 8, FIXED32: 4}
+_LONGEST_VARINT = 10
+_TWO_TO_64 = 1 << 64
+_DEFAULT_MAX_FIELDS = 5_000_000
+"""Far above any real graph (a large language model's has some hundred thousand), low enough to end within seconds."""
+
+
+class WireReader:
+    """Steps through the fields of messages in one buffer, and never outside of it."""
+
+    def __init__(self, buffer: bytes | mmap.mmap, source: str, max_fields: int = _DEFAULT_MAX_FIELDS) -> None:
+        """Prepare to read.
+
+        Args:
+            buffer: The whole file.
+            source: The file's name, for error messages.
+            max_fields: How many fields are read in all before the file counts as hostile.
+        """
+        self._buffer = buffer
+        self._source = source
+        self._fields_left = max_fields
+
+    def fields(self, start: int, end: int) -> Iterator[tuple[int, int, int, int]]:
+        """Step through the fields of the message between two positions.
+
+        Args:
+            start: Position of the message's first byte.
+            end: Position after its last byte.
+
+        Yields:
+            ``(field number, wire type, value, 0)`` for integers, ``(field number, wire type, first, after last)``, positions
+            in the buffer, for everything else.
+
+        Raises:
+            ModelError: The bytes are no protobuf message, end too early, or hold too many fields.
+        """
+        buffer = self._buffer
+        position = start
+        while position < end:
+            self._fields_left -= 1
+            if self._fields_left < 0:
+                raise self.malformed(position, "more fields than any known model has")
+            key = buffer[position]
+            position += 1
+            if key >= 0x80:
+                key, position = self._varint(position - 1, end)
+            number, wire_type = key >> 3, key & 7
+            if number == 0:
+                raise self.malformed(position, "a field numbered 0")
+            if wire_type == VARINT:
+                value, position = self._varint(position, end)
+                yield number, wire_type, value, 0
+                continue
+            if wire_type == BYTES:
+                length, position = self._varint(position, end)
+            else:
+                length = _FIXED_SIZES.get(wire_type, -1)
+                if length < 0:
+                    raise self.malformed(position, f"wire type {wire_type}, which ONNX does not use")
+            after = position + length
+            if after > end:
+                raise self.malformed(position, f"a field of {length} bytes where {end - position} are left")
+            yield number, wire_type, position, after
+            position = after
+
+    def text(self, start: int, end: int) -> str:
+        """Decode a string field; bytes that are not UTF-8 stay distinguishable as ``\\xNN``."""
+        return self._buffer[start:end].decode("utf-8", "backslashreplace")
+
+    def malformed(self, position: int, what: str) -> ModelError:
+        """The error for bytes that cannot be an ONNX file."""
+        return ModelError(
+            f"{self._source} is not a valid ONNX file: {what} at byte {position}; it is damaged, cut short or something else. "
+            "Fetch the file again, or point to the .onnx file itself"
+        )
+
+    def _varint(self, position: int, end: int) -> tuple[int, int]:
+        """Read an integer; return it and the position after it."""
+        buffer = self._buffer
+        value = 0
+        for index in range(_LONGEST_VARINT):
+            if position >= end:
+                raise self.malformed(position, "the end inside of a number")
+            byte = buffer[position]
+            position += 1
+            value |= (byte & 0x7F) << (7 * index)
+            if byte < 0x80:
+                return value % _TWO_TO_64, position
+        raise self.malformed(position, "a number of more than 10 bytes")
+
+
+def signed64(value: int) -> int:
+    """Read a varint's value as the two's complement ``int64`` that it stands for."""
+    return value - _TWO_TO_64 if value >= _TWO_TO_64 >> 1 else value
+
+
+def encode_varint(value: int) -> bytes:
+    """Encode an integer, negative ones in two's complement."""
+    value %= _TWO_TO_64
+    encoded = bytearray()
+    while value >= 0x80:
+        encoded.append(value & 0x7F | 0x80)
+        value >>= 7
+    encoded.append(value)
+    return bytes(encoded)
+
+
+class MessageWriter:
+    """A message under construction, kept as pieces so that large tensors are never copied.
+
+    Attributes:
+        pieces: The encoded bytes, in order.
+        size: Their total length.
+    """
+
+    def __init__(self) -> None:
+        self.pieces: list[bytes | memoryview] = []
+        self.size = 0
+
+    def integer(self, number: int, value: int) -> MessageWriter:
+        """Append an integer field; return this message."""
+        self._append(encode_varint(number << 3 | VARINT) + encode_varint(value))
+        return self
+
+    def fixed32(self, number: int, value: bytes) -> MessageWriter:
+        """Append a field of exactly four bytes (a ``float``); return this message."""
+        self._append(encode_varint(number << 3 | FIXED32) + value)
+        return self
+
+    def text(self, number: int, value: str) -> MessageWriter:
+        """Append a string field; return this message."""
+        return self.data(number, value.encode("utf-8"))
+
+    def data(self, number: int, value: bytes | memoryview) -> MessageWriter:
+        """Append a field of bytes; return this message.
+
+        Args:
+            number: The field's number.
+            value: Bytes, or a one-dimensional view of bytes that must not change until the message is written.
+
+        Returns:
+            This message.
+        """
+        self._append(encode_varint(number << 3 | BYTES) + encode_varint(len(value)))
+        self._append(value)
+        return self
+
+    def message(self, number: int, value: MessageWriter) -> MessageWriter:
+        """Append a complete message as a field; return this message."""
+        self._append(encode_varint(number << 3 | BYTES) + encode_varint(value.size))
+        self.pieces.extend(value.pieces)
+        self.size += value.size
+        return self
+
+    def _append(self, piece: bytes | memoryview) -> None:
+        self.pieces.append(piece)
+        self.size += len(piece)

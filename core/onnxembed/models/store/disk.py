@@ -1,0 +1,107 @@
+"""Files that appear whole or not at all, and the error for places that cannot be written."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+from typing import TYPE_CHECKING
+
+from onnxembed.errors import ModelNotFoundError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def private_name(path: Path) -> Path:
+    """A sibling of a path that no other process or thread uses.
+
+    Args:
+        path: The path.
+
+    Returns:
+        A path in the same folder.
+    """
+    return path.with_name(f".{path.name[:80]}.{os.getpid()}.{os.urandom(4).hex()}")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a small file.
+
+    Args:
+        path: The file; its folders are created.
+        text: Its content.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    staged = private_name(path)
+    try:
+        staged.write_text(text, encoding="utf-8")
+        staged.replace(path)
+    finally:
+        staged.unlink(missing_ok=True)
+
+
+def link_to(target: Path, link: Path) -> None:
+    """Make a name for a file: a relative symbolic link, else a hard link, else a copy.
+
+    Args:
+        target: The file.
+        link: The new name, which is replaced when it is there; its folders are created.
+    """
+    link.parent.mkdir(parents=True, exist_ok=True)
+    staged = private_name(link)
+    try:
+        try:
+            staged.symlink_to(os.path.relpath(target, link.parent))
+        except (OSError, NotImplementedError):
+            share_or_copy(target, staged)
+        staged.replace(link)
+    finally:
+        staged.unlink(missing_ok=True)
+
+
+def share_or_copy(source: Path, target: Path) -> None:
+    """Give a file a second name without a second copy where the file system can, else copy it.
+
+    Args:
+        source: The file; links are followed, so that what is shared is the content.
+        target: The new name, which must not exist.
+    """
+    real = source.resolve()
+    try:
+        os.link(real, target)
+    except OSError:
+        # Another file system, or one without hard links.
+        shutil.copyfile(real, target)
+
+
+def remove_tree(folder: Path) -> None:
+    """Remove a folder and what is in it; one that is not there is no error.
+
+    Args:
+        folder: The folder; a link is removed, not followed.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        if folder.is_symlink() or folder.is_file():
+            folder.unlink()
+        else:
+            shutil.rmtree(folder)
+
+
+def cannot_write(path: Path, error: OSError) -> ModelNotFoundError:
+    """The error for a place that cannot be written.
+
+    Args:
+        path: The place.
+        error: What the system said.
+
+    Returns:
+        The error to raise.
+    """
+    if error.errno == errno.ENOSPC:
+        return ModelNotFoundError(f"the disk is full: {path} cannot grow; free some space or pass cache_dir=")
+    return ModelNotFoundError(
+        f"the cache cannot be written at {path} ({error.strerror or error}); "
+        "make the folder writable, or choose another with cache_dir= or ONNXEMBED_CACHE"
+    )

@@ -1,0 +1,113 @@
+"""Graphs whose weights lie in files beside them, where the cache has links instead of files.
+
+ONNX Runtime refuses external data that really lies outside the graph's folder, which is where the Hub cache has it.
+Such a graph gets a folder of its own in which it and its data are real files: hard links, so nothing is stored twice.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+
+from onnxembed.errors import ModelNotFoundError, UnsafeModelError
+from onnxembed.models.store.disk import cannot_write, private_name, remove_tree, share_or_copy
+from onnxembed.models.store.folder import safe_relative
+from onnxembed.models.store.settings import OWN_FOLDER, StoreSettings, cache_root, own_folder
+
+logger = logging.getLogger("onnxembed.store")
+
+
+def loadable_model_path(model_path: Path, external: tuple[str, ...], settings: StoreSettings) -> Path:
+    """A path from which ONNX Runtime loads a graph together with its external data.
+
+    Args:
+        model_path: The graph.
+        external: Its data files, relative to its folder.
+        settings: Says where the cache is.
+
+    Returns:
+        The same path where the files really lie in one folder, else that of the graph in a folder of links.
+
+    Raises:
+        UnsafeModelError: A data file lies outside both the graph's folder and the cache.
+        ModelNotFoundError: A file is missing, or no folder of links can be made.
+    """
+    names = (model_path.name, *(safe_relative(name) for name in external))
+    if not external or _lie_together(model_path.parent, names):
+        return model_path
+    _check_inside(model_path.parent, names, settings)
+    key = _key(model_path.parent, names)
+    failures: list[OSError] = []
+    # The cache may be read-only; then a private folder of the user holds the links, or copies on another file system.
+    for base in (own_folder(settings), _user_folder()):
+        target = base / "linked" / key
+        try:
+            _link(model_path.parent, names, target)
+        except OSError as error:
+            failures.append(error)
+            logger.debug("no links in %s: %s", target, error)
+        else:
+            return target / model_path.name
+    raise cannot_write(own_folder(settings) / "linked", failures[0]) from failures[0]
+
+
+def _user_folder() -> Path:
+    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(cache).expanduser() / OWN_FOLDER
+
+
+def _lie_together(folder: Path, names: tuple[str, ...]) -> bool:
+    real = folder.resolve()
+    return all((folder / name).resolve() == real / name for name in names)
+
+
+def _check_inside(folder: Path, names: tuple[str, ...], settings: StoreSettings) -> None:
+    allowed = (folder.resolve(), cache_root(settings).resolve(), *_repository_of(folder))
+    for name in names:
+        real = (folder / name).resolve()
+        if not real.is_file():
+            raise ModelNotFoundError(f"{folder / name} is missing; get the model again")
+        if not any(real.is_relative_to(place) for place in allowed):
+            raise UnsafeModelError(
+                f"{folder / name} is a link to {real}, outside the model's folder and the cache; "
+                "put the file itself beside the graph"
+            )
+
+
+def _repository_of(folder: Path) -> tuple[Path, ...]:
+    """The repository's folder in a Hub cache that the graph lies in, whichever cache that is."""
+    for parent in folder.absolute().parents:
+        if parent.name == "snapshots" and parent.parent.name.startswith("models--"):
+            return (parent.parent.resolve(), (parent.parent.parent / "blobs").resolve())
+    return ()
+
+
+def _key(folder: Path, names: tuple[str, ...]) -> str:
+    import hashlib
+
+    digest = hashlib.sha256()
+    for name in names:
+        real = (folder / name).resolve()
+        facts = real.stat()
+        digest.update(f"{name}\0{real}\0{facts.st_size}\0{facts.st_mtime_ns}\0".encode())
+    return digest.hexdigest()[:32]
+
+
+def _link(folder: Path, names: tuple[str, ...], target: Path) -> None:
+    if target.is_dir():
+        # It came into being by a rename, so it is whole.
+        return
+    target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    staged = private_name(target)
+    try:
+        for name in names:
+            (staged / name).parent.mkdir(parents=True, exist_ok=True)
+            share_or_copy(folder / name, staged / name)
+        try:
+            staged.rename(target)
+        except OSError:
+            if not target.is_dir():
+                raise
+    finally:
+        remove_tree(staged)

@@ -1,0 +1,157 @@
+"""Where models are kept and how long a transfer may take, as the caller and the environment say it.
+
+The environment is read at each call, so a variable set after an import counts. Nothing is created here.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from onnxembed.errors import InputError
+
+_TRUE = frozenset({"1", "true", "yes", "on"})
+_REVISION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*(/[A-Za-z0-9_][A-Za-z0-9_.+-]*)*")
+
+DEFAULT_REVISION = "main"
+DEFAULT_ENDPOINT = "https://huggingface.co"
+DEFAULT_READ_SECONDS = 30.0
+OWN_FOLDER = "onnxembed"
+
+
+@dataclass(frozen=True, slots=True)
+class TransferLimits:
+    """Bounds of everything that waits or grows.
+
+    A silent server costs at most ``attempts`` times the read bound and the pauses between them, 127 seconds by default; a
+    dripping one is cut off by the stall rule.
+
+    Attributes:
+        connect_seconds: Longest wait for a connection.
+        read_seconds: Longest wait for the next byte; ``None`` reads ``HF_HUB_DOWNLOAD_TIMEOUT``, else 30.
+        attempts: Tries for one file; an attempt that brought ``progress_bytes`` starts the count again.
+        progress_bytes: What counts as progress.
+        backoff_seconds: Pause after the first failure; it doubles each time, and there is none after the last.
+        backoff_cap_seconds: Longest pause; a server that asks for a longer one gets no further request.
+        stall_seconds: Span over which the rate of a transfer is judged.
+        stall_bytes_per_second: Rate under which a transfer counts as stalled.
+        lock_seconds: Longest wait for another process that fetches the same model.
+        recheck_seconds: How long a failed look for optional files is remembered.
+        listing_bytes: Largest answer to a request for a list of files; real ones are below 1 MB.
+        archive_bytes: Largest archive; the largest embedding models are below 16 GiB.
+        extracted_bytes: Largest content of an archive; weights hardly compress, so a little more than the archive.
+        archive_members: Most files and folders in an archive; a model has some tens.
+    """
+
+    connect_seconds: float = 10.0
+    read_seconds: float | None = None
+    attempts: int = 4
+    progress_bytes: int = 1 << 20
+    backoff_seconds: float = 1.0
+    backoff_cap_seconds: float = 30.0
+    stall_seconds: float = 60.0
+    stall_bytes_per_second: int = 1024
+    lock_seconds: float = 3600.0
+    recheck_seconds: float = 86400.0
+    listing_bytes: int = 64 << 20
+    archive_bytes: int = 16 << 30
+    extracted_bytes: int = 20 << 30
+    archive_members: int = 10_000
+
+    @property
+    def effective_read_seconds(self) -> float:
+        """The read bound in force."""
+        if self.read_seconds is not None:
+            return self.read_seconds
+        try:
+            seconds = float(os.environ.get("HF_HUB_DOWNLOAD_TIMEOUT", ""))
+        except ValueError:
+            return DEFAULT_READ_SECONDS
+        return seconds if seconds > 0 else DEFAULT_READ_SECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSettings:
+    """What a caller may say about where a model comes from.
+
+    Attributes:
+        cache_dir: The cache folder; ``None`` follows the environment.
+        local_files_only: Whether requests are forbidden.
+        revision: A branch, tag or commit of the Hub repository; ``None`` is its main branch.
+        specific_model_path: A folder that holds the model; nothing else is looked at.
+        limits: Bounds on time and size.
+    """
+
+    cache_dir: str | None = None
+    local_files_only: bool = False
+    revision: str | None = None
+    specific_model_path: str | None = None
+    limits: TransferLimits = field(default_factory=TransferLimits)
+
+    def __post_init__(self) -> None:
+        if self.revision is not None and (_REVISION.fullmatch(self.revision) is None or ".." in self.revision):
+            raise InputError(
+                f"revision={self.revision!r} is not the name of a branch, a tag or a commit; "
+                "pass something like 'main', 'v1.0', 'refs/pr/1' or a 40-digit commit hash"
+            )
+
+    @property
+    def offline(self) -> bool:
+        """Whether requests are forbidden, by the caller or by the environment."""
+        value = os.environ.get("HF_HUB_OFFLINE") or os.environ.get("TRANSFORMERS_OFFLINE") or ""
+        return self.local_files_only or value.strip().lower() in _TRUE
+
+    @property
+    def effective_revision(self) -> str:
+        """The revision in force."""
+        return self.revision or DEFAULT_REVISION
+
+
+def _expanded(path: str) -> Path:
+    return Path(os.path.expandvars(path)).expanduser()
+
+
+def _hub_cache() -> Path:
+    """The standard Hub cache, by the same variables and in the same order as huggingface_hub reads them."""
+    for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
+        value = os.environ.get(name)
+        if value:
+            return _expanded(value)
+    home = os.environ.get("HF_HOME")
+    if home:
+        return _expanded(home) / "hub"
+    return _expanded(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "huggingface" / "hub"
+
+
+def cache_root(settings: StoreSettings) -> Path:
+    """The folder that holds every cached model; it may not exist yet.
+
+    The first that is given wins: ``cache_dir``, ``ONNXEMBED_CACHE``, ``FASTEMBED_CACHE_PATH``, the standard Hub cache.
+
+    Args:
+        settings: What the caller said.
+
+    Returns:
+        An absolute path.
+    """
+    chosen = settings.cache_dir or os.environ.get("ONNXEMBED_CACHE") or os.environ.get("FASTEMBED_CACHE_PATH")
+    return (_expanded(chosen) if chosen else _hub_cache()).absolute()
+
+
+def own_folder(settings: StoreSettings) -> Path:
+    """The part of the cache that only this package writes: links, archives, locks, marks, compiled graphs.
+
+    Args:
+        settings: What the caller said.
+
+    Returns:
+        An absolute path that may not exist yet.
+    """
+    return cache_root(settings) / OWN_FOLDER
+
+
+def hub_endpoint() -> str:
+    """The address of the Hub, without a final slash."""
+    return (os.environ.get("HF_ENDPOINT") or DEFAULT_ENDPOINT).rstrip("/")

@@ -1,0 +1,1 @@
+"""How a model runs: processors, providers, sessions, batches and streams. Nothing here knows what a text or an image is."""

@@ -1,0 +1,214 @@
+"""From what the caller asked for to ONNX Runtime execution providers.
+
+A provider that was asked for and cannot be had is an error, unless the caller listed a fallback after it; then it is a warning.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from onnxembed.errors import InputError, InputTypeError, ProviderError
+from onnxembed.suggest import nearest
+
+CPU_PROVIDER = "CPUExecutionProvider"
+CUDA_PROVIDER = "CUDAExecutionProvider"
+
+OptionPairs = tuple[tuple[str, str], ...]
+
+
+class Device(str, Enum):
+    """Where to run: ``AUTO`` takes CUDA when this ONNX Runtime has it, and the processor otherwise."""
+
+    CPU = "cpu"
+    CUDA = "cuda"
+    AUTO = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderRequest:
+    """What the caller asked for, checked for form but not yet against this machine.
+
+    Attributes:
+        providers: Provider names with their options, or ``None`` to choose by device.
+        device: The device to choose by.
+        device_ids: CUDA devices; one session is opened on each.
+    """
+
+    providers: tuple[tuple[str, OptionPairs], ...] | None
+    device: Device
+    device_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """The providers of one session.
+
+    Attributes:
+        providers: Names and options, best first.
+        fallback_allowed: Whether the session may run without the first of them.
+    """
+
+    providers: tuple[tuple[str, OptionPairs], ...]
+    fallback_allowed: bool
+
+
+def parse_device(cuda: bool | Device | str) -> Device:
+    """Read the ``cuda`` argument: True, False, a `Device`, or its value as a string.
+
+    Args:
+        cuda: The argument.
+
+    Returns:
+        The device.
+
+    Raises:
+        InputError: If it is none of these.
+    """
+    if isinstance(cuda, bool):
+        return Device.CUDA if cuda else Device.CPU
+    try:
+        return Device(cuda)
+    except ValueError:
+        values = ", ".join(repr(device.value) for device in Device)
+        raise InputError(f"cuda={cuda!r} is not understood; pass True, False or one of {values}") from None
+
+
+def parse_request(
+    providers: Sequence[str | tuple[str, Mapping[str, Any]]] | None,
+    cuda: bool | Device | str,
+    device_ids: Sequence[int] | None,
+) -> ProviderRequest:
+    """Check the form of the three arguments that say where to run.
+
+    Args:
+        providers: ONNX Runtime provider names, or (name, options) pairs.
+        cuda: See `parse_device`.
+        device_ids: CUDA device numbers.
+
+    Returns:
+        The request, hashable.
+
+    Raises:
+        InputTypeError: If ``providers`` or ``device_ids`` is not a sequence of the right things.
+    """
+    device = parse_device(cuda)
+    if device_ids is not None and (
+        isinstance(device_ids, str | bytes)
+        or not isinstance(device_ids, Iterable)
+        or not all(isinstance(i, int) and not isinstance(i, bool) and i >= 0 for i in device_ids)
+    ):
+        raise InputTypeError(f"device_ids={device_ids!r}: expected a list of CUDA device numbers such as [0, 1], or None")
+    if providers is None:
+        return ProviderRequest(None, device, tuple(device_ids or ()))
+    if isinstance(providers, str | bytes) or not isinstance(providers, Iterable):
+        raise InputTypeError(f"providers={providers!r}: expected a list of provider names such as [{CPU_PROVIDER!r}]")
+    if device is Device.CUDA:
+        warnings.warn("both providers= and cuda=True were given; providers= is used", UserWarning, stacklevel=3)
+    parsed = tuple(_parse_provider(provider) for provider in providers)
+    if not parsed:
+        raise InputError("providers=[] names no provider; pass None to choose by device")
+    return ProviderRequest(parsed, device, tuple(device_ids or ()))
+
+
+def _parse_provider(provider: object) -> tuple[str, OptionPairs]:
+    """One entry of ``providers``."""
+    if isinstance(provider, str):
+        return provider, ()
+    if isinstance(provider, tuple | list) and len(provider) == 2:
+        name, options = provider
+        if isinstance(name, str) and isinstance(options, Mapping):
+            return name, tuple(sorted((str(key), str(value)) for key, value in options.items()))
+    raise InputTypeError(f"provider {provider!r}: expected a name or a (name, options) pair")
+
+
+def check_request(request: ProviderRequest, available: Sequence[str]) -> None:
+    """Refuse a request that this machine cannot serve and that names no fallback.
+
+    Args:
+        request: What was asked for.
+        available: ``onnxruntime.get_available_providers()``.
+
+    Raises:
+        ProviderError: If a provider is not available and no later one of the list is either.
+    """
+    place(request, available, warn=False)
+
+
+def place(request: ProviderRequest, available: Sequence[str], *, warn: bool = True) -> tuple[Placement, ...]:
+    """Choose the providers of each session to open: one session, or one a CUDA device.
+
+    Args:
+        request: What was asked for.
+        available: ``onnxruntime.get_available_providers()``.
+        warn: Whether to warn when a fallback that the caller listed is taken.
+
+    Returns:
+        A placement for every session.
+
+    Raises:
+        ProviderError: If a provider is not available and no fallback was asked for.
+    """
+    if request.providers is not None:
+        return (_place_listed(request.providers, available, warn=warn),)
+    wants_cuda = request.device is Device.CUDA or (request.device is Device.AUTO and CUDA_PROVIDER in available)
+    if not wants_cuda:
+        return (Placement(((CPU_PROVIDER, ()),), fallback_allowed=False),)
+    if CUDA_PROVIDER not in available:
+        raise ProviderError(_cuda_missing(available))
+    fallback = request.device is Device.AUTO
+    return tuple(
+        Placement(((CUDA_PROVIDER, (("device_id", str(number)),)), (CPU_PROVIDER, ())), fallback_allowed=fallback)
+        for number in request.device_ids or (0,)
+    )
+
+
+def _place_listed(
+    providers: tuple[tuple[str, OptionPairs], ...], available: Sequence[str], *, warn: bool
+) -> Placement:
+    """The placement for providers that the caller listed."""
+    usable = tuple((name, options) for name, options in providers if name in available)
+    missing = [name for name, _ in providers if name not in available]
+    falls_back = len(providers) > 1 and providers[-1][0] == CPU_PROVIDER
+    if missing and not (falls_back and usable):
+        name = missing[0]
+        hint = nearest(name, available)
+        raise ProviderError(
+            f"execution provider {name!r} is not available; this ONNX Runtime has {', '.join(available)}."
+            f"{hint} Install the ONNX Runtime build that has it, or list {CPU_PROVIDER!r} after it to fall back"
+        )
+    if missing and warn:
+        warnings.warn(
+            f"execution provider {missing[0]!r} is not available; falling back to {usable[0][0]!r} as listed",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+    return Placement(usable, fallback_allowed=falls_back)
+
+
+def _cuda_missing(available: Sequence[str]) -> str:
+    """Why CUDA is not there, and what to do about it."""
+    message = f"cuda=True, but this ONNX Runtime has no {CUDA_PROVIDER}, only {', '.join(available)}. "
+    if {"onnxruntime", "onnxruntime-gpu"} <= _installed_runtimes():
+        return message + (
+            "Both onnxruntime and onnxruntime-gpu are installed, and the one installed last has overwritten the other's "
+            "files: uninstall both, then install onnxruntime-gpu alone"
+        )
+    return message + "Uninstall onnxruntime and install onnxruntime-gpu, or pass cuda='auto' to use it where there is one"
+
+
+def _installed_runtimes() -> set[str]:
+    """Names of the ONNX Runtime distributions that are installed."""
+    from importlib import metadata
+
+    found = set()
+    for name in ("onnxruntime", "onnxruntime-gpu"):
+        try:
+            metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+        found.add(name)
+    return found

@@ -1,0 +1,193 @@
+"""One ONNX Runtime session: opened from settings that are data, safe to share between threads."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from onnxembed.errors import InferenceError, InputError, InputTypeError, ModelError, ProviderError
+from onnxembed.runtime.providers import Placement
+from onnxembed.suggest import nearest
+
+if TYPE_CHECKING:
+    import numpy as np
+    import onnxruntime
+
+logger = logging.getLogger("onnxembed.runtime")
+
+OptionValue = str | int | bool
+
+# Attributes of onnxruntime.SessionOptions that a caller may set; everything with a dot in its name is a configuration entry.
+_OPTION_TYPES: Mapping[str, type] = {
+    "enable_cpu_mem_arena": bool,
+    "enable_mem_pattern": bool,
+    "enable_mem_reuse": bool,
+    "enable_profiling": bool,
+    "profile_file_prefix": str,
+    "execution_mode": int,
+    "graph_optimization_level": int,
+    "inter_op_num_threads": int,
+    "intra_op_num_threads": int,
+    "log_severity_level": int,
+    "log_verbosity_level": int,
+    "logid": str,
+    "optimized_model_filepath": str,
+    "use_deterministic_compute": bool,
+}
+
+# Threads of a pool may spin while a run is under way, which halves the latency of short queries, but not between runs: several
+# sessions in one process would otherwise burn every processor while idle. Memory patterns are kept for each input shape and
+# shapes are as many as lengths, so they would only grow.
+_DEFAULT_CONFIG = {"session.force_spinning_stop": "1"}
+
+
+@dataclass(frozen=True, slots=True)
+class SessionSettings:
+    """Everything that distinguishes two sessions of one model file.
+
+    Attributes:
+        placement: The execution providers.
+        threads: Intra-op threads, or ``None`` for all processors this process may use.
+        options: Further session options, as `parse_session_options` returns them.
+    """
+
+    placement: Placement
+    threads: int | None
+    options: tuple[tuple[str, OptionValue], ...] = ()
+
+
+def parse_session_options(
+    options: Mapping[str, OptionValue] | None, enable_cpu_mem_arena: bool | None
+) -> tuple[tuple[str, OptionValue], ...]:
+    """Check session options before anything is loaded.
+
+    Args:
+        options: Names of ``onnxruntime.SessionOptions`` attributes, or configuration entries such as
+            ``"session.set_denormal_as_zero"``, and their values.
+        enable_cpu_mem_arena: The one option that has an argument of its own; ``None`` keeps ONNX Runtime's default.
+
+    Returns:
+        The options, sorted and hashable.
+
+    Raises:
+        InputTypeError: If a value has the wrong type.
+        InputError: If a name is unknown.
+    """
+    merged: dict[str, OptionValue] = dict(options or {})
+    if enable_cpu_mem_arena is not None:
+        merged["enable_cpu_mem_arena"] = enable_cpu_mem_arena
+    for name, value in merged.items():
+        if "." in name:
+            continue
+        expected = _OPTION_TYPES.get(name)
+        if expected is None:
+            known = ", ".join(_OPTION_TYPES)
+            raise InputError(
+                f"session option {name!r} is unknown.{nearest(name, _OPTION_TYPES)} "
+                f"Known: {known}; and configuration entries with a dot in their name"
+            )
+        if type(value) is not expected:
+            raise InputTypeError(
+                f"session option {name}={value!r} is a {type(value).__name__}; expected {expected.__name__}"
+            )
+    return tuple(sorted(merged.items()))
+
+
+class Session:
+    """A model loaded by ONNX Runtime. `run` may be called by many threads at once."""
+
+    def __init__(self, model: Path, settings: SessionSettings, default_threads: int) -> None:
+        """Load a model.
+
+        Args:
+            model: The ``.onnx`` file.
+            settings: Providers, threads and options.
+            default_threads: Intra-op threads when the settings name none.
+
+        Raises:
+            ModelError: If ONNX Runtime cannot load the file.
+        """
+        import onnxruntime
+
+        self.settings = settings
+        self._onnx = _open(onnxruntime, model, settings, default_threads)
+        self.providers: tuple[str, ...] = tuple(self._onnx.get_providers())
+        _check_fallback(settings.placement, self.providers)
+        self.input_names = frozenset(node.name for node in self._onnx.get_inputs())
+        self.outputs: tuple[tuple[str, tuple[object, ...]], ...] = tuple(
+            (node.name, tuple(node.shape)) for node in self._onnx.get_outputs()
+        )
+
+    def run(self, outputs: Sequence[str], feed: Mapping[str, np.ndarray[Any, Any]]) -> list[np.ndarray[Any, Any]]:
+        """Run the graph once; ONNX Runtime releases the interpreter lock meanwhile.
+
+        Args:
+            outputs: Names of the outputs to copy out.
+            feed: An array for every input of the graph.
+
+        Returns:
+            One array for each name.
+
+        Raises:
+            InferenceError: If ONNX Runtime fails.
+        """
+        try:
+            return list(self._onnx.run(list(outputs), dict(feed)))
+        except Exception as error:  # noqa: BLE001  # ONNX Runtime raises a dozen classes with no common root
+            shapes = ", ".join(f"{name} {array.dtype}{list(array.shape)}" for name, array in feed.items())
+            raise InferenceError(f"ONNX Runtime failed on a batch with {shapes}: {error}") from error
+
+
+def _open(
+    onnxruntime: Any, model: Path, settings: SessionSettings, default_threads: int
+) -> onnxruntime.InferenceSession:
+    """Create the session of ONNX Runtime."""
+    options = onnxruntime.SessionOptions()
+    threads = settings.threads or default_threads
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = threads
+    options.enable_mem_pattern = False
+    options.log_severity_level = 3  # errors only: its warnings on standard error are about graph details
+    for name, value in {**_DEFAULT_CONFIG, **dict(settings.options)}.items():
+        if "." in name:
+            options.add_session_config_entry(name, str(value))
+        elif name == "execution_mode":
+            options.execution_mode = onnxruntime.ExecutionMode(value)
+        elif name == "graph_optimization_level":
+            options.graph_optimization_level = onnxruntime.GraphOptimizationLevel(value)
+        else:
+            setattr(options, name, value)
+    providers = [(name, dict(pairs)) for name, pairs in settings.placement.providers]
+    try:
+        return onnxruntime.InferenceSession(str(model), sess_options=options, providers=providers)
+    except Exception as error:  # noqa: BLE001  # as above
+        raise ModelError(_load_failure(model, error, onnxruntime.__version__)) from error
+
+
+def _load_failure(model: Path, error: Exception, version: str) -> str:
+    """Say why a file did not load, and what to do where that is known."""
+    text = str(error)
+    if "MatMulNBits" in text or "nbits" in text.lower():
+        return (
+            f"{model} uses a weight-only quantisation that ONNX Runtime {version} does not have; "
+            f"upgrade to onnxruntime>=1.23. It said: {text}"
+        )
+    return f"ONNX Runtime {version} cannot load {model}: {text}"
+
+
+def _check_fallback(placement: Placement, providers: Sequence[str]) -> None:
+    """Notice when ONNX Runtime has silently replaced the provider asked for, as it does when CUDA libraries are missing."""
+    wanted = placement.providers[0][0]
+    if wanted in providers:
+        return
+    message = (
+        f"{wanted} was asked for, but ONNX Runtime could not start it and uses {', '.join(providers)} instead; "
+        "its own log names the library that is missing"
+    )
+    if not placement.fallback_allowed:
+        raise ProviderError(message + ". List the fallback in providers=, or use cuda='auto', if that is acceptable")
+    warnings.warn(message, RuntimeWarning, stacklevel=2)

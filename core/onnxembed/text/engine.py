@@ -1,0 +1,188 @@
+"""A model's files, tokenizer and sessions, loaded once in a process and shared by all who ask for the same."""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from onnxembed.errors import ModelError
+from onnxembed.models.graph_file import GraphFile, prepared_graph
+from onnxembed.models.spec import PoolingType
+from onnxembed.models.store import ModelFolder, locate
+from onnxembed.runtime.bounded_pool import BoundedPool
+from onnxembed.runtime.cpu import usable_cpus
+from onnxembed.runtime.per_process import PerProcess
+from onnxembed.runtime.pipeline import Family
+from onnxembed.runtime.providers import CUDA_PROVIDER, Placement, place
+from onnxembed.runtime.session import Session, SessionSettings
+from onnxembed.text.dense import DenseFamily, DenseGraph, Projection
+from onnxembed.text.settings import EngineSettings, VectorSettings
+from onnxembed.text.static import StaticFamily, StaticTable, load_static
+from onnxembed.text.tokenizer import TextTokenizer, Tokens, load_tokenizer
+
+
+TextFamily = Family[str, Tokens, "np.ndarray[tuple[int], np.dtype[np.float32]]"]
+
+
+class Engine:
+    """One model in one process. Every part is loaded on first use: counting tokens loads no weights."""
+
+    def __init__(self, settings: EngineSettings) -> None:
+        """Remember what to load.
+
+        Args:
+            settings: What to load and how to run it.
+        """
+        self.settings = settings
+        self.pool = BoundedPool(max(2, len(settings.request.device_ids), min(4, usable_cpus())))
+        self._folder = PerProcess(lambda: locate(settings.model, settings.store))
+        self._tokenizer = PerProcess(self._load_tokenizer)
+        self._graph = PerProcess(self._load_graph)
+        self._table = PerProcess(self._load_table)
+
+    @property
+    def folder(self) -> ModelFolder:
+        """Where the files are; finds or downloads them."""
+        return self._folder.get()
+
+    @property
+    def tokenizer(self) -> TextTokenizer:
+        """The tokenizer; loads no weights."""
+        return self._table.get().tokenizer if self.settings.model.static else self._tokenizer.get()
+
+    @property
+    def graph(self) -> DenseGraph:
+        """The loaded graph, of a model that is one."""
+        return self._graph.get()[0]
+
+    @property
+    def loaded(self) -> bool:
+        """Whether the weights are loaded in this process."""
+        return self._table.made if self.settings.model.static else self._graph.made
+
+    def load(self) -> None:
+        """Load everything now instead of on first use."""
+        if self.settings.model.static:
+            self._table.get()
+        else:
+            self._graph.get()
+
+    @property
+    def dim(self) -> int:
+        """Numbers of a full vector, as the files have it; loads the weights when the description does not say."""
+        model = self.settings.model
+        if model.static:
+            return self._table.get().dim
+        file = self._graph.get()[1]
+        return file.dim("pooled" if file.compiled else file.output_name(model.output)) or model.dim
+
+    @property
+    def workers(self) -> int:
+        """Threads that run batches when the caller does not say: one a session, each using all processors it is given."""
+        return 1 if self.settings.model.static else len(self.graph.sessions)
+
+    @property
+    def default_budget(self) -> int:
+        """Tokens of a padded batch beyond which this place gains nothing.
+
+        Measured on processors: 256 tokens each keep the matrix units busy, and more only grow the intermediate results.
+        A graphics processor wants far larger batches; a static table is bound by memory alone.
+        """
+        if self.settings.model.static:
+            return 16_384
+        if CUDA_PROVIDER in self.graph.sessions[0].providers:
+            return 16_384
+        return 256 * (self.settings.threads or usable_cpus())
+
+    @property
+    def runs_alone(self) -> bool:
+        """Whether every text must be its own batch.
+
+        Dynamically quantised graphs scale activations by the largest one of the whole batch, so neighbours would change a
+        text's vector.
+        """
+        return not self.settings.model.static and self._graph.get()[1].dynamically_quantized
+
+    def family(self, vectors: VectorSettings, *, prompt: str, task: int | None) -> TextFamily:
+        """The model as one call uses it.
+
+        Args:
+            vectors: What becomes of its output.
+            prompt: Put before every text.
+            task: The task id, for models that have tasks.
+
+        Returns:
+            What the pipeline runs.
+        """
+        model = self.settings.model
+        normalized = model.normalize if vectors.normalize is None else vectors.normalize
+        if model.static:
+            return StaticFamily(
+                self._table.get(), prompt=prompt, truncate=vectors.truncate, normalized=normalized, dim=vectors.dim
+            )
+        projection = self._projection(self._graph.get()[1], normalized=normalized, dim=vectors.dim)
+        return DenseFamily(self.graph, projection, prompt=prompt, task=task, truncate=vectors.truncate)
+
+    def _projection(self, file: GraphFile, *, normalized: bool, dim: int | None) -> Projection:
+        """Which output to take and what to do with it; our own graphs pool and normalise by themselves."""
+        model = self.settings.model
+        if file.compiled and normalized and dim is None:
+            return Projection("sentence_embedding", PoolingType.DISABLED, normalize=False)
+        return Projection(
+            output="pooled" if file.compiled else file.output_name(model.output),
+            pooling=PoolingType.DISABLED if file.compiled else model.pooling,
+            normalize=normalized,
+            dim=dim,
+            layer_norm=model.matryoshka is not None and model.matryoshka.layer_norm,
+        )
+
+    def _load_tokenizer(self) -> TextTokenizer:
+        return load_tokenizer(self.folder.path, self.settings.max_length)
+
+    def _load_table(self) -> StaticTable:
+        folder = self.folder.path
+        return load_static(folder, folder / self.settings.model.model_file, self.settings.max_length)
+
+    def _load_graph(self) -> tuple[DenseGraph, GraphFile]:
+        import onnxruntime
+
+        settings = self.settings
+        placements = place(settings.request, onnxruntime.get_available_providers())
+        with (
+            prepared_graph(self.folder, settings.model, settings.store) as file,
+            # Reading the tokenizer and optimising the graph each keep one processor busy: do both at once.
+            ThreadPoolExecutor(1, thread_name_prefix="onnxembed-load") as loader,
+        ):
+            tokenizer = loader.submit(lambda: self.tokenizer)
+            sessions = tuple(self._open(file.path, placement) for placement in placements)
+            input_types = {node.name: node.element_type for node in file.inputs}
+            graph = DenseGraph(sessions, input_types, tokenizer.result(), settings.model.pad_to_max_length)
+        return graph, file
+
+    def _open(self, path: Path, placement: Placement) -> Session:
+        settings = SessionSettings(placement, self.settings.threads, self.settings.session_options)
+        return Session(path, settings, usable_cpus())
+
+
+_engines: weakref.WeakValueDictionary[tuple[int, EngineSettings], Engine] = weakref.WeakValueDictionary()
+_engine_locks: dict[int, threading.Lock] = {}
+
+
+def shared_engine(settings: EngineSettings) -> Engine:
+    """Return this process's engine for some settings, the same one for all who hold it at the time.
+
+    Args:
+        settings: What to load and how to run it.
+
+    Returns:
+        The engine; nothing is loaded by this call.
+    """
+    key = (os.getpid(), settings)
+    with _engine_locks.setdefault(os.getpid(), threading.Lock()):
+        engine = _engines.get(key)
+        if engine is None:
+            engine = _engines[key] = Engine(settings)
+        return engine

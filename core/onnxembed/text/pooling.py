@@ -1,0 +1,145 @@
+"""From token vectors to one vector a text.
+
+Shapes: ``hidden`` is (batch, tokens, dim), ``mask`` is (batch, tokens) with 1 for real tokens. float32 hidden states are pooled
+in float32; narrower ones in float64 and then rounded to the model's own precision, which is what the graph promises. Results
+are float32 whatever the graph gives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from onnxembed.errors import ModelError
+from onnxembed.models.spec import PoolingType
+
+Array = np.ndarray[Any, Any]
+
+# Below these a length counts as zero: the usual guards of the reference implementations.
+_MIN_NORM = 1e-12
+_MIN_COUNT = 1e-9
+
+
+def first_token(hidden: Array, mask: Array) -> Array:
+    """Take the first real token of each text, on whichever side the padding is.
+
+    Args:
+        hidden: Token vectors.
+        mask: Real tokens.
+
+    Returns:
+        (batch, dim), of the type of ``hidden``.
+    """
+    rows: Array = hidden[np.arange(len(hidden)), mask.argmax(axis=1)]
+    return rows
+
+
+def last_token(hidden: Array, mask: Array) -> Array:
+    """Take the last real token of each text, on whichever side the padding is.
+
+    Args:
+        hidden: Token vectors.
+        mask: Real tokens.
+
+    Returns:
+        (batch, dim), of the type of ``hidden``.
+    """
+    last = mask.shape[1] - 1 - mask[:, ::-1].argmax(axis=1)
+    rows: Array = hidden[np.arange(len(hidden)), last]
+    return rows
+
+
+def mean(hidden: Array, mask: Array) -> Array:
+    """Average the real tokens of each text: ``sum(mask * hidden) / max(sum(mask), 1e-9)``.
+
+    Args:
+        hidden: Token vectors.
+        mask: Real tokens.
+
+    Returns:
+        (batch, dim); float32 for float32 vectors, float64 for all others.
+    """
+    precision = np.float32 if hidden.dtype == np.float32 else np.float64
+    weights = mask.astype(precision)
+    total: Array = np.einsum("bt,btd->bd", weights, hidden.astype(precision, copy=False))
+    averaged: Array = total / np.maximum(weights.sum(axis=1, keepdims=True), _MIN_COUNT)
+    return averaged
+
+
+def normalize(vectors: Array) -> Array:
+    """Scale rows to length 1; rows of zeros stay zeros.
+
+    Args:
+        vectors: (batch, dim).
+
+    Returns:
+        (batch, dim); computed in float32 at least, and of the type of ``vectors``.
+    """
+    wide = vectors.astype(np.promote_types(vectors.dtype, np.float32), copy=False)
+    norms = np.sqrt(np.einsum("bd,bd->b", wide, wide))[:, None]
+    scaled: Array = (wide / np.maximum(norms, _MIN_NORM)).astype(vectors.dtype, copy=False)
+    return scaled
+
+
+_POOLINGS: Mapping[PoolingType, Callable[[Array, Array], Array]] = {
+    PoolingType.CLS: first_token,
+    PoolingType.MEAN: mean,
+    PoolingType.LAST_TOKEN: last_token,
+}
+
+
+def pool(output: Array, mask: Array, pooling: PoolingType, *, normalized: bool) -> Array:
+    """Make one vector a text from a graph's output.
+
+    Args:
+        output: (batch, tokens, dim), or (batch, dim) where the graph has pooled already.
+        mask: (batch, tokens) real tokens.
+        pooling: How.
+        normalized: Whether to scale the vectors to length 1.
+
+    Returns:
+        (batch, dim) float32.
+
+    Raises:
+        ModelError: If the output's shape does not fit the pooling.
+    """
+    if output.ndim == 2 and pooling in (PoolingType.CLS, PoolingType.DISABLED):
+        pooled = output
+    elif output.ndim == 3 and pooling in _POOLINGS:
+        pooled = _POOLINGS[pooling](output, mask)
+    elif output.ndim == 3:
+        raise ModelError(
+            f"the graph gives token vectors of shape {list(output.shape)}, but the model is described with pooling=DISABLED; "
+            "use PoolingType.MEAN, CLS or LAST_TOKEN, or name an output that holds one vector a text"
+        )
+    else:
+        raise ModelError(
+            f"pooling={pooling.value} needs token vectors (batch, tokens, dim), but the graph gives shape "
+            f"{list(output.shape)}; use PoolingType.DISABLED, or name an output that holds token vectors"
+        )
+    if normalized:
+        pooled = normalize(pooled)
+    if pooled.dtype == np.float64 and np.issubdtype(output.dtype, np.floating):
+        pooled = pooled.astype(output.dtype, copy=False)
+    return pooled.astype(np.float32, copy=False)
+
+
+def shorten(vectors: Array, dim: int, *, layer_norm: bool, normalized: bool) -> Array:
+    """Cut Matryoshka vectors to their first ``dim`` numbers (Kusupati et al., 2022, arXiv:2205.13147).
+
+    Args:
+        vectors: (batch, full dim) float32.
+        dim: Numbers to keep.
+        layer_norm: Whether the full vector is standardised first (nomic-embed-text-v1.5, model card).
+        normalized: Whether the shortened vectors are scaled to length 1.
+
+    Returns:
+        (batch, dim) float32.
+    """
+    if layer_norm:
+        centred = vectors - vectors.mean(axis=1, keepdims=True)
+        vectors = centred / np.sqrt((centred * centred).mean(axis=1, keepdims=True) + np.float32(1e-5))
+    vectors = np.ascontiguousarray(vectors[:, :dim])
+    return normalize(vectors) if normalized else vectors

@@ -1,0 +1,224 @@
+"""What a model's files say about tokenising, as data: limits, padding, special tokens.
+
+The files, all optional but the first: ``tokenizer.json``, ``tokenizer_config.json``, ``config.json``,
+``special_tokens_map.json``, ``sentence_bert_config.json``.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from onnxembed.errors import InputError, InputTypeError, ModelError
+
+# Architectures whose position numbers begin after the padding id, so that two of the stated positions are not usable.
+_OFFSET_POSITIONS = frozenset({"roberta", "xlm-roberta", "camembert", "mpnet", "xlm-roberta-xl", "data2vec-text"})
+
+
+@dataclass(frozen=True, slots=True)
+class TokenizerRules:
+    """How texts become tokens for one model.
+
+    Attributes:
+        max_length: Tokens that a text is cut to, special tokens included.
+        max_length_source: Which file, or argument, the limit comes from.
+        truncate_left: Whether the beginning of a long text is cut off instead of its end.
+        pad_left: Whether padding goes before the text.
+        pad_id: Token id of padding.
+    """
+
+    max_length: int
+    max_length_source: str
+    truncate_left: bool
+    pad_left: bool
+    pad_id: int
+
+
+def read_json(folder: Path, name: str) -> dict[str, Any]:
+    """Read a JSON object that may be missing.
+
+    Args:
+        folder: The model's folder.
+        name: The file.
+
+    Returns:
+        The object; empty when there is no such file.
+
+    Raises:
+        ModelError: If the file is not a JSON object in UTF-8.
+    """
+    path = folder / name
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (ValueError, RecursionError) as error:
+        raise ModelError(f"{path} is not valid JSON in UTF-8 ({error}); delete it and fetch the model again") from error
+    if not isinstance(content, dict):
+        raise ModelError(f"{path} holds a JSON {type(content).__name__}; expected an object")
+    return content
+
+
+def _limit(value: object) -> int | None:
+    """A usable limit: a positive integer, not one of the sentinels that mean 'none'."""
+    if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= sys.maxsize:
+        return value
+    return None
+
+
+def _stated_limit(folder: Path, tokenizer_config: Mapping[str, Any], config: Mapping[str, Any]) -> tuple[int, str]:
+    """The limit of the model's own files, and the file that states it.
+
+    ``sentence_bert_config.json`` comes first, as in sentence-transformers; then the smaller valid one of the two entries of
+    ``tokenizer_config.json``, as in fastembed; then the architecture's positions.
+    """
+    limit = _limit(read_json(folder, "sentence_bert_config.json").get("max_seq_length"))
+    if limit is not None:
+        return limit, "sentence_bert_config.json"
+    limits = [_limit(tokenizer_config.get(key)) for key in ("model_max_length", "max_length")]
+    found = [value for value in limits if value is not None]
+    if found:
+        return min(found), "tokenizer_config.json"
+    positions = _positions(config)
+    if positions is not None:
+        return positions, "config.json"
+    raise ModelError(
+        f"{folder} states no token limit: expected a positive model_max_length in tokenizer_config.json; "
+        "pass max_length= to choose one"
+    )
+
+
+def _positions(config: Mapping[str, Any]) -> int | None:
+    """Positions that the architecture has room for."""
+    stated = _limit(config.get("max_position_embeddings")) or _limit(config.get("n_positions"))
+    if stated is not None and config.get("model_type") in _OFFSET_POSITIONS:
+        return stated - 2
+    return stated
+
+
+def check_max_length(max_length: int | None) -> None:
+    """Check the form of the ``max_length`` argument, before any file is looked for.
+
+    Args:
+        max_length: The argument.
+
+    Raises:
+        InputTypeError: If it is not an integer.
+        InputError: If it is below 1.
+    """
+    if max_length is None:
+        return
+    if not isinstance(max_length, int) or isinstance(max_length, bool):
+        raise InputTypeError(f"max_length={max_length!r} is a {type(max_length).__name__}; expected a number of tokens or None")
+    if max_length < 1:
+        raise InputError(f"max_length={max_length}: expected at least 1 token")
+
+
+def read_rules(
+    folder: Path,
+    padding: Mapping[str, Any],
+    truncation: Mapping[str, Any],
+    token_id: Callable[[str], int | None],
+    max_length: int | None,
+) -> TokenizerRules:
+    """Read how a model wants its texts tokenised.
+
+    Args:
+        folder: The model's folder.
+        padding: Padding stored in ``tokenizer.json``; empty when there is none.
+        truncation: Truncation stored there, likewise; its length is not taken, as in fastembed.
+        token_id: Looks a token up in the vocabulary.
+        max_length: The caller's limit, or ``None`` for the model's own.
+
+    Returns:
+        The rules.
+
+    Raises:
+        ModelError: If the files contradict themselves or lack what is needed.
+        InputError: If the caller's limit is more than the architecture has positions for.
+    """
+    tokenizer_config = read_json(folder, "tokenizer_config.json")
+    config = read_json(folder, "config.json")
+    positions = _positions(config)
+    if max_length is None:
+        limit, source = _stated_limit(folder, tokenizer_config, config)
+        if positions is not None and limit > positions:
+            limit, source = positions, "config.json"
+    else:
+        limit, source = max_length, "max_length="
+        if positions is not None and limit > positions:
+            raise InputError(f"max_length={max_length}: the model has {positions} positions; pass at most {positions}")
+    return TokenizerRules(
+        max_length=limit,
+        max_length_source=source,
+        truncate_left=_side(tokenizer_config.get("truncation_side"), truncation.get("direction")) == "left",
+        pad_left=_side(tokenizer_config.get("padding_side"), padding.get("direction")) == "left",
+        pad_id=_pad_id(folder, padding, tokenizer_config, config, token_id),
+    )
+
+
+def _side(configured: object, stored: object) -> str:
+    """``"left"`` or ``"right"``: the configured side, else the stored one, else right."""
+    for value in (configured, stored):
+        if isinstance(value, str) and value.lower() in ("left", "right"):
+            return value.lower()
+    return "right"
+
+
+def token_text(token: object) -> str | None:
+    """Read a token that is written either as a string or as an object with its text under ``content``.
+
+    Args:
+        token: What the file holds.
+
+    Returns:
+        The text, or ``None`` when it is neither.
+    """
+    if isinstance(token, Mapping):
+        token = token.get("content")
+    return token if isinstance(token, str) else None
+
+
+def _pad_id(
+    folder: Path,
+    padding: Mapping[str, Any],
+    tokenizer_config: Mapping[str, Any],
+    config: Mapping[str, Any],
+    token_id: Callable[[str], int | None],
+) -> int:
+    """The id of padding: the stored one, else config.json's, else that of the pad token in the vocabulary."""
+    for value in (padding.get("pad_id"), config.get("pad_token_id")):
+        if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+            return value
+    text = token_text(padding.get("pad_token")) or token_text(tokenizer_config.get("pad_token"))
+    found = None if text is None else token_id(text)
+    if found is not None:
+        return found
+    raise ModelError(
+        f"{folder} names no usable padding token (pad_token {text!r}): expected padding in tokenizer.json, or pad_token_id "
+        "in config.json, or a pad_token of the vocabulary in tokenizer_config.json"
+    )
+
+
+def special_tokens(folder: Path) -> list[str | dict[str, str | bool]]:
+    """Read the tokens of ``special_tokens_map.json``, lists flattened.
+
+    Args:
+        folder: The model's folder.
+
+    Returns:
+        Plain strings, and objects with the attributes of an added token.
+    """
+    tokens: list[str | dict[str, str | bool]] = []
+    for value in read_json(folder, "special_tokens_map.json").values():
+        for token in value if isinstance(value, list) else [value]:
+            if isinstance(token, str):
+                tokens.append(token)
+            elif isinstance(token, dict) and isinstance(token.get("content"), str):
+                flags = ("content", "single_word", "lstrip", "rstrip", "normalized")
+                tokens.append({key: token[key] for key in flags if key in token})
+    return tokens

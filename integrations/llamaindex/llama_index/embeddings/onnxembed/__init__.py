@@ -1,0 +1,5 @@
+"""onnxembed's dense models behind LlamaIndex's embedding interface."""
+
+from llama_index.embeddings.onnxembed.base import OnnxEmbedding
+
+__all__ = ["OnnxEmbedding"]

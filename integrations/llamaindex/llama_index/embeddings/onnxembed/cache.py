@@ -1,0 +1,85 @@
+"""A view of an embeddings cache in which each model and each role has entries of its own.
+
+LlamaIndex files every vector under the bare text, in one collection for all models and for queries and documents alike. A
+model that embeds the two differently would be handed the wrong vector without a word. The view files the vectors under the
+model's fingerprint and the role instead; the user's store itself stays what and where it is.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypeAlias
+
+from llama_index.core.storage.kvstore.types import DEFAULT_BATCH_SIZE, DEFAULT_COLLECTION, BaseKVStore
+
+Role: TypeAlias = Literal["query", "text"]
+"""What a text is embedded as."""
+
+
+class RoleCache(BaseKVStore):
+    """A key-value store that keeps everything in one collection of another store, whatever collection is asked for."""
+
+    def __init__(self, store: BaseKVStore, fingerprint: str, role: Role) -> None:
+        """Remember where the vectors go.
+
+        Args:
+            store: The user's store.
+            fingerprint: The hash of everything that changes a vector.
+            role: What the texts are embedded as.
+        """
+        self._store = store
+        self._collection = f"embeddings-{fingerprint}-{role}"
+
+    @property
+    def collection(self) -> str:
+        """The collection of the user's store that holds the vectors."""
+        return self._collection
+
+    def put(self, key: str, val: dict[str, Any], collection: str = DEFAULT_COLLECTION) -> None:
+        """Store one entry."""
+        self._store.put(key, val, collection=self._collection)
+
+    async def aput(self, key: str, val: dict[str, Any], collection: str = DEFAULT_COLLECTION) -> None:
+        """Store one entry."""
+        await self._store.aput(key, val, collection=self._collection)
+
+    def put_all(
+        self,
+        kv_pairs: list[tuple[str, dict[str, Any]]],
+        collection: str = DEFAULT_COLLECTION,
+        batch_size: int = DEFAULT_BATCH_SIZE,
+    ) -> None:
+        """Store several entries."""
+        self._store.put_all(kv_pairs, collection=self._collection, batch_size=batch_size)
+
+    async def aput_all(
+        self,
+        kv_pairs: list[tuple[str, dict[str, Any]]],
+        collection: str = DEFAULT_COLLECTION,
+        batch_size: int = DEFAULT_BATCH_SIZE,
+    ) -> None:
+        """Store several entries."""
+        await self._store.aput_all(kv_pairs, collection=self._collection, batch_size=batch_size)
+
+    def get(self, key: str, collection: str = DEFAULT_COLLECTION) -> dict[str, Any] | None:
+        """Give one entry, or nothing."""
+        return self._store.get(key, collection=self._collection)
+
+    async def aget(self, key: str, collection: str = DEFAULT_COLLECTION) -> dict[str, Any] | None:
+        """Give one entry, or nothing."""
+        return await self._store.aget(key, collection=self._collection)
+
+    def get_all(self, collection: str = DEFAULT_COLLECTION) -> dict[str, dict[str, Any]]:
+        """Give all entries."""
+        return self._store.get_all(collection=self._collection)
+
+    async def aget_all(self, collection: str = DEFAULT_COLLECTION) -> dict[str, dict[str, Any]]:
+        """Give all entries."""
+        return await self._store.aget_all(collection=self._collection)
+
+    def delete(self, key: str, collection: str = DEFAULT_COLLECTION) -> bool:
+        """Delete one entry."""
+        return self._store.delete(key, collection=self._collection)
+
+    async def adelete(self, key: str, collection: str = DEFAULT_COLLECTION) -> bool:
+        """Delete one entry."""
+        return await self._store.adelete(key, collection=self._collection)

@@ -1,0 +1,46 @@
+"""LangChain's cache of vectors over ours."""
+
+from __future__ import annotations
+
+from langchain_classic.embeddings import CacheBackedEmbeddings
+from langchain_core.stores import InMemoryByteStore
+from langchain_onnxembed import OnnxEmbeddings
+
+from tests.fixtures.text_models import PROMPTS, small_model
+
+
+def cached(embeddings: OnnxEmbeddings, store: InMemoryByteStore) -> CacheBackedEmbeddings:
+    return CacheBackedEmbeddings.from_bytes_store(
+        embeddings, store, namespace=embeddings.cache_namespace, key_encoder="sha256"
+    )
+
+
+def test_second_time_comes_from_the_store() -> None:
+    store = InMemoryByteStore()
+    embeddings = OnnxEmbeddings(model=small_model(), document_prompt=PROMPTS[1])
+    vectors = cached(embeddings, store).embed_documents(["Paris", "Rome"])
+    assert vectors == embeddings.embed_documents(["Paris", "Rome"])
+    assert len(list(store.yield_keys())) == 2
+
+    # The same settings elsewhere, without the model: only the store can answer.
+    again = embeddings.model_copy(update={"batch_size": 7})
+    store_only = cached(again, store)
+    again.model_path = "/nonexistent"
+    assert store_only.embed_documents(["Rome", "Paris"]) == vectors[::-1]
+
+
+def test_two_settings_do_not_mix() -> None:
+    store = InMemoryByteStore()
+    prompted = OnnxEmbeddings(model=small_model(), document_prompt=PROMPTS[1])
+    bare = OnnxEmbeddings(model=small_model(), document_prompt="")
+    first = cached(prompted, store).embed_documents(["Paris"])
+    second = cached(bare, store).embed_documents(["Paris"])
+    assert first == prompted.embed_documents(["Paris"])
+    assert second == bare.embed_documents(["Paris"])
+    assert first != second
+
+
+async def test_async() -> None:
+    store = InMemoryByteStore()
+    embeddings = OnnxEmbeddings(model=small_model())
+    assert await cached(embeddings, store).aembed_documents(["Paris"]) == embeddings.embed_documents(["Paris"])

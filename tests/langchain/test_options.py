@@ -1,0 +1,84 @@
+"""The adapter offers every option of the core, and nothing is imported before it is needed."""
+
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+
+import pytest
+from langchain_onnxembed import OnnxEmbeddings
+from onnxembed import TextEmbedding
+
+# The core's name and ours, where they differ.
+RENAMED = {
+    "cuda": "device",
+    "specific_model_path": "model_path",
+    "dim": "dimensions",
+    "passage_prompt": "document_prompt",
+}
+# Options of a call in the core, and options of the adapter itself.
+PER_CALL = {"batch_size", "parallel"}
+OWN = {"show_progress"}
+
+
+def core_options() -> dict[str, inspect.Parameter]:
+    parameters = dict(inspect.signature(TextEmbedding.__init__).parameters)
+    del parameters["self"]
+    return parameters
+
+
+def test_fields_are_the_cores_options() -> None:
+    expected = {RENAMED.get(name, name) for name in core_options()} | PER_CALL | OWN
+    assert set(OnnxEmbeddings.model_fields) == expected
+
+
+def test_defaults_are_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ONNXEMBED_CACHE", raising=False)
+    embeddings = OnnxEmbeddings()
+    ours = {name: getattr(embeddings, RENAMED.get(name, name)) for name in core_options()}
+    theirs = {name: parameter.default for name, parameter in core_options().items()}
+    # Frameworks build objects long before they use them.
+    assert (ours.pop("lazy_load"), theirs.pop("lazy_load")) == (True, False)
+    assert ours == theirs
+    per_call = inspect.signature(TextEmbedding.passage_embed).parameters
+    assert {name: getattr(embeddings, name) for name in PER_CALL} == {name: per_call[name].default for name in PER_CALL}
+
+
+def test_public_names() -> None:
+    import langchain_onnxembed
+
+    assert langchain_onnxembed.__all__ == ["OnnxEmbeddings"]
+    assert "OnnxEmbeddings" in dir(langchain_onnxembed)
+    with pytest.raises(AttributeError, match="has no attribute 'OnnxEmbedding'"):
+        langchain_onnxembed.OnnxEmbedding  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    ("statement", "unwanted"),
+    [
+        ("import langchain_onnxembed", {"onnxembed", "langchain_core", "pydantic", "numpy"}),
+        ("from langchain_onnxembed import OnnxEmbeddings", {"onnxruntime", "tokenizers", "PIL", "tqdm.auto"}),
+        ("from langchain_onnxembed import OnnxEmbeddings", {"langchain_qdrant", "qdrant_client", "huggingface_hub"}),
+        ("from langchain_onnxembed import OnnxEmbeddings; OnnxEmbeddings()", {"onnxruntime", "huggingface_hub"}),
+    ],
+)
+def test_imports_are_late(statement: str, unwanted: set[str]) -> None:
+    code = f"{statement}\nimport sys\nprint(sorted(set(sys.modules) & {unwanted!r}))"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603
+    assert run.stdout.strip() == "[]"
+
+
+def test_docstring_has_the_sections_that_langchain_asks_for() -> None:
+    doc = inspect.getdoc(OnnxEmbeddings) or ""
+    sections = [
+        "Setup:",
+        "Key init args:",
+        "Instantiate:",
+        "Embed single text:",
+        "Embed multiple texts:",
+        "Async:",
+    ]
+    positions = [doc.index(f"\n{section}") for section in sections]
+    assert doc.startswith("Onnx embedding model integration.")
+    assert positions == sorted(positions)
