@@ -14,7 +14,8 @@ def nearest(given: str, valid: Iterable[str], count: int = 3) -> str:
         count: How many to offer at most.
 
     Returns:
-        A sentence with a leading space, such as ``" Did you mean 'threads'?"``, or an empty string when nothing is near.
+        A sentence with a leading space, such as ``" Did you mean 'threads'?"``, or an empty string when nothing is
+        near.
     """
     import difflib
 

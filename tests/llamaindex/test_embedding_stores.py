@@ -124,7 +124,9 @@ def test_global_settings_take_it_and_give_it_their_callbacks(embedding: OnnxEmbe
 
 
 def pipeline(embedding: OnnxEmbedding, **options: Any) -> IngestionPipeline:
-    return IngestionPipeline(transformations=[SentenceSplitter(chunk_size=64, chunk_overlap=0), embedding], **options)
+    # The splitter's own tokenizer cannot be unpickled in a worker without the network.
+    splitter = SentenceSplitter(chunk_size=64, chunk_overlap=0, tokenizer=str.split)
+    return IngestionPipeline(transformations=[splitter, embedding], **options)
 
 
 def documents() -> list[Document]:

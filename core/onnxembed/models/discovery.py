@@ -1,7 +1,8 @@
 """The description of a model in a local folder, read from its own metadata.
 
-Folders written by sentence-transformers say how they pool (``modules.json``, ``1_Pooling/config.json``) and which prompts they
-want (``config_sentence_transformers.json``). Folders of model2vec say that they are static (``config.json``).
+Folders written by sentence-transformers say how they pool (``modules.json``, ``1_Pooling/config.json``) and which
+prompts they want (``config_sentence_transformers.json``). Folders of model2vec say that they are static
+(``config.json``).
 """
 
 from __future__ import annotations
@@ -51,7 +52,9 @@ def describe_folder(folder: Path) -> DenseModel:
         tried = ", ".join((*GRAPH_LAYOUTS, WEIGHTS_FILE))
         raise ModelNotFoundError(f"the folder {folder} holds no model: expected one of {tried}")
     if not (folder / "tokenizer.json").is_file():
-        raise ModelNotFoundError(f"the folder {folder} holds no tokenizer.json; expected the model's fast tokenizer there")
+        raise ModelNotFoundError(
+            f"the folder {folder} holds no tokenizer.json; expected the model's fast tokenizer there"
+        )
     config = _read(folder / "config.json")
     modules = _modules(folder)
     source = (ModelSource(package=str(folder)),)  # never looked up: a folder model is always read from its folder
@@ -109,8 +112,8 @@ def _modules(folder: Path) -> dict[str, str]:
 def _pooling(folder: Path, modules: Mapping[str, str], graph: Path | None) -> tuple[PoolingType, bool]:
     """How the model pools, and whether it normalises."""
     if graph is not None:
-        outputs = inspect_graph(graph).outputs
-        if len(outputs[0].shape) == 2:
+        shape = inspect_graph(graph).outputs[0].shape
+        if shape is not None and len(shape) == 2:
             return PoolingType.DISABLED, "Normalize" in modules
     where = modules.get("Pooling", "1_Pooling")
     config = _read(folder / where / "config.json")
@@ -134,6 +137,8 @@ def _prompts(folder: Path) -> Prompts:
     stored = _read(folder / "config_sentence_transformers.json").get("prompts")
     if not isinstance(stored, dict):
         return Prompts()
-    passage = next((stored[name] for name in ("document", "passage", "corpus") if isinstance(stored.get(name), str)), "")
+    passage = next(
+        (stored[name] for name in ("document", "passage", "corpus") if isinstance(stored.get(name), str)), ""
+    )
     query = stored.get("query")
     return Prompts(query=query if isinstance(query, str) else "", passage=passage)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-# Small files are hashed whole; of larger ones the size and three samples. Weights that differ at all differ almost everywhere,
-# so samples tell two models apart, and a 2 GB file costs milliseconds.
+# Small files are hashed whole; of larger ones the size and three samples. Weights that differ at all differ almost
+# everywhere, so samples tell two models apart, and a 2 GB file costs milliseconds.
 _SAMPLE = 1 << 20
 _SMALL_FILES = (
     "tokenizer.json",

@@ -130,7 +130,7 @@ def _describe(path: Path, facts: GraphFacts, *, compiled: bool) -> GraphFile:
 
 @contextmanager
 def _compiled(folder: Path, weights: Path, pooling: PoolingType, store: StoreSettings) -> Iterator[Path]:
-    """The compiled graph: from the cache, or made and kept there, or made for this one load where nothing can be kept."""
+    """The compiled graph: kept in the cache, or made for this one load where nothing can be kept."""
     import filelock
 
     from onnxembed.models.compile import compile_model
@@ -145,7 +145,9 @@ def _compiled(folder: Path, weights: Path, pooling: PoolingType, store: StoreSet
             if not kept.is_file():
                 compile_model(folder, kept, pooling=pooling)
     except OSError as error:
-        logger.warning("the compiled graph of %s cannot be kept in %s (%s); it is made anew each time", folder, kept, error)
+        logger.warning(
+            "the compiled graph of %s cannot be kept in %s (%s); it is made anew each time", folder, kept, error
+        )
     else:
         yield kept
         return

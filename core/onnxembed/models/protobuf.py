@@ -1,15 +1,15 @@
 """The protobuf wire format: as much of it as reading and writing ONNX files takes.
 
-A message is a run of fields, each a key (number and wire type) and a value; a field that holds bytes states their length, so a
-reader steps over a tensor of any size without touching it. Fields that the reader does not know are stepped over as well, and
-when a singular field comes twice the last one wins, which is what every protobuf implementation does: the safety checks that
-are built on this reader see the message that the runtime will see.
+A message is a run of fields, each a key (number and wire type) and a value; a field that holds bytes states their length,
+so a reader steps over a tensor of any size without touching it. Fields of an unknown number or an unexpected wire type are
+stepped over as well, as every protobuf implementation does: the safety checks that are built on this reader see the message
+that the runtime will see.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Protocol
 
 from onnxembed.errors import ModelError
 
@@ -51,8 +51,8 @@ class WireReader:
             end: Position after its last byte.
 
         Yields:
-            ``(field number, wire type, value, 0)`` for integers, ``(field number, wire type, first, after last)``, positions
-            in the buffer, for everything else.
+            ``(field number, wire type, value, 0)`` for integers; for everything else ``(field number, wire type, first,
+            after last)``, positions in the buffer.
 
         Raises:
             ModelError: The bytes are no protobuf message, end too early, or hold too many fields.
@@ -87,14 +87,14 @@ class WireReader:
             position = after
 
     def text(self, start: int, end: int) -> str:
-        """Decode a string field; bytes that are not UTF-8 stay distinguishable as ``\\xNN``."""
+        """Decode a string field; bytes that are not UTF-8 stay distinguishable, as escapes."""
         return self._buffer[start:end].decode("utf-8", "backslashreplace")
 
     def malformed(self, position: int, what: str) -> ModelError:
         """The error for bytes that cannot be an ONNX file."""
         return ModelError(
-            f"{self._source} is not a valid ONNX file: {what} at byte {position}; it is damaged, cut short or something else. "
-            "Fetch the file again, or point to the .onnx file itself"
+            f"{self._source} is not a valid ONNX file: {what} at byte {position}; it is damaged, cut short or something "
+            "else. Fetch the file again, or point to the .onnx file itself"
         )
 
     def _varint(self, position: int, end: int) -> tuple[int, int]:
@@ -128,53 +128,52 @@ def encode_varint(value: int) -> bytes:
     return bytes(encoded)
 
 
-class MessageWriter:
-    """A message under construction, kept as pieces so that large tensors are never copied.
+class LazyBytes(Protocol):
+    """Bytes that are made when they are written: converted tensors need not all be in memory at once."""
 
-    Attributes:
-        pieces: The encoded bytes, in order.
-        size: Their total length.
-    """
+    def __len__(self) -> int:
+        """Their number."""
+
+    def tobytes(self) -> bytes | memoryview:
+        """Make them."""
+
+
+class MessageWriter:
+    """A message under construction, kept as pieces so that large tensors are not copied before they are written."""
 
     def __init__(self) -> None:
-        self.pieces: list[bytes | memoryview] = []
-        self.size = 0
+        self._pieces: list[bytes | LazyBytes] = []
+        self._size = 0
 
     def integer(self, number: int, value: int) -> MessageWriter:
         """Append an integer field; return this message."""
-        self._append(encode_varint(number << 3 | VARINT) + encode_varint(value))
-        return self
+        return self._append(encode_varint(number << 3 | VARINT) + encode_varint(value))
 
     def fixed32(self, number: int, value: bytes) -> MessageWriter:
         """Append a field of exactly four bytes (a ``float``); return this message."""
-        self._append(encode_varint(number << 3 | FIXED32) + value)
-        return self
+        return self._append(encode_varint(number << 3 | FIXED32) + value)
 
     def text(self, number: int, value: str) -> MessageWriter:
         """Append a string field; return this message."""
         return self.data(number, value.encode("utf-8"))
 
-    def data(self, number: int, value: bytes | memoryview) -> MessageWriter:
-        """Append a field of bytes; return this message.
-
-        Args:
-            number: The field's number.
-            value: Bytes, or a one-dimensional view of bytes that must not change until the message is written.
-
-        Returns:
-            This message.
-        """
-        self._append(encode_varint(number << 3 | BYTES) + encode_varint(len(value)))
-        self._append(value)
-        return self
+    def data(self, number: int, value: bytes | LazyBytes) -> MessageWriter:
+        """Append a field of bytes; return this message."""
+        return self._append(encode_varint(number << 3 | BYTES) + encode_varint(len(value)))._append(value)
 
     def message(self, number: int, value: MessageWriter) -> MessageWriter:
         """Append a complete message as a field; return this message."""
-        self._append(encode_varint(number << 3 | BYTES) + encode_varint(value.size))
-        self.pieces.extend(value.pieces)
-        self.size += value.size
+        self._append(encode_varint(number << 3 | BYTES) + encode_varint(value._size))
+        self._pieces.extend(value._pieces)
+        self._size += value._size
         return self
 
-    def _append(self, piece: bytes | memoryview) -> None:
-        self.pieces.append(piece)
-        self.size += len(piece)
+    def write_to(self, file: IO[bytes]) -> None:
+        """Write the message."""
+        for piece in self._pieces:
+            file.write(piece if isinstance(piece, bytes) else piece.tobytes())
+
+    def _append(self, piece: bytes | LazyBytes) -> MessageWriter:
+        self._pieces.append(piece)
+        self._size += len(piece)
+        return self

@@ -1,7 +1,7 @@
 """The safetensors format: a JSON header, then the tensors' bytes, mapped into memory and never copied.
 
-Files come from strangers. Everything the header says is checked before a tensor is handed out: the ranges lie in the file,
-follow each other without overlap or gap, and are as long as type and shape say.
+Files come from strangers. Everything the header says is checked before a tensor is handed out: the ranges lie in the
+file, follow each other without overlap or gap, and are as long as type and shape say.
 """
 
 from __future__ import annotations
@@ -25,18 +25,21 @@ _MAX_HEADER_BYTES = 100_000_000
 _MAX_RANK = 32
 _BFLOAT16 = "BF16"
 _DTYPES = {
-    "F64": "<f8",
-    "F32": "<f4",
-    "F16": "<f2",
-    _BFLOAT16: "<u2",
-    "I64": "<i8",
-    "I32": "<i4",
-    "I16": "<i2",
-    "I8": "<i1",
-    "U8": "<u1",
-    "BOOL": "?",
+    "F64": ("<f8", 8),
+    "F32": ("<f4", 4),
+    "F16": ("<f2", 2),
+    _BFLOAT16: ("<u2", 2),
+    "I64": ("<i8", 8),
+    "U64": ("<u8", 8),
+    "I32": ("<i4", 4),
+    "U32": ("<u4", 4),
+    "I16": ("<i2", 2),
+    "U16": ("<u2", 2),
+    "I8": ("<i1", 1),
+    "U8": ("<u1", 1),
+    "BOOL": ("?", 1),
 }
-_ITEM_SIZES = {"F64": 8, "F32": 4, "F16": 2, _BFLOAT16: 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
+"""Each type's name in numpy and its size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +116,8 @@ class SafetensorsFile:
             name: Its name.
 
         Returns:
-            A read-only view of the file, in the file's type; ``bfloat16``, which numpy lacks, is widened to ``float32``,
-            exactly, and is then a copy.
+            A read-only view of the file, in the file's type; ``bfloat16``, which numpy lacks, as a copy widened to
+            ``float32``, which is exact.
 
         Raises:
             ModelError: There is no such tensor, or the file was closed.
@@ -123,13 +126,16 @@ class SafetensorsFile:
 
         entry = self._entry(name)
         if self._map is None:
-            raise ModelError(f"{self._path} was closed before tensor {name!r} was read; read it inside of the with block")
+            raise ModelError(
+                f"{self._path} was closed before tensor {name!r} was read; read it inside of the with block"
+            )
         count = prod(entry.shape)
+        numpy_type, _ = _DTYPES[entry.dtype]
         if count == 0:
-            flat: NDArray[Any] = np.empty(0, dtype=_DTYPES[entry.dtype])
+            flat: NDArray[Any] = np.empty(0, dtype=numpy_type)
             flat.flags.writeable = False
         else:
-            flat = np.frombuffer(self._map, _DTYPES[entry.dtype], count, self._data_start + entry.begin)
+            flat = np.frombuffer(self._map, numpy_type, count, self._data_start + entry.begin)
         if entry.dtype == _BFLOAT16:
             flat = _widened(flat)
         return flat.reshape(entry.shape)
@@ -154,7 +160,8 @@ def _widened(halves: NDArray[np.uint16]) -> NDArray[Any]:
 
 def _malformed(path: Path, what: str) -> ModelError:
     return ModelError(
-        f"{path} is not a valid safetensors file: {what}; it is damaged, cut short or something else. Fetch the file again"
+        f"{path} is not a valid safetensors file: {what}; it is damaged, cut short or something else. "
+        "Fetch the file again"
     )
 
 
@@ -166,7 +173,9 @@ def _map_file(path: Path) -> mmap.mmap:
     except ValueError:
         raise _malformed(path, "it is empty") from None
     except OSError as error:
-        raise ModelError(f"{path} cannot be read ({error.strerror or error}); a safetensors file is expected there") from error
+        raise ModelError(
+            f"{path} cannot be read ({error.strerror or error}); a safetensors file is expected there"
+        ) from error
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -212,14 +221,14 @@ def _checked_entry(path: Path, name: str, value: object) -> _Entry:
     if not isinstance(value, dict) or value.keys() != {"dtype", "shape", "data_offsets"}:
         raise _malformed(path, f"tensor {name!r} without exactly dtype, shape and data_offsets")
     dtype, shape, offsets = value["dtype"], value["shape"], value["data_offsets"]
-    if not isinstance(dtype, str) or dtype not in _ITEM_SIZES:
-        raise ModelError(f"{path}: tensor {name!r} has type {dtype!r}; known here are {', '.join(_ITEM_SIZES)}")
+    if not isinstance(dtype, str) or dtype not in _DTYPES:
+        raise ModelError(f"{path}: tensor {name!r} has type {dtype!r}; known here are {', '.join(_DTYPES)}")
     if not _are_sizes(shape) or len(shape) > _MAX_RANK:
         raise _malformed(path, f"tensor {name!r} with shape {shape!r:.100}")
     if not _are_sizes(offsets) or len(offsets) != 2 or offsets[0] > offsets[1]:
         raise _malformed(path, f"tensor {name!r} with data_offsets {offsets!r:.100}")
     begin, end = offsets
-    expected = prod(shape) * _ITEM_SIZES[dtype]
+    expected = prod(shape) * _DTYPES[dtype][1]
     if end - begin != expected:
         raise _malformed(
             path, f"tensor {name!r} with {end - begin} bytes, where {dtype} and shape {shape} take {expected}"
@@ -237,7 +246,9 @@ def _check_ranges(path: Path, entries: dict[str, _Entry], available: int) -> Non
     position = 0
     for name, entry in sorted(entries.items(), key=lambda item: (item[1].begin, item[1].end)):
         if entry.begin != position:
-            raise _malformed(path, f"tensor {name!r} starts at byte {entry.begin} where {position} is next (overlap or gap)")
+            raise _malformed(
+                path, f"tensor {name!r} starts at byte {entry.begin} where {position} is next (overlap or gap)"
+            )
         position = entry.end
     if position != available:
         raise _malformed(path, f"the header speaks of {position} bytes of tensors, and {available} follow it")

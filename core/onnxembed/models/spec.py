@@ -1,25 +1,25 @@
 """A model as data: what it is, where its files are, and how its output becomes vectors.
 
-Nothing here reads a file or runs a model. A specification is frozen, hashable, comparable and picklable, so it can be a key,
-travel to another process, and be printed.
+Nothing here reads a file or runs a model. A specification is frozen, hashable, comparable and picklable, so it can be a
+key, travel to another process, and be printed.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import StrEnum
 
 from onnxembed.errors import InputError
 
 
-class PoolingType(str, Enum):
+class PoolingType(StrEnum):
     """How token vectors become one vector."""
 
     CLS = "CLS"
     """The first real token; a two-dimensional output is taken as it is."""
     MEAN = "MEAN"
     """The mean of the tokens that the attention mask keeps."""
-    LAST_TOKEN = "LAST_TOKEN"
+    LAST_TOKEN = "LAST_TOKEN"  # noqa: S105  # a pooling, no password
     """The last token that the attention mask keeps, on whichever side the padding is."""
     DISABLED = "DISABLED"
     """The graph's own output, one vector an item."""
@@ -34,7 +34,8 @@ class ModelSource:
         url: A ``.tar.gz`` archive.
         package: An installed Python distribution that carries the files, ``"distribution-name"``.
         package_folder: The model's folder inside the package, relative to site-packages.
-        sha256: Published SHA-256 of files, as ``(path, hex digest)`` pairs; of the archive itself under the path ``""``.
+        sha256: Published SHA-256 of files, as ``(path, hex digest)`` pairs; of the archive itself under the path
+            ``""``.
     """
 
     hf: str | None = None
@@ -66,8 +67,9 @@ class Matryoshka:
     """What is known of shortening the vectors of a model.
 
     Attributes:
-        dims: The lengths its authors trained or recommend, longest first; empty when any length up to the full one is allowed.
-        layer_norm: Whether the full vector goes through a layer normalisation (without weights) before it is cut.
+        dims: The lengths its authors trained or recommend, longest first; empty when any length up to the full one is
+        allowed. layer_norm: Whether the full vector goes through a layer normalisation (without weights) before it is
+        cut.
     """
 
     dims: tuple[int, ...] = ()
@@ -82,8 +84,8 @@ class DenseModel:
         name: The public name; compared without regard to case.
         sources: Where the files are.
         dim: Length of a vector.
-        model_file: The graph (``.onnx``) or, for static models, the ``.safetensors`` file, relative to the model's folder.
-        additional_files: Further files that must be there, such as external data.
+        model_file: The graph (``.onnx``) or, for static models, the ``.safetensors`` file, relative to the model's
+        folder. additional_files: Further files that must be there, such as external data.
         pooling: How token vectors become one.
         normalize: Whether the vectors are scaled to length 1.
         output: The graph output to take, by position or by name.

@@ -1,1 +1,1 @@
-"""How a model runs: processors, providers, sessions, batches and streams. Nothing here knows what a text or an image is."""
+"""How a model runs: processors, providers, sessions, batches, streams. Nothing here knows what a text is."""

@@ -1,7 +1,7 @@
 """Which items run together: sorted by cost, cut by a budget.
 
-A batch is padded to its longest item, so its price is the longest cost times the number of items. Items of like cost together
-waste nothing; a batch above the processor's appetite gains nothing and costs memory.
+A batch is padded to its longest item, so its price is the longest cost times the number of items. Items of like cost
+together waste nothing; a batch above the processor's appetite gains nothing and costs memory.
 """
 
 from __future__ import annotations

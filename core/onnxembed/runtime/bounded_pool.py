@@ -1,7 +1,7 @@
 """Blocking work off the event loop: a few threads of our own instead of the loop's default pool.
 
-The default pool has up to 32 threads and is shared with everything else; a hundred concurrent queries would start dozens of
-inferences, each wanting every processor.
+The default pool has up to 32 threads and is shared with everything else; a hundred concurrent queries would start
+dozens of inferences, each wanting every processor.
 """
 
 from __future__ import annotations
@@ -32,9 +32,7 @@ class BoundedPool:
             max_concurrency: How many calls may run at once.
         """
         self.max_concurrency = max_concurrency
-        self._executor = PerProcess(
-            lambda: ThreadPoolExecutor(max_concurrency, thread_name_prefix=ASYNC_THREAD_PREFIX)
-        )
+        self._executor = PerProcess(lambda: ThreadPoolExecutor(max_concurrency, thread_name_prefix=ASYNC_THREAD_PREFIX))
 
     async def run(self, function: Callable[[], T]) -> T:
         """Await a blocking call. Cancelling the await drops the call when it has not begun; one under way finishes.
@@ -53,8 +51,8 @@ class BoundedPool:
     async def iterate(self, iterator: Iterator[T]) -> AsyncIterator[T]:
         """Await the items of a blocking iterator.
 
-        The iterator is closed when it ends, when the caller stops early, and when the caller is cancelled; a step under way
-        is let finish first.
+        The iterator is closed when it ends, when the caller stops early, and when the caller is cancelled; a step under
+        way is let finish first.
 
         Args:
             iterator: A generator; it is used by one thread at a time, not always the same one.

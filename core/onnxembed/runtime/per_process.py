@@ -9,16 +9,17 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
-# A session or a thread pool inherited through fork must never be torn down in the child: its threads do not exist there, and
-# waiting for them would never end. The child keeps a reference for as long as it lives.
+# A session or a thread pool inherited through fork must never be torn down in the child: its threads do not exist
+# there, and waiting for them would never end. The child keeps a reference for as long as it lives.
 _inherited: list[object] = []
 
 
 class PerProcess(Generic[T]):
     """A value that each process makes for itself, once, whichever thread comes first.
 
-    Locks are kept by process number too: a lock that another thread held at the moment of the fork stays locked for ever in
-    the child, so the child gets a new one. ``dict.setdefault`` is atomic, which makes that safe without a lock of its own.
+    Locks are kept by process number too: a lock that another thread held at the moment of the fork stays locked for
+    ever in the child, so the child gets a new one. ``dict.setdefault`` is atomic, which makes that safe without a lock
+    of its own.
     """
 
     def __init__(self, make: Callable[[], T]) -> None:

@@ -1,7 +1,7 @@
 """One way through: items are prepared, sorted into batches, run, finished, and come back in order.
 
-The caller's thread reads the items and hands out the results. One thread prepares the next window while others run the present
-one, so at any moment at most three windows are held: one being handed out, one running, one being read.
+The caller's thread reads the items and hands out the results. One thread prepares the next window while others run the
+present one, so at any moment at most three windows are held: one being handed out, one running, one being read.
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ from onnxembed.runtime.batching import BatchLimits, plan_batches
 ItemT = TypeVar("ItemT")
 PreparedT = TypeVar("PreparedT")
 ResultT = TypeVar("ResultT")
+ResultT_co = TypeVar("ResultT_co", covariant=True)
 
 RUN_THREAD_PREFIX = "onnxembed-run"
 PREPARE_THREAD_PREFIX = "onnxembed-prepare"
 
 
-class Family(Protocol[ItemT, PreparedT, ResultT]):
+class Family(Protocol[ItemT, PreparedT, ResultT_co]):
     """What distinguishes one kind of model from another. A new kind of model is a new object of this form."""
 
     def check(self, item: object, index: int) -> ItemT:
@@ -38,7 +39,7 @@ class Family(Protocol[ItemT, PreparedT, ResultT]):
     def cost(self, prepared: PreparedT) -> int:
         """Say what one item costs to run when it is not padded, such as its tokens."""
 
-    def run(self, batch: Sequence[PreparedT], worker: int) -> Sequence[ResultT]:
+    def run(self, batch: Sequence[PreparedT], worker: int) -> Iterable[ResultT_co]:
         """Collate, run and finish one batch; may run in several threads at once."""
 
 
@@ -47,7 +48,7 @@ class _Window(Generic[PreparedT, ResultT]):
     """Items that are sorted together: their batches, and the futures of these."""
 
     batches: Sequence[Sequence[int]]
-    futures: Sequence[Future[Sequence[ResultT]]]
+    futures: Sequence[Future[Iterable[ResultT]]]
 
 
 def stream(
@@ -58,8 +59,8 @@ def stream(
 ) -> Iterator[ResultT]:
     """Run items of any number through a model, in bounded memory.
 
-    Closing the iterator early, an error in the middle, or an interrupt cancels what is queued, waits for the batches that are
-    running, and leaves no thread behind.
+    Closing the iterator early, an error in the middle, or an interrupt cancels what is queued, waits for the batches
+    that are running, and leaves no thread behind.
 
     Args:
         items: The items; read in the caller's thread, a few windows ahead of the results.
@@ -156,7 +157,7 @@ def _stream_windows(
         runners.shutdown(wait=True, cancel_futures=True)
 
 
-def _restore(batches: Sequence[Sequence[int]], results: Iterable[Sequence[ResultT]]) -> Iterator[ResultT]:
+def _restore(batches: Sequence[Sequence[int]], results: Iterable[Iterable[ResultT]]) -> Iterator[ResultT]:
     """Put results back into the order of their items, each handed out as soon as all before it are there."""
     slots: dict[int, ResultT] = {}
     following = 0

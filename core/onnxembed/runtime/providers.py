@@ -1,6 +1,7 @@
 """From what the caller asked for to ONNX Runtime execution providers.
 
-A provider that was asked for and cannot be had is an error, unless the caller listed a fallback after it; then it is a warning.
+A provider that was asked for and cannot be had is an error, unless the caller listed a fallback after it; then it is a
+warning.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 from typing import Any
 
 from onnxembed.errors import InputError, InputTypeError, ProviderError
@@ -20,7 +21,7 @@ CUDA_PROVIDER = "CUDAExecutionProvider"
 OptionPairs = tuple[tuple[str, str], ...]
 
 
-class Device(str, Enum):
+class Device(StrEnum):
     """Where to run: ``AUTO`` takes CUDA when this ONNX Runtime has it, and the processor otherwise."""
 
     CPU = "cpu"
@@ -101,7 +102,9 @@ def parse_request(
         or not isinstance(device_ids, Iterable)
         or not all(isinstance(i, int) and not isinstance(i, bool) and i >= 0 for i in device_ids)
     ):
-        raise InputTypeError(f"device_ids={device_ids!r}: expected a list of CUDA device numbers such as [0, 1], or None")
+        raise InputTypeError(
+            f"device_ids={device_ids!r}: expected a list of CUDA device numbers such as [0, 1], or None"
+        )
     if providers is None:
         return ProviderRequest(None, device, tuple(device_ids or ()))
     if isinstance(providers, str | bytes) or not isinstance(providers, Iterable):
@@ -166,9 +169,7 @@ def place(request: ProviderRequest, available: Sequence[str], *, warn: bool = Tr
     )
 
 
-def _place_listed(
-    providers: tuple[tuple[str, OptionPairs], ...], available: Sequence[str], *, warn: bool
-) -> Placement:
+def _place_listed(providers: tuple[tuple[str, OptionPairs], ...], available: Sequence[str], *, warn: bool) -> Placement:
     """The placement for providers that the caller listed."""
     usable = tuple((name, options) for name, options in providers if name in available)
     missing = [name for name, _ in providers if name not in available]
@@ -194,10 +195,12 @@ def _cuda_missing(available: Sequence[str]) -> str:
     message = f"cuda=True, but this ONNX Runtime has no {CUDA_PROVIDER}, only {', '.join(available)}. "
     if {"onnxruntime", "onnxruntime-gpu"} <= _installed_runtimes():
         return message + (
-            "Both onnxruntime and onnxruntime-gpu are installed, and the one installed last has overwritten the other's "
-            "files: uninstall both, then install onnxruntime-gpu alone"
+            "Both onnxruntime and onnxruntime-gpu are installed, and the one installed last has overwritten files of "
+            "the other: uninstall both, then install onnxruntime-gpu alone"
         )
-    return message + "Uninstall onnxruntime and install onnxruntime-gpu, or pass cuda='auto' to use it where there is one"
+    return (
+        message + "Uninstall onnxruntime and install onnxruntime-gpu, or pass cuda='auto' to use it where there is one"
+    )
 
 
 def _installed_runtimes() -> set[str]:

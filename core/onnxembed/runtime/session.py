@@ -21,7 +21,8 @@ logger = logging.getLogger("onnxembed.runtime")
 
 OptionValue = str | int | bool
 
-# Attributes of onnxruntime.SessionOptions that a caller may set; everything with a dot in its name is a configuration entry.
+# Attributes of onnxruntime.SessionOptions that a caller may set; everything with a dot in its name is a configuration
+# entry.
 _OPTION_TYPES: Mapping[str, type] = {
     "enable_cpu_mem_arena": bool,
     "enable_mem_pattern": bool,
@@ -39,9 +40,9 @@ _OPTION_TYPES: Mapping[str, type] = {
     "use_deterministic_compute": bool,
 }
 
-# Threads of a pool may spin while a run is under way, which halves the latency of short queries, but not between runs: several
-# sessions in one process would otherwise burn every processor while idle. Memory patterns are kept for each input shape and
-# shapes are as many as lengths, so they would only grow.
+# Threads of a pool may spin while a run is under way, which halves the latency of short queries, but not between runs:
+# several sessions in one process would otherwise burn every processor while idle. Memory patterns are kept for each
+# input shape and shapes are as many as lengths, so they would only grow.
 _DEFAULT_CONFIG = {"session.force_spinning_stop": "1"}
 
 
@@ -137,7 +138,7 @@ class Session:
         """
         try:
             return list(self._onnx.run(list(outputs), dict(feed)))
-        except Exception as error:  # noqa: BLE001  # ONNX Runtime raises a dozen classes with no common root
+        except Exception as error:  # ONNX Runtime raises a dozen classes with no common root
             shapes = ", ".join(f"{name} {array.dtype}{list(array.shape)}" for name, array in feed.items())
             raise InferenceError(f"ONNX Runtime failed on a batch with {shapes}: {error}") from error
 
@@ -164,7 +165,7 @@ def _open(
     providers = [(name, dict(pairs)) for name, pairs in settings.placement.providers]
     try:
         return onnxruntime.InferenceSession(str(model), sess_options=options, providers=providers)
-    except Exception as error:  # noqa: BLE001  # as above
+    except Exception as error:  # as above
         raise ModelError(_load_failure(model, error, onnxruntime.__version__)) from error
 
 
@@ -180,7 +181,7 @@ def _load_failure(model: Path, error: Exception, version: str) -> str:
 
 
 def _check_fallback(placement: Placement, providers: Sequence[str]) -> None:
-    """Notice when ONNX Runtime has silently replaced the provider asked for, as it does when CUDA libraries are missing."""
+    """Notice when ONNX Runtime has silently replaced a provider, as it does when CUDA libraries are missing."""
     wanted = placement.providers[0][0]
     if wanted in providers:
         return

@@ -28,8 +28,8 @@ def check_text(text: object, index: int) -> str:
             text.encode("utf-8")
         except UnicodeEncodeError as error:
             raise InputError(
-                f"text {index} holds the lone surrogate {text[error.start]!a} at position {error.start}, which is not a "
-                "Unicode character; clean it with text.encode('utf-8', 'replace').decode()"
+                f"text {index} holds the lone surrogate {text[error.start]!a} at position {error.start}, which is "
+                "not a Unicode character; clean it with text.encode('utf-8', 'replace').decode()"
             ) from None
     return text
 
@@ -37,8 +37,8 @@ def check_text(text: object, index: int) -> str:
 def as_texts(texts: object, name: str) -> Iterable[object]:
     """Accept one string, a collection of strings, or an iterable of them.
 
-    Lists and tuples are checked whole at once, so that a wrong item is told at the call; other iterables are checked as they
-    are read.
+    Lists and tuples are checked whole at once, so that a wrong item is told at the call; other iterables are checked as
+    they are read.
 
     Args:
         texts: The argument.

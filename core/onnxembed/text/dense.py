@@ -15,7 +15,7 @@ from onnxembed.text.checks import check_text
 from onnxembed.text.pooling import pool, shorten
 from onnxembed.text.tokenizer import TextTokenizer, Tokens
 
-Array = np.ndarray[Any, Any]
+Array = np.ndarray[Any, np.dtype[Any]]
 
 _INTEGER_TYPES: Mapping[int, type[np.integer[Any]]] = {6: np.int32, 7: np.int64}
 _TEXT_INPUTS = frozenset({"input_ids", "attention_mask", "token_type_ids", "position_ids", "task_id"})

@@ -11,11 +11,21 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from onnxembed.errors import InputTypeError
 from onnxembed.models.registry import dense_registry, describe
 from onnxembed.models.spec import DenseModel, Matryoshka, ModelSource, PoolingType, Prompts
-from onnxembed.runtime.providers import Device
-from onnxembed.runtime.session import OptionValue
-from onnxembed.text.checks import as_texts, check_count
-from onnxembed.text.options import parse_options, parse_pooling, parse_prompt, parse_task
+from onnxembed.runtime.providers import Device, parse_request
+from onnxembed.runtime.session import OptionValue, parse_session_options
+from onnxembed.text.checks import as_texts, check_count, check_text
+from onnxembed.text.options import (
+    check_dim,
+    check_flag,
+    find_model,
+    parse_pooling,
+    parse_prompt,
+    parse_store,
+    parse_task,
+    require_available,
+)
 from onnxembed.text.settings import EngineSettings, VectorSettings
+from onnxembed.text.tokenizer_rules import check_max_length
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,11 +63,11 @@ class TextEmbedding:
 
     Args:
         model_name: A name of `list_supported_models`, in any case, or the path of a folder with a model's files.
-        cache_dir: Where models are kept. ``None``: ``ONNXEMBED_CACHE``, then ``FASTEMBED_CACHE_PATH``, then the standard
-            Hugging Face cache.
+        cache_dir: Where models are kept. ``None``: ``ONNXEMBED_CACHE``, then ``FASTEMBED_CACHE_PATH``, then the
+            standard Hugging Face cache.
         threads: Processors that one inference uses; ``None`` for all that this process may use.
-        providers: ONNX Runtime execution providers, best first: names, or pairs of a name and its options. One that is not
-            available is an error, unless ``"CPUExecutionProvider"`` is listed after it.
+        providers: ONNX Runtime execution providers, best first: names, or pairs of a name and its options. One that is
+            not available is an error, unless ``"CPUExecutionProvider"`` is listed after it.
         cuda: ``True`` requires CUDA, ``False`` the processor; ``Device.AUTO`` takes CUDA where ONNX Runtime has it.
         device_ids: CUDA devices to spread batches over.
         lazy_load: Whether files are looked for and loaded on first use instead of here.
@@ -110,34 +120,30 @@ class TextEmbedding:
         session_options: Mapping[str, OptionValue] | None = None,
         token_budget: int | None = None,
     ) -> None:
-        engine_settings, vector_settings = parse_options(
-            model_name=model_name,
-            cache_dir=cache_dir,
-            threads=threads,
-            providers=providers,
-            cuda=cuda,
-            device_ids=device_ids,
-            local_files_only=local_files_only,
-            specific_model_path=specific_model_path,
-            revision=revision,
-            max_length=max_length,
-            truncate=truncate,
-            dim=dim,
-            normalize=normalize,
-            pooling=pooling,
-            query_prompt=query_prompt,
-            passage_prompt=passage_prompt,
-            task_id=task_id,
-            enable_cpu_mem_arena=enable_cpu_mem_arena,
-            session_options=session_options,
+        model, folder = find_model(model_name, specific_model_path, pooling)
+        engine = EngineSettings(
+            model=model,
+            store=parse_store(cache_dir, local_files_only, revision, folder),
+            request=require_available(parse_request(providers, cuda, device_ids)),
+            threads=None if threads is None else check_count(threads, "threads", 1),
+            session_options=parse_session_options(session_options, enable_cpu_mem_arena),
+            max_length=check_max_length(max_length),
         )
-        if token_budget is not None:
-            check_count(token_budget, "token_budget", 1)
-        self.__setstate__((engine_settings, vector_settings, token_budget))
+        vectors = VectorSettings(
+            normalize=None if normalize is None else check_flag(normalize, "normalize"),
+            dim=check_dim(model, dim, size_known=folder is None),
+            query_prompt=parse_prompt(query_prompt, model.prompts.query, "query_prompt"),
+            passage_prompt=parse_prompt(passage_prompt, model.prompts.passage, "passage_prompt"),
+            task=parse_task(model, task_id),
+            truncate=check_flag(truncate, "truncate"),
+        )
+        budget = None if token_budget is None else check_count(token_budget, "token_budget", 1)
+        self.__setstate__((engine, vectors, budget))
         if not lazy_load:
             self._engine.load()
 
-    # -- settings travel, engines do not ---------------------------------------------------------------------------------
+    # -- settings travel, engines do not
+    # ---------------------------------------------------------------------------------
 
     def __getstate__(self) -> tuple[EngineSettings, VectorSettings, int | None]:
         return self._engine_settings, self._vector_settings, self._token_budget
@@ -166,7 +172,8 @@ class TextEmbedding:
             held = self._held = (process, shared_engine(self._engine_settings))
         return held[1]
 
-    # -- what the model is -----------------------------------------------------------------------------------------------
+    # -- what the model is
+    # -----------------------------------------------------------------------------------------------
 
     @property
     def model_name(self) -> str:
@@ -208,8 +215,8 @@ class TextEmbedding:
     def description(self) -> dict[str, object]:
         """What is known of the model as it is used here, as plain data; reads the tokenizer.
 
-        The entries of `list_supported_models`, with the effective ``dim``, ``normalize``, ``prompts``, ``max_length`` and
-        ``max_length_source``, and ``source`` for where the files were found.
+        The entries of `list_supported_models`, with the effective ``dim``, ``normalize``, ``prompts``, ``max_length``
+        and ``max_length_source``, and ``source`` for where the files were found.
         """
         model, vectors = self._engine_settings.model, self._vector_settings
         return {
@@ -224,7 +231,7 @@ class TextEmbedding:
 
     @property
     def fingerprint(self) -> str:
-        """32 hexadecimal digits that change whenever the vectors may: made of the files and of every option that counts.
+        """32 hexadecimal digits that change whenever the vectors may: made of the files and of all options that count.
 
         Finds, and if need be downloads, the files; loads no weights.
         """
@@ -236,7 +243,8 @@ class TextEmbedding:
         options = (asdict(self._vector_settings), self.max_length, relevant, model.passage_task, model.matryoshka)
         return hashlib.sha256(f"{folder}\0{options!r}".encode()).hexdigest()[:32]
 
-    # -- embedding -------------------------------------------------------------------------------------------------------
+    # -- embedding
+    # -------------------------------------------------------------------------------------------------------
 
     def embed(
         self,
@@ -337,7 +345,8 @@ class TextEmbedding:
         checked = _checked(as_texts(texts, "texts"))
         return sum(self._engine.tokenizer.count(chunk) for chunk in _chunks(checked, batch_size))
 
-    # -- the same without blocking an event loop ---------------------------------------------------------------------------
+    # -- the same without blocking an event loop
+    # ---------------------------------------------------------------------------
 
     def aembed(
         self,
@@ -436,7 +445,8 @@ class TextEmbedding:
         """
         return await self._engine.pool.run(function)
 
-    # -- models ----------------------------------------------------------------------------------------------------------
+    # -- models
+    # ----------------------------------------------------------------------------------------------------------
 
     @classmethod
     def list_supported_models(cls) -> list[dict[str, object]]:
@@ -526,7 +536,8 @@ class TextEmbedding:
             )
         )
 
-    # -- one call ----------------------------------------------------------------------------------------------------------
+    # -- one call
+    # ----------------------------------------------------------------------------------------------------------
 
     def _call(
         self,
@@ -595,8 +606,6 @@ class TextEmbedding:
 
 
 def _checked(texts: Iterable[object]) -> Iterator[str]:
-    from onnxembed.text.checks import check_text
-
     for index, text in enumerate(texts):
         yield check_text(text, index)
 

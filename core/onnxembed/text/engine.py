@@ -7,8 +7,8 @@ import threading
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
-from onnxembed.errors import ModelError
 from onnxembed.models.graph_file import GraphFile, prepared_graph
 from onnxembed.models.spec import PoolingType
 from onnxembed.models.store import ModelFolder, locate
@@ -23,8 +23,7 @@ from onnxembed.text.settings import EngineSettings, VectorSettings
 from onnxembed.text.static import StaticFamily, StaticTable, load_static
 from onnxembed.text.tokenizer import TextTokenizer, Tokens, load_tokenizer
 
-
-TextFamily = Family[str, Tokens, "np.ndarray[tuple[int], np.dtype[np.float32]]"]
+TextFamily = Family[str, Tokens, Any]
 
 
 class Engine:
@@ -81,7 +80,7 @@ class Engine:
 
     @property
     def workers(self) -> int:
-        """Threads that run batches when the caller does not say: one a session, each using all processors it is given."""
+        """Threads that run batches when the caller does not say: one a session, each using all its processors."""
         return 1 if self.settings.model.static else len(self.graph.sessions)
 
     @property
@@ -101,8 +100,8 @@ class Engine:
     def runs_alone(self) -> bool:
         """Whether every text must be its own batch.
 
-        Dynamically quantised graphs scale activations by the largest one of the whole batch, so neighbours would change a
-        text's vector.
+        Dynamically quantised graphs scale activations by the largest one of the whole batch, so neighbours would change
+        a text's vector.
         """
         return not self.settings.model.static and self._graph.get()[1].dynamically_quantized
 

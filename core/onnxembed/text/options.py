@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from onnxembed.errors import InputError, InputTypeError, ModelNotFoundError
 from onnxembed.models.registry import dense_registry
 from onnxembed.models.spec import DenseModel, PoolingType
 from onnxembed.models.store.settings import StoreSettings
-from onnxembed.runtime.providers import Device, check_request, parse_request
-from onnxembed.runtime.session import OptionValue, parse_session_options
+from onnxembed.runtime.providers import Device, ProviderRequest, check_request
 from onnxembed.suggest import nearest
 from onnxembed.text.checks import check_count, check_text
-from onnxembed.text.settings import EngineSettings, VectorSettings
-from onnxembed.text.tokenizer_rules import check_max_length
 
 
 def find_model(
-    model_name: str | os.PathLike[str], specific_model_path: str | os.PathLike[str] | None
+    model_name: str | os.PathLike[str],
+    specific_model_path: str | os.PathLike[str] | None,
+    pooling: PoolingType | str | None = None,
 ) -> tuple[DenseModel, str | None]:
     """Find the description of a model, and the folder it is read from if there is one.
 
@@ -30,19 +27,23 @@ def find_model(
     Args:
         model_name: A name, or a folder.
         specific_model_path: A folder with the files of the named model.
+        pooling: How token vectors become one; ``None`` for what the description says.
 
     Returns:
         The description, and the folder or ``None``.
 
-    Raises:
-        InputTypeError: If an argument has the wrong type.
-        ModelNotFoundError: If a folder does not exist or holds no model.
     """
-    if not isinstance(model_name, str | os.PathLike):
-        raise InputTypeError(f"model_name={model_name!r}: expected a model's name or the path of a folder")
-    name = os.fspath(model_name)
+    chosen = parse_pooling(pooling)
+    model, folder = _find(model_name, specific_model_path)
+    return (model if chosen is None else replace(model, pooling=chosen)), folder
+
+
+def _find(
+    model_name: str | os.PathLike[str], specific_model_path: str | os.PathLike[str] | None
+) -> tuple[DenseModel, str | None]:
+    name = os.fspath(model_name) if isinstance(model_name, str | os.PathLike) else None
     if not isinstance(name, str):
-        raise InputTypeError(f"model_name={model_name!r}: expected a model's name or the path of a folder, as text")
+        raise InputTypeError(f"model_name={model_name!r}: expected a model's name or the path of a folder")
     if specific_model_path is not None:
         folder = _existing_folder(specific_model_path, "specific_model_path")
         return dense_registry.find(name), str(folder)
@@ -177,94 +178,64 @@ def parse_prompt(prompt: str | None, default: str, argument: str) -> str:
     return check_text(prompt, 0)
 
 
-def parse_options(
-    *,
-    model_name: str | os.PathLike[str],
-    cache_dir: str | os.PathLike[str] | None,
-    threads: int | None,
-    providers: Sequence[str | tuple[str, Mapping[str, Any]]] | None,
-    cuda: bool | Device | str,
-    device_ids: Sequence[int] | None,
-    local_files_only: bool,
-    specific_model_path: str | os.PathLike[str] | None,
-    revision: str | None,
-    max_length: int | None,
-    truncate: bool,
-    dim: int | None,
-    normalize: bool | None,
-    pooling: PoolingType | str | None,
-    query_prompt: str | None,
-    passage_prompt: str | None,
-    task_id: int | str | None,
-    enable_cpu_mem_arena: bool | None,
-    session_options: Mapping[str, OptionValue] | None,
-) -> tuple[EngineSettings, VectorSettings]:
-    """Check the constructor's arguments and freeze them; the arguments are those of `TextEmbedding`.
+def parse_store(
+    cache_dir: str | os.PathLike[str] | None, local_files_only: bool, revision: str | None, folder: str | None
+) -> StoreSettings:
+    """Check the arguments that say where files may come from.
 
     Args:
-        model_name: See `TextEmbedding`.
-        cache_dir: See `TextEmbedding`.
-        threads: See `TextEmbedding`.
-        providers: See `TextEmbedding`.
-        cuda: See `TextEmbedding`.
-        device_ids: See `TextEmbedding`.
-        local_files_only: See `TextEmbedding`.
-        specific_model_path: See `TextEmbedding`.
-        revision: See `TextEmbedding`.
-        max_length: See `TextEmbedding`.
-        truncate: See `TextEmbedding`.
-        dim: See `TextEmbedding`.
-        normalize: See `TextEmbedding`.
-        pooling: See `TextEmbedding`.
-        query_prompt: See `TextEmbedding`.
-        passage_prompt: See `TextEmbedding`.
-        task_id: See `TextEmbedding`.
-        enable_cpu_mem_arena: See `TextEmbedding`.
-        session_options: See `TextEmbedding`.
+        cache_dir: The cache folder, or ``None``.
+        local_files_only: Whether requests are forbidden.
+        revision: Branch, tag or commit, or ``None``.
+        folder: The folder that `find_model` found, or ``None``.
 
     Returns:
-        The settings of the engine and those of the vectors.
+        The settings of the store.
+
+    Raises:
+        InputTypeError: If an argument has the wrong type.
     """
-    for name, flag in (("local_files_only", local_files_only), ("truncate", truncate)):
-        _check_flag(name, flag)
-    for name, choice in (("normalize", normalize), ("enable_cpu_mem_arena", enable_cpu_mem_arena)):
-        if choice is not None:
-            _check_flag(name, choice)
-    if revision is not None and not isinstance(revision, str):
-        raise InputTypeError(f"revision={revision!r}: expected a branch, tag or commit, or None")
     if cache_dir is not None and not isinstance(cache_dir, str | os.PathLike):
         raise InputTypeError(f"cache_dir={cache_dir!r}: expected the path of a folder, or None")
-    if threads is not None:
-        check_count(threads, "threads", 1)
-    check_max_length(max_length)
-    request = parse_request(providers, cuda, device_ids)
-    options = parse_session_options(session_options, enable_cpu_mem_arena)
+    if revision is not None and not isinstance(revision, str):
+        raise InputTypeError(f"revision={revision!r}: expected a branch, tag or commit, or None")
+    return StoreSettings(
+        cache_dir=None if cache_dir is None else os.fspath(cache_dir),
+        local_files_only=check_flag(local_files_only, "local_files_only"),
+        revision=revision,
+        specific_model_path=folder,
+    )
+
+
+def require_available(request: ProviderRequest) -> ProviderRequest:
+    """Refuse providers that this machine does not have. ONNX Runtime is only imported when something was asked for.
+
+    Args:
+        request: What was asked for.
+
+    Returns:
+        The same request.
+    """
     if request.providers is not None or request.device is Device.CUDA:
         import onnxruntime
 
         check_request(request, onnxruntime.get_available_providers())
-    model, folder = find_model(model_name, specific_model_path)
-    chosen = parse_pooling(pooling)
-    if chosen is not None:
-        model = replace(model, pooling=chosen)
-    store = StoreSettings(
-        cache_dir=None if cache_dir is None else os.fspath(cache_dir),
-        local_files_only=local_files_only,
-        revision=revision,
-        specific_model_path=folder,
-    )
-    engine = EngineSettings(model, store, request, threads, options, max_length)
-    vectors = VectorSettings(
-        normalize=normalize,
-        dim=check_dim(model, dim, size_known=folder is None),
-        query_prompt=parse_prompt(query_prompt, model.prompts.query, "query_prompt"),
-        passage_prompt=parse_prompt(passage_prompt, model.prompts.passage, "passage_prompt"),
-        task=parse_task(model, task_id),
-        truncate=truncate,
-    )
-    return engine, vectors
+    return request
 
 
-def _check_flag(name: str, value: object) -> None:
+def check_flag(value: bool, name: str) -> bool:
+    """Refuse what is not a truth value: a string such as ``"false"`` would count as true.
+
+    Args:
+        value: The argument.
+        name: Its name, for messages.
+
+    Returns:
+        The argument.
+
+    Raises:
+        InputTypeError: If it is not a bool.
+    """
     if not isinstance(value, bool):
         raise InputTypeError(f"{name}={value!r} is a {type(value).__name__}; expected True or False")
+    return value

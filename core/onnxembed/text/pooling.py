@@ -1,8 +1,8 @@
 """From token vectors to one vector a text.
 
-Shapes: ``hidden`` is (batch, tokens, dim), ``mask`` is (batch, tokens) with 1 for real tokens. float32 hidden states are pooled
-in float32; narrower ones in float64 and then rounded to the model's own precision, which is what the graph promises. Results
-are float32 whatever the graph gives.
+Shapes: ``hidden`` is (batch, tokens, dim), ``mask`` is (batch, tokens) with 1 for real tokens. float32 hidden states
+are pooled in float32; narrower ones in float64 and then rounded to the model's own precision, which is what the graph
+promises. Results are float32 whatever the graph gives.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from onnxembed.errors import ModelError
 from onnxembed.models.spec import PoolingType
 
-Array = np.ndarray[Any, Any]
+Array = np.ndarray[Any, np.dtype[Any]]
 
 # Below these a length counts as zero: the usual guards of the reference implementations.
 _MIN_NORM = 1e-12
@@ -62,8 +62,9 @@ def mean(hidden: Array, mask: Array) -> Array:
         (batch, dim); float32 for float32 vectors, float64 for all others.
     """
     precision = np.float32 if hidden.dtype == np.float32 else np.float64
-    weights = mask.astype(precision)
-    total: Array = np.einsum("bt,btd->bd", weights, hidden.astype(precision, copy=False))
+    weights: Any = mask.astype(precision)
+    states: Any = np.asarray(hidden, dtype=precision)
+    total: Array = np.einsum("bt,btd->bd", weights, states)
     averaged: Array = total / np.maximum(weights.sum(axis=1, keepdims=True), _MIN_COUNT)
     return averaged
 
@@ -111,8 +112,8 @@ def pool(output: Array, mask: Array, pooling: PoolingType, *, normalized: bool) 
         pooled = _POOLINGS[pooling](output, mask)
     elif output.ndim == 3:
         raise ModelError(
-            f"the graph gives token vectors of shape {list(output.shape)}, but the model is described with pooling=DISABLED; "
-            "use PoolingType.MEAN, CLS or LAST_TOKEN, or name an output that holds one vector a text"
+            f"the graph gives token vectors of shape {list(output.shape)}, but the model is described with "
+            "pooling=DISABLED; use PoolingType.MEAN, CLS or LAST_TOKEN, or name an output that holds one vector a text"
         )
     else:
         raise ModelError(

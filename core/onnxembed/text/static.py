@@ -1,6 +1,7 @@
 """Static models (model2vec): a table of token vectors, no graph.
 
-A text's vector is the sum of the vectors of its known tokens, scaled to length 1; the mean would have the same direction.
+A text's vector is the sum of the vectors of its known tokens, scaled to length 1; the mean would have the same
+direction.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from onnxembed.text.pooling import normalize, shorten
 from onnxembed.text.tokenizer import TextTokenizer, Tokens, read_tokenizer
 from onnxembed.text.tokenizer_rules import TokenizerRules
 
-Array = np.ndarray[Any, Any]
+Array = np.ndarray[Any, np.dtype[Any]]
 
 _DEFAULT_MAX_LENGTH = 512
 
@@ -81,7 +82,9 @@ def load_static(folder: Path, table: Path, max_length: int | None) -> StaticTabl
     tokens = backend.get_vocab_size(with_added_tokens=True)
     for name, column in (("weights", weights), ("mapping", mapping)):
         if column is not None and (column.ndim != 1 or len(column) < tokens):
-            raise ModelError(f"{table}: {name!r} has shape {list(column.shape)}; expected ({tokens},) for the tokenizer")
+            raise ModelError(
+                f"{table}: {name!r} has shape {list(column.shape)}; expected ({tokens},) for the tokenizer"
+            )
     if mapping is not None and len(mapping) and not (mapping.min() >= 0 and mapping.max() < len(embeddings)):
         raise ModelError(f"{table}: 'mapping' points outside the {len(embeddings)} rows of 'embeddings'")
     if mapping is None and len(embeddings) < tokens:
@@ -104,9 +107,7 @@ def _unknown_id(backend: Any) -> int | None:
 class StaticFamily:
     """A static model as it is used in one call."""
 
-    def __init__(
-        self, table: StaticTable, *, prompt: str, truncate: bool, normalized: bool, dim: int | None
-    ) -> None:
+    def __init__(self, table: StaticTable, *, prompt: str, truncate: bool, normalized: bool, dim: int | None) -> None:
         """Combine a loaded table with the choices of a call.
 
         Args:

@@ -1,4 +1,4 @@
-"""Texts to token ids. A tokenizer is configured once, when it is loaded, and never changed after, so threads may share it."""
+"""Texts to token ids. A tokenizer is configured once, when it is loaded, so that threads may share it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ logger = logging.getLogger("onnxembed.text")
 # Texts tokenised in one call: enough to use several processors, few enough that the tokenizer's bulky result objects
 # (over 100 bytes a token) stay small.
 _CHUNK = 64
-# A token is rarely longer than this many characters, so a prefix of ``max_length`` times this holds ``max_length`` tokens.
+# A token is rarely longer than this many characters, so a prefix of ``max_length`` times this holds ``max_length``
+# tokens.
 _CHARACTERS_PER_TOKEN = 16
 
 
@@ -109,7 +110,7 @@ class TextTokenizer:
         return encodings
 
     def _clip(self, text: str) -> str:
-        """Cut a huge text to a prefix that gives the same first tokens, so that a book costs no more than its first pages.
+        """Cut a huge text to a prefix that gives the same first tokens: a book costs no more than its first pages.
 
         The cut is at white space, and only taken when the prefix alone already has more tokens than the limit.
         """
@@ -159,7 +160,7 @@ def load_tokenizer(folder: Path, max_length: int | None) -> TextTokenizer:
     import tokenizers
 
     backend = read_tokenizer(folder)
-    added = [token if isinstance(token, str) else tokenizers.AddedToken(**token) for token in special_tokens(folder)]
+    added = [tokenizers.AddedToken(text, **flags) if flags else text for text, flags in special_tokens(folder)]
     if added:
         backend.add_special_tokens(added)
     rules = read_rules(folder, backend.padding or {}, backend.truncation or {}, backend.token_to_id, max_length)
@@ -187,5 +188,5 @@ def read_tokenizer(folder: Path) -> tokenizers.Tokenizer:
         raise ModelError(f"{folder} has no tokenizer.json; expected the model's fast tokenizer there") from None
     try:
         return tokenizers.Tokenizer.from_buffer(content)
-    except Exception as error:  # noqa: BLE001  # the library raises bare Exception
+    except Exception as error:  # the library raises bare Exception
         raise ModelError(f"{path} is not a tokenizer this version of tokenizers can read: {error}") from error

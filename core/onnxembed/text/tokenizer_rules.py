@@ -18,6 +18,8 @@ from onnxembed.errors import InputError, InputTypeError, ModelError
 # Architectures whose position numbers begin after the padding id, so that two of the stated positions are not usable.
 _OFFSET_POSITIONS = frozenset({"roberta", "xlm-roberta", "camembert", "mpnet", "xlm-roberta-xl", "data2vec-text"})
 
+_TOKEN_FLAGS = ("single_word", "lstrip", "rstrip", "normalized")
+
 
 @dataclass(frozen=True, slots=True)
 class TokenizerRules:
@@ -73,8 +75,8 @@ def _limit(value: object) -> int | None:
 def _stated_limit(folder: Path, tokenizer_config: Mapping[str, Any], config: Mapping[str, Any]) -> tuple[int, str]:
     """The limit of the model's own files, and the file that states it.
 
-    ``sentence_bert_config.json`` comes first, as in sentence-transformers; then the smaller valid one of the two entries of
-    ``tokenizer_config.json``, as in fastembed; then the architecture's positions.
+    ``sentence_bert_config.json`` comes first, as in sentence-transformers; then the smaller valid one of the two
+    entries of ``tokenizer_config.json``, as in fastembed; then the architecture's positions.
     """
     limit = _limit(read_json(folder, "sentence_bert_config.json").get("max_seq_length"))
     if limit is not None:
@@ -100,22 +102,28 @@ def _positions(config: Mapping[str, Any]) -> int | None:
     return stated
 
 
-def check_max_length(max_length: int | None) -> None:
+def check_max_length(max_length: int | None) -> int | None:
     """Check the form of the ``max_length`` argument, before any file is looked for.
 
     Args:
         max_length: The argument.
+
+    Returns:
+        The argument.
 
     Raises:
         InputTypeError: If it is not an integer.
         InputError: If it is below 1.
     """
     if max_length is None:
-        return
+        return None
     if not isinstance(max_length, int) or isinstance(max_length, bool):
-        raise InputTypeError(f"max_length={max_length!r} is a {type(max_length).__name__}; expected a number of tokens or None")
+        raise InputTypeError(
+            f"max_length={max_length!r} is a {type(max_length).__name__}; expected a number of tokens or None"
+        )
     if max_length < 1:
         raise InputError(f"max_length={max_length}: expected at least 1 token")
+    return max_length
 
 
 def read_rules(
@@ -199,26 +207,25 @@ def _pad_id(
     if found is not None:
         return found
     raise ModelError(
-        f"{folder} names no usable padding token (pad_token {text!r}): expected padding in tokenizer.json, or pad_token_id "
-        "in config.json, or a pad_token of the vocabulary in tokenizer_config.json"
+        f"{folder} names no usable padding token (pad_token {text!r}): expected padding in tokenizer.json, or "
+        "pad_token_id in config.json, or a pad_token of the vocabulary in tokenizer_config.json"
     )
 
 
-def special_tokens(folder: Path) -> list[str | dict[str, str | bool]]:
+def special_tokens(folder: Path) -> list[tuple[str, dict[str, bool]]]:
     """Read the tokens of ``special_tokens_map.json``, lists flattened.
 
     Args:
         folder: The model's folder.
 
     Returns:
-        Plain strings, and objects with the attributes of an added token.
+        Text and flags of each token; no flags for those written as plain strings.
     """
-    tokens: list[str | dict[str, str | bool]] = []
+    tokens: list[tuple[str, dict[str, bool]]] = []
     for value in read_json(folder, "special_tokens_map.json").values():
         for token in value if isinstance(value, list) else [value]:
-            if isinstance(token, str):
-                tokens.append(token)
-            elif isinstance(token, dict) and isinstance(token.get("content"), str):
-                flags = ("content", "single_word", "lstrip", "rstrip", "normalized")
-                tokens.append({key: token[key] for key in flags if key in token})
+            text = token_text(token)
+            if text is not None:
+                flags = token if isinstance(token, dict) else {}
+                tokens.append((text, {name: bool(flags[name]) for name in _TOKEN_FLAGS if name in flags}))
     return tokens

@@ -1,6 +1,6 @@
 """Builds an ONNX graph node by node, and writes it to a file.
 
-Tensors are kept as views until the file is written: compiling a model takes little more memory than its largest converted tensor.
+Tensors are kept as views until the file is written: compiling takes little more memory than the largest tensor.
 """
 
 from __future__ import annotations
@@ -134,13 +134,13 @@ class GraphBuilder:
         total = sum(value.nbytes for value in self._initializers.values())
         if total <= largest_inline_bytes:
             with _replacing(target) as file:
-                file.writelines(self._model([_inline_tensor(*item) for item in self._initializers.items()]).pieces)
+                self._model([_inline_tensor(*item) for item in self._initializers.items()]).write_to(file)
             return (target,)
         data = target.with_name(target.name + ".data")
         with _replacing(data) as file:
             tensors = _write_external(file, self._initializers, data.name)
         with _replacing(target) as file:
-            file.writelines(self._model(tensors).pieces)
+            self._model(tensors).write_to(file)
         return target, data
 
     def _model(self, tensors: Sequence[MessageWriter]) -> MessageWriter:
@@ -162,16 +162,19 @@ class GraphBuilder:
 
 
 @dataclass(frozen=True, slots=True)
-class _ExternalRange:
-    """Where a tensor lies in the data file."""
+class _TensorBytes:
+    """A tensor as the little-endian bytes of the file; a transposed one is copied only while it is written."""
 
-    location: str
-    offset: int
-    length: int
+    value: NDArray[Any]
 
-    def entries(self) -> Iterator[MessageWriter]:
-        for key, value in (("location", self.location), ("offset", self.offset), ("length", self.length)):
-            yield MessageWriter().text(_ENTRY_KEY, key).text(_ENTRY_VALUE, str(value))
+    def __len__(self) -> int:
+        return self.value.nbytes
+
+    def tobytes(self) -> memoryview:
+        import numpy as np
+
+        little = np.ascontiguousarray(self.value, dtype=self.value.dtype.newbyteorder("<"))
+        return little.reshape(-1).view(np.uint8).data
 
 
 def _write_external(file: IO[bytes], tensors: Mapping[str, NDArray[Any]], location: str) -> list[MessageWriter]:
@@ -182,17 +185,16 @@ def _write_external(file: IO[bytes], tensors: Mapping[str, NDArray[Any]], locati
             described.append(_inline_tensor(name, value))
             continue
         file.write(b"\0" * (-file.tell() % _EXTERNAL_ALIGNMENT))
-        offset = file.tell()
-        file.write(_raw_bytes(value))
         tensor = _tensor_head(name, value)
-        for entry in _ExternalRange(location, offset, value.nbytes).entries():
-            tensor.message(_TENSOR_EXTERNAL_DATA, entry)
+        for key, entry in (("location", location), ("offset", str(file.tell())), ("length", str(value.nbytes))):
+            tensor.message(_TENSOR_EXTERNAL_DATA, MessageWriter().text(_ENTRY_KEY, key).text(_ENTRY_VALUE, entry))
+        file.write(_TensorBytes(value).tobytes())
         described.append(tensor.integer(_TENSOR_DATA_LOCATION, 1))
     return described
 
 
 def _inline_tensor(name: str, value: NDArray[Any]) -> MessageWriter:
-    return _tensor_head(name, value).data(_TENSOR_RAW_DATA, _raw_bytes(value))
+    return _tensor_head(name, value).data(_TENSOR_RAW_DATA, _TensorBytes(value))
 
 
 def _tensor_head(name: str, value: NDArray[Any]) -> MessageWriter:
@@ -200,14 +202,6 @@ def _tensor_head(name: str, value: NDArray[Any]) -> MessageWriter:
     for size in value.shape:
         tensor.integer(_TENSOR_DIMS, size)
     return tensor.integer(_TENSOR_DATA_TYPE, _ELEMENT_TYPES[value.dtype.name]).text(_TENSOR_NAME, name)
-
-
-def _raw_bytes(value: NDArray[Any]) -> memoryview:
-    """View a tensor as the little-endian bytes of the file."""
-    import numpy as np
-
-    little = np.ascontiguousarray(value, dtype=value.dtype.newbyteorder("<"))
-    return memoryview(little.reshape(-1).view(np.uint8))
 
 
 def _value_info(name: str, element_type: int, shape: Sequence[Dimension]) -> MessageWriter:

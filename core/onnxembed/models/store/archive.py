@@ -9,7 +9,7 @@ import re
 from typing import TYPE_CHECKING
 
 from onnxembed.errors import IntegrityError, ModelNotFoundError
-from onnxembed.models.store.disk import cannot_write, remove_tree
+from onnxembed.models.store.disk import remove_tree, write_failure
 from onnxembed.models.store.extraction import extract
 from onnxembed.models.store.folder import ModelFolder, StoredModel, describe_needs, missing_from_any_layout
 from onnxembed.models.store.integrity import check_published, sha256_of
@@ -44,7 +44,7 @@ def archive_folder(model: StoredModel, source: ModelSource, settings: StoreSetti
 
 
 def cached_archive(model: StoredModel, source: ModelSource, settings: StoreSettings) -> ModelFolder | None:
-    """Find an archive that was unpacked before.
+    """Find an archive that was unpacked before, and check its files against the published digests.
 
     Args:
         model: The specification.
@@ -53,9 +53,6 @@ def cached_archive(model: StoredModel, source: ModelSource, settings: StoreSetti
 
     Returns:
         The folder; ``None`` when it is not there or not usable.
-
-    Raises:
-        IntegrityError: A file is not the published one.
     """
     folder = archive_folder(model, source, settings)
     if not folder.is_dir() or missing_from_any_layout(folder, model):
@@ -76,7 +73,7 @@ def from_archive(model: StoredModel, source: ModelSource, settings: StoreSetting
         The folder of its content.
 
     Raises:
-        ModelNotFoundError: It cannot be had, lacks the files, or the cache cannot be written.
+        ModelNotFoundError: It cannot be had or lacks the files, or the cache cannot be written.
     """
     target = archive_folder(model, source, settings)
     with locked(target.with_name(f"{target.name}.lock"), settings.limits):
@@ -92,7 +89,7 @@ def from_archive(model: StoredModel, source: ModelSource, settings: StoreSetting
         except ModelNotFoundError:
             raise
         except OSError as error:
-            raise cannot_write(target, error) from error
+            raise ModelNotFoundError(write_failure(target, error)) from error
     return ModelFolder(target, f"archive {shown_address(source.url or '')}")
 
 

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and the error for places that cannot be written."""
+"""Files that appear whole or not at all, and what to say of places that cannot be written."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ import errno
 import os
 import shutil
 from typing import TYPE_CHECKING
-
-from onnxembed.errors import ModelNotFoundError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -89,19 +87,19 @@ def remove_tree(folder: Path) -> None:
             shutil.rmtree(folder)
 
 
-def cannot_write(path: Path, error: OSError) -> ModelNotFoundError:
-    """The error for a place that cannot be written.
+def write_failure(path: Path, error: OSError) -> str:
+    """What to tell people about a place that cannot be written.
 
     Args:
         path: The place.
         error: What the system said.
 
     Returns:
-        The error to raise.
+        The message.
     """
     if error.errno == errno.ENOSPC:
-        return ModelNotFoundError(f"the disk is full: {path} cannot grow; free some space or pass cache_dir=")
-    return ModelNotFoundError(
+        return f"the disk is full: {path} cannot grow; free some space or pass cache_dir="
+    return (
         f"the cache cannot be written at {path} ({error.strerror or error}); "
         "make the folder writable, or choose another with cache_dir= or ONNXEMBED_CACHE"
     )

@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 
 from onnxembed.errors import ModelNotFoundError, UnsafeModelError
-from onnxembed.models.store.disk import cannot_write, private_name, remove_tree, share_or_copy
+from onnxembed.models.store.disk import private_name, remove_tree, share_or_copy, write_failure
 from onnxembed.models.store.folder import safe_relative
 from onnxembed.models.store.settings import OWN_FOLDER, StoreSettings, cache_root, own_folder
 
@@ -20,6 +20,8 @@ logger = logging.getLogger("onnxembed.store")
 
 def loadable_model_path(model_path: Path, external: tuple[str, ...], settings: StoreSettings) -> Path:
     """A path from which ONNX Runtime loads a graph together with its external data.
+
+    Data outside both the graph's folder and the cache is refused as an `UnsafeModelError`.
 
     Args:
         model_path: The graph.
@@ -30,7 +32,6 @@ def loadable_model_path(model_path: Path, external: tuple[str, ...], settings: S
         The same path where the files really lie in one folder, else that of the graph in a folder of links.
 
     Raises:
-        UnsafeModelError: A data file lies outside both the graph's folder and the cache.
         ModelNotFoundError: A file is missing, or no folder of links can be made.
     """
     names = (model_path.name, *(safe_relative(name) for name in external))
@@ -49,7 +50,7 @@ def loadable_model_path(model_path: Path, external: tuple[str, ...], settings: S
             logger.debug("no links in %s: %s", target, error)
         else:
             return target / model_path.name
-    raise cannot_write(own_folder(settings) / "linked", failures[0]) from failures[0]
+    raise ModelNotFoundError(write_failure(own_folder(settings) / "linked", failures[0])) from failures[0]
 
 
 def _user_folder() -> Path:

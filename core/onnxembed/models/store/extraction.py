@@ -61,13 +61,14 @@ def _too_large(bound: int) -> UnsafeModelError:
 def extract(archive: Path, folder: Path, limits: TransferLimits) -> None:
     """Unpack an archive.
 
+    One that asks for something outside the folder, for links or devices, or for too much, is an `UnsafeModelError`.
+
     Args:
         archive: The ``.tar.gz`` file.
         folder: A new, empty folder that the caller removes on failure.
         limits: Bounds on size and number.
 
     Raises:
-        UnsafeModelError: It asks for something outside the folder, for links or devices, or is too large.
         IntegrityError: It is damaged.
     """
     folder.mkdir(parents=True)

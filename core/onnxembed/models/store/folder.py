@@ -113,7 +113,7 @@ def specified_files(model: StoredModel) -> tuple[str, ...]:
 
 
 def external_files(graph: Path, name: str) -> tuple[str, ...]:
-    """The files in which a graph keeps its weights.
+    """The files in which a graph keeps its weights; a location outside the graph's folder is an `UnsafeModelError`.
 
     Args:
         graph: The graph on disk.
@@ -121,16 +121,16 @@ def external_files(graph: Path, name: str) -> tuple[str, ...]:
 
     Returns:
         Names relative to the model's folder.
-
-    Raises:
-        UnsafeModelError: A location points outside the graph's own folder.
     """
     if not name.endswith(".onnx"):
         return ()
     from onnxembed.models.onnx_graph import inspect_graph
 
     parent = PurePosixPath(name).parent
-    return tuple(str(parent / safe_relative(location)) for location in inspect_graph(graph).external_data)
+    return tuple(
+        str(parent / safe_relative(location))
+        for location in inspect_graph(graph, require_external_data=False).external_data
+    )
 
 
 def has_content(path: Path) -> bool:

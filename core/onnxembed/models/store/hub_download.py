@@ -1,10 +1,10 @@
 """Files from the Hub into the shared cache: one request for the list of a commit, one for each file that is needed.
 
-huggingface_hub gives the session and the token, so proxies, certificates and logins are those that a user set up for it.
+huggingface_hub gives the session and the token, so proxies, certificates and logins are those that a user set up.
 The transfers are our own, because its own have no bound in time, show bars, and start from zero after a crash.
 
-The order of writing keeps the cache sound at every moment: contents appear whole and checked, then links, then the list,
-and last the revision. Whoever stops in between leaves the former revision as it was.
+The order of writing keeps the cache sound at every moment: contents appear whole and checked, then links, then the
+list, and last the revision. Whoever stops in between leaves the former revision as it was.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote, urlsplit
 
 from onnxembed.errors import InputError, IntegrityError, ModelNotFoundError
-from onnxembed.models.store.disk import cannot_write, remove_tree
+from onnxembed.models.store.disk import remove_tree, write_failure
 from onnxembed.models.store.folder import ModelFolder, StoredModel, describe_needs, external_files, has_content
 from onnxembed.models.store.hub_cache import (
     COMMIT,
@@ -84,6 +84,8 @@ def _connect(limits: TransferLimits) -> _Hub:
 def download(model: StoredModel, source: ModelSource, settings: StoreSettings) -> ModelFolder:
     """Bring a model's files from the Hub, unless another process has just done so.
 
+    What cannot be had, or written, is a `ModelNotFoundError`; what is not as published, an `IntegrityError`.
+
     Args:
         model: The specification.
         source: The source, with ``hf`` set.
@@ -91,10 +93,6 @@ def download(model: StoredModel, source: ModelSource, settings: StoreSettings) -
 
     Returns:
         The folder of the commit.
-
-    Raises:
-        ModelNotFoundError: The files cannot be had, or the cache cannot be written.
-        IntegrityError: What came is not what is published.
     """
     place = repository_place(_repository(source), settings)
     with locked(place.lock, settings.limits):
@@ -108,6 +106,8 @@ def download(model: StoredModel, source: ModelSource, settings: StoreSettings) -
 def complete(copy: CachedCopy, model: StoredModel, source: ModelSource, settings: StoreSettings) -> ModelFolder:
     """Add the optional files that the Hub has and a usable copy lacks; the commit stays the same.
 
+    What cannot be had, or written, is a `ModelNotFoundError`; what is not as published, an `IntegrityError`.
+
     Args:
         copy: The copy.
         model: The specification.
@@ -116,10 +116,6 @@ def complete(copy: CachedCopy, model: StoredModel, source: ModelSource, settings
 
     Returns:
         The folder of the commit.
-
-    Raises:
-        ModelNotFoundError: The files cannot be had, or the cache cannot be written.
-        IntegrityError: What came is not what is published.
     """
     with locked(copy.place.lock, settings.limits):
         now = cached_copy(model, copy.place.repository, settings)
@@ -179,7 +175,7 @@ def _bring(
     except ModelNotFoundError:
         raise
     except OSError as error:
-        raise cannot_write(place.folder, error) from error
+        raise ModelNotFoundError(write_failure(place.folder, error)) from error
     return listing.commit
 
 

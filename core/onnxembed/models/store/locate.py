@@ -50,11 +50,13 @@ class _Search:
     def note(self, label: str, reason: str) -> None:
         self.failures.append((label, ModelNotFoundError(reason)))
 
-    def error(self, model: StoredModel) -> ModelNotFoundError:
+    @property
+    def damaged(self) -> bool:
+        return any(isinstance(error, IntegrityError) for _, error in self.failures)
+
+    def report(self, model: StoredModel) -> str:
         reasons = "\n".join(f"  - {label}: {error}" for label, error in self.failures)
-        damaged = any(isinstance(error, IntegrityError) for _, error in self.failures)
-        kind = IntegrityError if damaged else ModelNotFoundError
-        return kind(
+        return (
             f"no source could give the files of {model.name!r}:\n{reasons}\n"
             "Resolve one of these, or pass specific_model_path= a folder that holds the model."
         )
@@ -64,7 +66,8 @@ def locate(model: StoredModel, settings: StoreSettings) -> ModelFolder:
     """Find or fetch everything that a model needs.
 
     In this order: ``specific_model_path`` and nothing else; a copy in the Hub cache; an installed package; an archive
-    that was unpacked before; the Hub; an archive. A source that fails is named in the final error.
+    that was unpacked before; the Hub; an archive. A source that fails is named in the final error;
+    one that gives files which ask for something outside their folder ends the search as an `UnsafeModelError`.
 
     Args:
         model: The specification.
@@ -76,7 +79,6 @@ def locate(model: StoredModel, settings: StoreSettings) -> ModelFolder:
     Raises:
         ModelNotFoundError: No source could give the files.
         IntegrityError: No source could, and at least one gave files that are not the published ones.
-        UnsafeModelError: A source gave files that ask for something outside their folder.
     """
     specified_files(model)
     if settings.specific_model_path is not None:
@@ -90,7 +92,10 @@ def locate(model: StoredModel, settings: StoreSettings) -> ModelFolder:
                 return folder
     if not search.failures:
         search.note("sources", "none is given")
-    raise search.error(model) from search.failures[-1][1]
+    message, cause = search.report(model), search.failures[-1][1]
+    if search.damaged:
+        raise IntegrityError(message) from cause
+    raise ModelNotFoundError(message) from cause
 
 
 def _specific_folder(model: StoredModel, folder: Path) -> ModelFolder:

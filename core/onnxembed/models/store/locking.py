@@ -6,7 +6,7 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from onnxembed.errors import ModelNotFoundError
-from onnxembed.models.store.disk import cannot_write
+from onnxembed.models.store.disk import write_failure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,7 +40,7 @@ def locked(path: Path, limits: TransferLimits) -> Iterator[None]:
             f"another process has held {path} for {limits.lock_seconds:g} seconds; wait for it, or end it"
         ) from error
     except OSError as error:
-        raise cannot_write(path, error) from error
+        raise ModelNotFoundError(write_failure(path, error)) from error
     try:
         yield
     finally:

@@ -32,8 +32,7 @@ def from_package(model: StoredModel, source: ModelSource, settings: StoreSetting
         The folder inside the package.
 
     Raises:
-        ModelNotFoundError: The package is not installed, or does not hold the files.
-        IntegrityError: A file is not the published one.
+        ModelNotFoundError: The package is not installed, or does not hold the files, or not the published ones.
     """
     from importlib.metadata import PackageNotFoundError, distribution
 

@@ -25,8 +25,8 @@ OWN_FOLDER = "onnxembed"
 class TransferLimits:
     """Bounds of everything that waits or grows.
 
-    A silent server costs at most ``attempts`` times the read bound and the pauses between them, 127 seconds by default; a
-    dripping one is cut off by the stall rule.
+    A silent server costs at most ``attempts`` times the read bound and the pauses between them, 127 seconds by
+    default; a dripping one is cut off by the stall rule.
 
     Attributes:
         connect_seconds: Longest wait for a connection.

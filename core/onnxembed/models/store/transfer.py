@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from onnxembed.errors import ModelNotFoundError
-from onnxembed.models.store.disk import cannot_write
+from onnxembed.models.store.disk import write_failure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -65,6 +65,9 @@ class Client(Protocol):
             url: The address.
             headers: The headers.
             timeout: Longest waits to connect, read, write, and get a connection from the pool.
+
+        Returns:
+            A context that gives the answer.
         """
         ...
 
@@ -187,9 +190,6 @@ def file_sink(path: Path) -> Iterator[FileSink]:
 
     Yields:
         The sink.
-
-    Raises:
-        ModelNotFoundError: The file cannot be written.
     """
     with _disk(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -210,7 +210,7 @@ def _disk(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise cannot_write(path, error) from error
+        raise ModelNotFoundError(write_failure(path, error)) from error
 
 
 def fetch(client: Client, request: Request, sink: Sink, limits: TransferLimits) -> None:

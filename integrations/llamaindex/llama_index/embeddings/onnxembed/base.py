@@ -228,7 +228,8 @@ class OnnxEmbedding(BaseEmbedding):
         Returns:
             Its vector.
         """
-        return cast("Embedding", await _bare(BaseEmbedding.aget_query_embedding)(await self._aas_role("query"), query))
+        bare = _bare(BaseEmbedding.aget_query_embedding)
+        return cast("Embedding", await bare(await self._prepared("query"), query))
 
     def get_text_embedding(self, text: str) -> Embedding:
         """Embed a text that is to be found.
@@ -250,7 +251,8 @@ class OnnxEmbedding(BaseEmbedding):
         Returns:
             Its vector.
         """
-        return cast("Embedding", await _bare(BaseEmbedding.aget_text_embedding)(await self._aas_role("text"), text))
+        bare = _bare(BaseEmbedding.aget_text_embedding)
+        return cast("Embedding", await bare(await self._prepared("text"), text))
 
     def get_text_embedding_batch(self, texts: list[str], show_progress: bool = False, **kwargs: Any) -> list[Embedding]:
         """Embed texts that are to be found.
@@ -264,6 +266,8 @@ class OnnxEmbedding(BaseEmbedding):
             One vector a text, in the same order.
         """
         texts = _as_texts(texts)
+        if not texts:
+            return []
         bare = _bare(BaseEmbedding.get_text_embedding_batch)
         return cast("list[Embedding]", bare(self._as_role("text"), texts, show_progress, **kwargs))
 
@@ -281,8 +285,10 @@ class OnnxEmbedding(BaseEmbedding):
             One vector a text, in the same order.
         """
         texts = _as_texts(texts)
+        if not texts:
+            return []
         bare = _bare(BaseEmbedding.aget_text_embedding_batch)
-        return cast("list[Embedding]", await bare(await self._aas_role("text"), texts, show_progress, **kwargs))
+        return cast("list[Embedding]", await bare(await self._prepared("text"), texts, show_progress, **kwargs))
 
     def _get_query_embedding(self, query: str) -> Embedding:
         return self._embed([query], "query")[0]
@@ -311,18 +317,20 @@ class OnnxEmbedding(BaseEmbedding):
         """Give a twin that reads and writes the cache in one role; itself when there is no cache."""
         if self.embeddings_cache is None:
             return self
-        return self._twin(RoleCache(self.embeddings_cache, self.engine.fingerprint, role))
-
-    async def _aas_role(self, role: Role) -> Self:
-        if self.embeddings_cache is None:
-            return self
-        engine = self.engine
-        # The fingerprint may have to look at files the first time.
-        fingerprint = await engine.run_async(lambda: engine.fingerprint)
-        return self._twin(RoleCache(self.embeddings_cache, fingerprint, role))
-
-    def _twin(self, cache: RoleCache) -> Self:
+        cache = RoleCache(self.embeddings_cache, self.engine.fingerprint, role)
         return self.model_copy(update={"embeddings_cache": cache})
+
+    async def _prepared(self, role: Role) -> Self:
+        """Do the same, with all that may take time (finding files, asking them for the dimension) off the event loop."""
+        engine = self.engine
+        if self.embeddings_cache is None and engine.loaded:
+            return self
+
+        def prepare() -> Self:
+            engine.embedding_size  # noqa: B018 - the payload of the first event tells it, and may have to load it
+            return self._as_role(role)
+
+        return await engine.run_async(prepare)
 
     def _settings(self) -> dict[str, Any]:
         return {core: getattr(self, here) for core, here in _ENGINE_OPTIONS.items()}
@@ -336,7 +344,7 @@ class OnnxEmbedding(BaseEmbedding):
         return self._opened[1]
 
     def __getstate__(self) -> dict[str, Any]:
-        """Give the fields only: the engine is opened again, on first use, wherever the copy lands.
+        """Give the fields and the engine's settings; weights are opened again, on first use, wherever the copy lands.
 
         The framework's own method deletes from the live object whatever does not pickle; this one leaves it out of the copy.
 
@@ -349,8 +357,7 @@ class OnnxEmbedding(BaseEmbedding):
             if name in fields and not _pickles(fields[name]):
                 _logger.warning("%s cannot be pickled: the copy of %s goes without it", name, self.class_name())
                 fields[name] = substitute
-        private = {**(state["__pydantic_private__"] or {}), "_opened": None}
-        return {**state, "__dict__": fields, "__pydantic_private__": private}
+        return {**state, "__dict__": fields}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take the fields as they were; nothing is opened before it is needed.

