@@ -39,7 +39,7 @@ class Passage:
         return self.text.split("\n")[1]
 
 
-def read_passages(*, min_words: int = 10, max_words: int = 100) -> list[Passage]:
+def read_passages(*, min_words: int = 12, max_words: int = 60) -> list[Passage]:
     """Read the docstrings of all public modules, classes, functions and methods, each text once.
 
     Args:

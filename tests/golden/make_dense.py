@@ -109,8 +109,13 @@ def export_minilm(folder: Path, length: int) -> None:
     model = AutoModel.from_pretrained(source, attn_implementation="eager").eval()
 
     class TokenVectors(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = model
+
         def forward(self, input_ids: Any, attention_mask: Any, token_type_ids: Any) -> Any:
-            return model(input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids).last_hidden_state
+            hidden = self.model(input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids)
+            return hidden.last_hidden_state
 
     names = ["input_ids", "attention_mask", "token_type_ids"]
     example = torch.ones(2, 8, dtype=torch.long)

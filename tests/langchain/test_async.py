@@ -10,9 +10,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+
 from langchain_onnxembed import OnnxEmbeddings
 from onnxembed import TextEmbedding
-
 from tests.fixtures.text_models import small_model
 
 TAG: contextvars.ContextVar[str] = contextvars.ContextVar("TAG", default="unset")
@@ -100,6 +100,8 @@ async def test_cancelling_drops_what_waits_and_harms_nothing(
     await asyncio.sleep(0.05)
     for task in tasks:
         task.cancel()
-    assert all(isinstance(result, asyncio.CancelledError) for result in await asyncio.gather(*tasks, return_exceptions=True))
+    assert all(
+        isinstance(result, asyncio.CancelledError) for result in await asyncio.gather(*tasks, return_exceptions=True)
+    )
     assert await embeddings.aembed_query("Paris") == expected
     assert watch.calls <= MOST_AT_ONCE + 1

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from langchain_classic.embeddings import CacheBackedEmbeddings
 from langchain_core.stores import InMemoryByteStore
-from langchain_onnxembed import OnnxEmbeddings
 
+from langchain_onnxembed import OnnxEmbeddings
 from tests.fixtures.text_models import PROMPTS, small_model
 
 

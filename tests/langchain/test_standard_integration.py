@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from langchain_core.embeddings import Embeddings
-from langchain_onnxembed import OnnxEmbeddings
 from langchain_tests.integration_tests import EmbeddingsIntegrationTests
 
+from langchain_onnxembed import OnnxEmbeddings
 from tests.fixtures.text_models import PROMPTS, REAL_MODEL, small_model
 
 

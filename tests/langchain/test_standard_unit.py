@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from langchain_core.embeddings import Embeddings
-from langchain_onnxembed import OnnxEmbeddings
 from langchain_tests.unit_tests import EmbeddingsUnitTests
 
+from langchain_onnxembed import OnnxEmbeddings
 from tests.fixtures.text_models import small_model
 
 

@@ -1,4 +1,4 @@
-"""LangChain's own tests for vector stores and retrievers, with our embeddings in them; and round trips through stores."""
+"""The tests that LangChain gives for vector stores and retrievers, over our embeddings; and searches by meaning."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
 from langchain_core.retrievers import BaseRetriever
 from langchain_core.vectorstores import InMemoryVectorStore, VectorStore
-from langchain_onnxembed import OnnxEmbeddings
 from langchain_qdrant import QdrantVectorStore
 from langchain_tests.integration_tests import RetrieversIntegrationTests, VectorStoreIntegrationTests
 
+from langchain_onnxembed import OnnxEmbeddings
 from tests.fixtures.text_models import PROMPTS, REAL_MODEL, small_model
 
 PASSAGES = [
@@ -37,8 +37,9 @@ def in_memory(embeddings: Embeddings) -> VectorStore:
 
 def chroma(embeddings: Embeddings) -> VectorStore:
     import chromadb
+    from chromadb.config import Settings as ChromaSettings
 
-    client = chromadb.EphemeralClient(chromadb.Settings(anonymized_telemetry=False, is_persistent=False))
+    client = chromadb.EphemeralClient(ChromaSettings(anonymized_telemetry=False, is_persistent=False))
     # Ephemeral clients of one process share their collections.
     return Chroma(client=client, collection_name=f"test-{uuid.uuid4()}", embedding_function=embeddings)
 
@@ -64,7 +65,7 @@ class TestInMemoryStore(StoreOverOurs):
     __test__ = True
 
     @pytest.fixture
-    def vectorstore(self) -> VectorStore:  # type: ignore[override]
+    def vectorstore(self) -> VectorStore:
         return in_memory(self.get_embeddings())
 
 
@@ -74,7 +75,7 @@ class TestChromaStore(StoreOverOurs):
     __test__ = True
 
     @pytest.fixture
-    def vectorstore(self) -> Iterator[VectorStore]:  # type: ignore[override]
+    def vectorstore(self) -> Iterator[VectorStore]:
         store = chroma(self.get_embeddings())
         yield store
         assert isinstance(store, Chroma)
@@ -143,7 +144,7 @@ def test_stores_ask_the_query_side(make_store: Callable[[Embeddings], VectorStor
     store = make_store(embeddings)
     store.add_texts(["Paris"])
     ((_, score),) = store.similarity_search_with_score("Paris", k=1)
-    sides = [embeddings.engine.embed_to_array(["Paris"], side=side)[0] for side in ("query", "passage")]  # type: ignore[arg-type]
+    sides = [embeddings.engine.embed_to_array(["Paris"], side=side)[0] for side in ("query", "passage")]
     expected = float(np.dot(*sides) / np.linalg.norm(sides[0]) / np.linalg.norm(sides[1]))
     assert expected < 0.9999
     assert score == pytest.approx(expected, abs=1e-5)

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 from llama_index.core.storage.kvstore import SimpleKVStore
+
 from llama_index.embeddings.onnxembed import OnnxEmbedding
 from llama_index.embeddings.onnxembed.cache import RoleCache
 from onnxembed import TextEmbedding
-
 from tests.fixtures.text_models import PROMPTS, small_model
 
 
@@ -38,7 +38,9 @@ def inferences(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("order", [("text", "query"), ("query", "text")])
-async def test_each_role_has_its_own_vectors(bare: OnnxEmbedding, cached: OnnxEmbedding, order: tuple[str, str]) -> None:
+async def test_each_role_has_its_own_vectors(
+    bare: OnnxEmbedding, cached: OnnxEmbedding, order: tuple[str, str]
+) -> None:
     expected = {"text": bare.get_text_embedding("Paris"), "query": bare.get_query_embedding("Paris")}
     assert expected["text"] != expected["query"]
     for _ in range(2):
@@ -69,7 +71,9 @@ def test_models_and_settings_share_a_store_without_mixing(cached: OnnxEmbedding)
 
 def test_equal_settings_share_the_vectors(cached: OnnxEmbedding, inferences: list[tuple[str, str]]) -> None:
     cached.get_text_embedding("Paris")
-    again = OnnxEmbedding.from_dict({**cached.to_dict(), "embed_batch_size": 3}, embeddings_cache=cached.embeddings_cache)
+    again = OnnxEmbedding.from_dict(
+        {**cached.to_dict(), "embed_batch_size": 3}, embeddings_cache=cached.embeddings_cache
+    )
     again.get_text_embedding("Paris")
     assert inferences == [("passage", "Paris")]
 

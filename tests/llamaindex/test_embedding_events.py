@@ -8,16 +8,16 @@ from typing import Any
 import pytest
 from llama_index.core.callbacks import CallbackManager, CBEventType, EventPayload
 from llama_index.core.callbacks.llama_debug import LlamaDebugHandler
-from llama_index.core.instrumentation import get_dispatcher
 from llama_index.core.instrumentation.event_handlers import BaseEventHandler
 from llama_index.core.instrumentation.events import BaseEvent
 from llama_index.core.instrumentation.span import BaseSpan
 from llama_index.core.instrumentation.span_handlers import BaseSpanHandler
 from llama_index.core.storage.kvstore import SimpleKVStore
-from llama_index.embeddings.onnxembed import OnnxEmbedding
-from onnxembed.errors import InputTypeError
+from llama_index_instrumentation import get_dispatcher
 from pydantic import Field
 
+from llama_index.embeddings.onnxembed import OnnxEmbedding
+from onnxembed.errors import InputTypeError
 from tests.fixtures.text_models import small_model
 
 START, END = "EmbeddingStartEvent", "EmbeddingEndEvent"
@@ -83,7 +83,9 @@ async def test_every_window_starts_and_ends(embedding: OnnxEmbedding, events: Ev
 
 
 @pytest.mark.parametrize("cache", [None, SimpleKVStore()])
-async def test_single_texts_start_and_end(embedding: OnnxEmbedding, events: Events, cache: SimpleKVStore | None) -> None:
+async def test_single_texts_start_and_end(
+    embedding: OnnxEmbedding, events: Events, cache: SimpleKVStore | None
+) -> None:
     embedding.embeddings_cache = cache
     embedding.get_text_embedding("a")
     embedding.get_query_embedding("a")

@@ -6,15 +6,17 @@ import copy
 import json
 import pickle
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
 from llama_index.core.callbacks import CallbackManager
 from llama_index.core.callbacks.llama_debug import LlamaDebugHandler
 from llama_index.core.storage.kvstore import SimpleKVStore
+
+from langchain_onnxembed import OnnxEmbeddings
 from llama_index.embeddings.onnxembed import OnnxEmbedding
 from onnxembed import TextEmbedding
-
 from tests.fixtures.text_models import PROMPTS, small_model
 
 
@@ -60,7 +62,7 @@ def test_pickle_carries_settings_alone(embedding: OnnxEmbedding) -> None:
     data = pickle.dumps(embedding)
     assert len(data) < 10_000
     assert embedding.engine is engine
-    again = pickle.loads(data)  # noqa: S301
+    again = pickle.loads(data)
     assert again == embedding
     assert again.get_query_embedding("Paris") == embedding.get_query_embedding("Paris")
 
@@ -71,19 +73,20 @@ def test_pickle_leaves_the_live_object_as_it_is(caplog: pytest.LogCaptureFixture
     handler.lock = threading.Lock()  # type: ignore[attr-defined]
     manager = CallbackManager([handler])
     embedding = OnnxEmbedding(model_name=small_model(), embeddings_cache=store, callback_manager=manager)
-    again = pickle.loads(pickle.dumps(embedding))  # noqa: S301
+    again = pickle.loads(pickle.dumps(embedding))
     assert embedding.embeddings_cache is store
     assert embedding.callback_manager is manager
     assert again.embeddings_cache is None
     assert again.callback_manager.handlers == []
-    assert sorted(record.getMessage().split()[0] for record in caplog.records) == ["callback_manager", "embeddings_cache"]
+    told = [record.getMessage().split()[0] for record in caplog.records if record.name == "onnxembed.llamaindex"]
+    assert sorted(told) == ["callback_manager", "embeddings_cache"]
     assert len(again.get_text_embedding("Paris")) == embedding.dimension
 
 
 def test_pickle_keeps_a_cache_that_pickles() -> None:
     embedding = OnnxEmbedding(model_name=small_model(), embeddings_cache=SimpleKVStore())
     vector = embedding.get_text_embedding("Paris")
-    again = pickle.loads(pickle.dumps(embedding))  # noqa: S301
+    again = pickle.loads(pickle.dumps(embedding))
     assert again.embeddings_cache.to_dict() == embedding.embeddings_cache.to_dict()
     assert again.get_text_embedding("Paris") == vector
 
@@ -92,6 +95,17 @@ def test_copies_share_the_engine(embedding: OnnxEmbedding) -> None:
     for other in (copy.copy(embedding), copy.deepcopy(embedding), embedding.model_copy()):
         assert other == embedding
         assert other.engine is embedding.engine
+
+
+def test_frameworks_share_one_set_of_weights(tmp_path: Path) -> None:
+    ours = OnnxEmbedding(model_name=small_model(), cache_dir=tmp_path, max_length=33)
+    theirs = OnnxEmbeddings(model=small_model(), cache_dir=tmp_path, max_length=33, batch_size=7)
+    others = OnnxEmbeddings(model=small_model(), cache_dir=tmp_path, max_length=34)
+    assert not theirs.engine.loaded
+    vector = ours.get_query_embedding("Paris")
+    assert theirs.engine.loaded
+    assert theirs.embed_query("Paris") == vector
+    assert not others.engine.loaded
 
 
 def test_changing_a_field_changes_the_vectors(embedding: OnnxEmbedding) -> None:

@@ -16,10 +16,13 @@ from llama_index.core.node_parser import SemanticSplitterNodeParser, SentenceSpl
 from llama_index.core.schema import TextNode
 from llama_index.core.vector_stores import SimpleVectorStore
 from llama_index.core.vector_stores.types import BasePydanticVectorStore
+
 from llama_index.embeddings.onnxembed import OnnxEmbedding
 from onnxembed import TextEmbedding
-
 from tests.fixtures.text_models import PROMPTS, REAL_MODEL, small_model
+
+# The framework's store always asks for one, and the local stand-in for the server has none.
+pytestmark = pytest.mark.filterwarnings("ignore:Payload indexes have no effect in the local Qdrant:UserWarning")
 
 PASSAGES = [
     "A bicycle has two wheels and is moved by pedals.",
@@ -35,9 +38,10 @@ def simple(dimension: int) -> BasePydanticVectorStore:
 
 def chroma(dimension: int) -> BasePydanticVectorStore:
     import chromadb
+    from chromadb.config import Settings as ChromaSettings
     from llama_index.vector_stores.chroma import ChromaVectorStore
 
-    client = chromadb.EphemeralClient(chromadb.Settings(anonymized_telemetry=False, is_persistent=False))
+    client = chromadb.EphemeralClient(ChromaSettings(anonymized_telemetry=False, is_persistent=False))
     # Ephemeral clients of one process share their collections.
     return ChromaVectorStore(chroma_collection=client.create_collection(f"test-{uuid.uuid4()}"))
 
@@ -181,7 +185,9 @@ async def test_pipeline_feeds_a_store(embedding: OnnxEmbedding) -> None:
 async def test_semantic_splitter_splits_where_the_subject_changes() -> None:
     bread = "Bread is baked from flour and water. Yeast makes the dough rise. A baker kneads the dough. "
     moon = "The moon turns around the earth. Its light is that of the sun. Astronauts have walked on the moon."
-    splitter = SemanticSplitterNodeParser(embed_model=real_embedding(), buffer_size=1, breakpoint_percentile_threshold=80)
+    splitter = SemanticSplitterNodeParser(
+        embed_model=real_embedding(), buffer_size=1, breakpoint_percentile_threshold=80
+    )
     for nodes in (
         splitter.get_nodes_from_documents([Document(text=bread + moon)]),
         await splitter.aget_nodes_from_documents([Document(text=bread + moon)]),

@@ -1,9 +1,9 @@
 """The protobuf wire format: as much of it as reading and writing ONNX files takes.
 
-A message is a run of fields, each a key (number and wire type) and a value; a field that holds bytes states their length,
-so a reader steps over a tensor of any size without touching it. Fields of an unknown number or an unexpected wire type are
-stepped over as well, as every protobuf implementation does: the safety checks that are built on this reader see the message
-that the runtime will see.
+A message is a run of fields, each a key (number and wire type) and a value; a field that holds bytes states their
+length, so a reader steps over a tensor of any size without touching it. Fields of an unknown number or an unexpected
+wire type are stepped over as well, as every protobuf implementation does: the safety checks that are built on this
+reader see the message that the runtime will see.
 """
 
 from __future__ import annotations
@@ -93,8 +93,8 @@ class WireReader:
     def malformed(self, position: int, what: str) -> ModelError:
         """The error for bytes that cannot be an ONNX file."""
         return ModelError(
-            f"{self._source} is not a valid ONNX file: {what} at byte {position}; it is damaged, cut short or something "
-            "else. Fetch the file again, or point to the .onnx file itself"
+            f"{self._source} is not a valid ONNX file: {what} at byte {position}; it is damaged, cut short or "
+            "something else. Fetch the file again, or point to the .onnx file itself"
         )
 
     def _varint(self, position: int, end: int) -> tuple[int, int]:

@@ -230,6 +230,35 @@ class TextEmbedding:
         }
 
     @property
+    def options(self) -> dict[str, Any]:
+        """The constructor's arguments that would make this object again, ``lazy_load`` aside; defaults filled in."""
+        engine, vectors = self._engine_settings, self._vector_settings
+        model, store, request = engine.model, engine.store, engine.request
+        providers = None if request.providers is None else [(name, dict(pairs)) for name, pairs in request.providers]
+        return {
+            "model_name": model.name,
+            "cache_dir": store.cache_dir,
+            "threads": engine.threads,
+            "providers": providers,
+            "cuda": request.device.value,
+            "device_ids": list(request.device_ids) or None,
+            "local_files_only": store.local_files_only,
+            "specific_model_path": None if store.specific_model_path == model.name else store.specific_model_path,
+            "revision": store.revision,
+            "max_length": engine.max_length,
+            "truncate": vectors.truncate,
+            "dim": vectors.dim,
+            "normalize": vectors.normalize,
+            "pooling": model.pooling.value,
+            "query_prompt": vectors.query_prompt,
+            "passage_prompt": vectors.passage_prompt,
+            "task_id": vectors.task,
+            "enable_cpu_mem_arena": None,
+            "session_options": dict(engine.session_options) or None,
+            "token_budget": self._token_budget,
+        }
+
+    @property
     def fingerprint(self) -> str:
         """32 hexadecimal digits that change whenever the vectors may: made of the files and of all options that count.
 

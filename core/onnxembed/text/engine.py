@@ -100,10 +100,15 @@ class Engine:
     def runs_alone(self) -> bool:
         """Whether every text must be its own batch.
 
-        Dynamically quantised graphs scale activations by the largest one of the whole batch, so neighbours would change
-        a text's vector.
+        Dynamically quantised graphs scale activations by the largest one of the whole batch, and graphs without a mask take
+        padding for text; so neighbours would change a text's vector. Padding to a fixed length is part of the model.
         """
-        return not self.settings.model.static and self._graph.get()[1].dynamically_quantized
+        model = self.settings.model
+        if model.static:
+            return False
+        graph, file = self._graph.get()
+        unmasked = "attention_mask" not in graph.input_types and not model.pad_to_max_length
+        return unmasked or file.dynamically_quantized
 
     def family(self, vectors: VectorSettings, *, prompt: str, task: int | None) -> TextFamily:
         """The model as one call uses it.

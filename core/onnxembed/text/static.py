@@ -18,7 +18,7 @@ from onnxembed.models.safetensors import SafetensorsFile
 from onnxembed.text.checks import check_text
 from onnxembed.text.pooling import normalize, shorten
 from onnxembed.text.tokenizer import TextTokenizer, Tokens, read_tokenizer
-from onnxembed.text.tokenizer_rules import TokenizerRules
+from onnxembed.text.tokenizer_rules import TokenizerRules, read_json
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -90,16 +90,17 @@ def load_static(folder: Path, table: Path, max_length: int | None) -> StaticTabl
     if mapping is None and len(embeddings) < tokens:
         raise ModelError(f"{table}: {len(embeddings)} rows for a tokenizer of {tokens} tokens")
     return StaticTable(
-        embeddings, weights, mapping, _unknown_id(backend), TextTokenizer(backend, rules, add_special_tokens=False)
+        embeddings, weights, mapping, _unknown_id(backend, folder), TextTokenizer(backend, rules, add_special_tokens=False)
     )
 
 
-def _unknown_id(backend: Any) -> int | None:
-    """Id of the unknown token: stored as a number by Unigram models, as a text by all others."""
-    number = getattr(backend.model, "unk_id", None)
-    if isinstance(number, int):
-        return number
-    text = getattr(backend.model, "unk_token", None)
+def _unknown_id(backend: Any, folder: Path) -> int | None:
+    """Id of the unknown token: a number in the file of Unigram models, which do not tell it, a text in all others."""
+    if not hasattr(backend.model, "unk_token"):
+        model = read_json(folder, "tokenizer.json").get("model")
+        number = model.get("unk_id") if isinstance(model, dict) else None
+        return number if isinstance(number, int) else None
+    text = backend.model.unk_token
     found = backend.token_to_id(text) if isinstance(text, str) else None
     return found if isinstance(found, int) else None
 

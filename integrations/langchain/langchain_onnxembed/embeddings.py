@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from langchain_core.embeddings import Embeddings
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
@@ -12,8 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 from langchain_onnxembed._options import DeviceName, ModelName, PathText, PlainText, Provider, refuse_unknown
 
 if TYPE_CHECKING:
-    from onnxembed import TextEmbedding
-    from typing_extensions import Self
+    from onnxembed import TextEmbedding  # noqa: TC004  # pydantic does not evaluate the annotations of private attributes
 
 # What the core calls each option, and what it is called here. A test holds this against the core's own signature.
 _ENGINE_OPTIONS = {
@@ -53,13 +52,13 @@ _ELSEWHERE = {
 
 
 class OnnxEmbeddings(BaseModel, Embeddings):
-    '''Onnx embedding model integration.
+    """Onnx embedding model integration.
 
     Texts become vectors on this machine, through ONNX Runtime; nothing is sent anywhere.
 
     Setup:
-        Install `langchain-onnxembed`. The model's files come from the Hugging Face Hub on first use and are cached; from then on
-        no network is needed.
+        Install `langchain-onnxembed`. The model's files come from the Hugging Face Hub on first use and are cached;
+        from then on no network is needed.
 
         ```bash
         pip install -U langchain-onnxembed
@@ -73,8 +72,8 @@ class OnnxEmbeddings(BaseModel, Embeddings):
         dimensions: int | None
             Shorter vectors, for models trained so that they can be cut (Matryoshka).
         query_prompt, document_prompt: str | None
-            What is put, verbatim and with no space added, before a query and before a document. `None` takes what the model's
-            authors publish, an empty string puts nothing.
+            What is put, verbatim and with no space added, before a query and before a document. `None` takes what the
+            model's authors publish, an empty string puts nothing.
         batch_size: int
             The most texts in one batch; texts of similar length share one.
         local_files_only: bool
@@ -113,8 +112,8 @@ class OnnxEmbeddings(BaseModel, Embeddings):
         vectors = await embeddings.aembed_documents(["hello world", "a second text"])
         ```
 
-        The event loop stays free: the work runs on a small pool that belongs to the model, so that many requests at once do not
-        fight over the processor.
+        The event loop stays free: the work runs on a small pool that belongs to the model, so that many requests at
+        once do not fight over the processor.
 
     Cache of vectors:
         ```python
@@ -123,13 +122,13 @@ class OnnxEmbeddings(BaseModel, Embeddings):
         cached = CacheBackedEmbeddings.from_bytes_store(embeddings, store, namespace=embeddings.cache_namespace)
         ```
 
-        The namespace changes with everything that changes a vector. That class can cache queries too; give it a store of their
-        own for that, because in a shared one a query finds the vector of the document with the same text.
+        The namespace changes with everything that changes a vector. That class can cache queries too; give it a store
+        of their own for that, because in a shared one a query finds the vector of the document with the same text.
 
     Attributes:
         model_name: Name of the model, or a local folder.
-        cache_dir: Where the model's files are kept; by default the environment variable `ONNXEMBED_CACHE`, else the usual cache
-            of the Hugging Face Hub.
+        cache_dir: Where the model's files are kept; by default the environment variable `ONNXEMBED_CACHE`, else the
+            usual cache of the Hugging Face Hub.
         local_files_only: Never use the network.
         revision: The revision of the model's repository.
         model_path: A local folder with the model's files.
@@ -137,7 +136,7 @@ class OnnxEmbeddings(BaseModel, Embeddings):
         device_ids: The devices to share the work, by number.
         providers: ONNX Runtime execution providers, names or `(name, options)`; instead of `device`.
         threads: Threads for one inference.
-        parallel: Workers for a list of documents; 0 means as many as there are processors, `None` lets the engine choose.
+        parallel: Batches run at once; 0 means as many as there are processors, `None` one a device.
         batch_size: The most texts in one batch.
         max_length: The longest text, in tokens; longer ones are cut.
         truncate: Whether longer texts are cut; otherwise they are refused.
@@ -152,7 +151,7 @@ class OnnxEmbeddings(BaseModel, Embeddings):
         token_budget: The most tokens in one batch.
         lazy_load: Whether the model is loaded on first use; otherwise in the constructor.
         show_progress: Whether a progress bar is shown while documents are embedded.
-    '''
+    """
 
     model_config = ConfigDict(extra="forbid", protected_namespaces=(), populate_by_name=True)
 
@@ -193,11 +192,11 @@ class OnnxEmbeddings(BaseModel, Embeddings):
             refuse_unknown(cls.__name__, data, {*cls.model_fields, *aliases}, _ELSEWHERE)
         return data
 
-    def model_post_init(self, context: Any, /) -> None:
+    def model_post_init(self, _context: Any, /) -> None:
         """Make the engine, so that bad settings are told at once; it loads nothing unless ``lazy_load`` is off.
 
         Args:
-            context: Not used.
+            _context: Not used.
         """
         self._open(lazy_load=self.lazy_load)
 
@@ -300,13 +299,14 @@ class OnnxEmbeddings(BaseModel, Embeddings):
     def _embed(self, texts: list[str], side: Literal["query", "passage"]) -> list[list[float]]:
         parallel = self.parallel if side == "passage" else None
         vectors = self.engine.embed_to_array(texts, batch_size=self.batch_size, parallel=parallel, side=side)
-        return cast("list[list[float]]", vectors.tolist())
+        return vectors.tolist()
 
     def _embed_visibly(self, texts: list[str]) -> list[list[float]]:
-        from tqdm.auto import tqdm
+        from tqdm.auto import tqdm  # type: ignore[import-untyped]
 
         vectors = self.engine.passage_embed(texts, batch_size=self.batch_size, parallel=self.parallel)
-        return [vector.tolist() for vector in tqdm(vectors, total=len(texts), desc="Embedding documents", unit="document")]
+        bar = tqdm(vectors, total=len(texts), desc="Embedding documents", unit="document")
+        return [vector.tolist() for vector in bar]
 
     def _settings(self) -> dict[str, Any]:
         return {core: getattr(self, here) for core, here in _ENGINE_OPTIONS.items()}

@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from onnxembed.models.compile.graph_builder import GraphBuilder
     from onnxembed.models.spec import PoolingType
 
-GRAPH_VERSION = 1
-"""Part of every cache key of a compiled model: raised whenever the graphs made here change."""
-
 _LARGEST_INLINE_BYTES = 1_500_000_000
 """Protobuf ends at 2 GiB."""
 

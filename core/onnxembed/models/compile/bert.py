@@ -24,7 +24,7 @@ _ACTIVATIONS = {"gelu": "BiasGelu", "gelu_new": "FastGelu", "gelu_pytorch_tanh":
 _UNUSED_WEIGHTS = ("pooler.", "cls.", "embeddings.position_ids", "embeddings.token_type_ids")
 """Heads that a sentence vector does not pass through, and tables that merely count."""
 _MASKED_SCORE = -1e30
-"""Added to the scores of padding: it swallows any score, so padding weighs exactly 0; finite, for rows of padding alone."""
+"""Added to the scores of padding: it swallows any score, so padding weighs exactly 0; finite for lone padding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +45,8 @@ class _Settings:
     def read(cls, checkpoint: Checkpoint) -> _Settings:
         if checkpoint.architecture not in _ARCHITECTURES:
             raise UnsupportedModelError(
-                f"{checkpoint.config_path}: the architecture {checkpoint.architecture!r} cannot be compiled; known here: "
-                f"{', '.join(filter(None, _ARCHITECTURES))}. Use a model that comes with an ONNX file"
+                f"{checkpoint.config_path}: the architecture {checkpoint.architecture!r} cannot be compiled; "
+                f"known here: {', '.join(filter(None, _ARCHITECTURES))}. Use a model that comes with an ONNX file"
             )
         checkpoint.require("position_embedding_type", ("absolute", None), "absolute")
         checkpoint.require("is_decoder", (False,), False)

@@ -1,6 +1,6 @@
 """Graphs whose weights lie in files beside them, where the cache has links instead of files.
 
-ONNX Runtime refuses external data that really lies outside the graph's folder, which is where the Hub cache has it.
+ONNX Runtime 1.24 and later may refuse external data that really lies elsewhere, which is where the Hub cache has it.
 Such a graph gets a folder of its own in which it and its data are real files: hard links, so nothing is stored twice.
 """
 
@@ -29,7 +29,7 @@ def loadable_model_path(model_path: Path, external: tuple[str, ...], settings: S
         settings: Says where the cache is.
 
     Returns:
-        The same path where the files really lie in one folder, else that of the graph in a folder of links.
+        The same path where the files really lie in one folder, else that of the graph in a folder of hard links.
 
     Raises:
         ModelNotFoundError: A file is missing, or no folder of links can be made.
@@ -38,19 +38,19 @@ def loadable_model_path(model_path: Path, external: tuple[str, ...], settings: S
     if not external or _lie_together(model_path.parent, names):
         return model_path
     _check_inside(model_path.parent, names, settings)
-    key = _key(model_path.parent, names)
-    failures: list[OSError] = []
-    # The cache may be read-only; then a private folder of the user holds the links, or copies on another file system.
-    for base in (own_folder(settings), _user_folder()):
-        target = base / "linked" / key
+    linked = Path("linked") / _key(model_path.parent, names) / model_path.name
+    try:
+        return _link(model_path.parent, names, own_folder(settings) / linked)
+    except OSError as error:
+        # A read-only cache. Most versions of ONNX Runtime also take data that lies beside the graph's own target; only
+        # where it does not, as in a store that repositories share, is a copy in the user's folder worth its space.
+        logger.debug("no links in %s: %s", own_folder(settings), error)
+        if _targets_lie_together(model_path.parent, names):
+            return model_path
         try:
-            _link(model_path.parent, names, target)
-        except OSError as error:
-            failures.append(error)
-            logger.debug("no links in %s: %s", target, error)
-        else:
-            return target / model_path.name
-    raise ModelNotFoundError(write_failure(own_folder(settings) / "linked", failures[0])) from failures[0]
+            return _link(model_path.parent, names, _user_folder() / linked)
+        except OSError:
+            raise ModelNotFoundError(write_failure(own_folder(settings) / "linked", error)) from error
 
 
 def _user_folder() -> Path:
@@ -61,6 +61,11 @@ def _user_folder() -> Path:
 def _lie_together(folder: Path, names: tuple[str, ...]) -> bool:
     real = folder.resolve()
     return all((folder / name).resolve() == real / name for name in names)
+
+
+def _targets_lie_together(folder: Path, names: tuple[str, ...]) -> bool:
+    real = (folder / names[0]).resolve().parent
+    return all((folder / name).resolve().is_relative_to(real) for name in names)
 
 
 def _check_inside(folder: Path, names: tuple[str, ...], settings: StoreSettings) -> None:
@@ -95,10 +100,11 @@ def _key(folder: Path, names: tuple[str, ...]) -> str:
     return digest.hexdigest()[:32]
 
 
-def _link(folder: Path, names: tuple[str, ...], target: Path) -> None:
+def _link(folder: Path, names: tuple[str, ...], graph: Path) -> Path:
+    target = graph.parent
     if target.is_dir():
         # It came into being by a rename, so it is whole.
-        return
+        return graph
     target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     staged = private_name(target)
     try:
@@ -112,3 +118,4 @@ def _link(folder: Path, names: tuple[str, ...], target: Path) -> None:
                 raise
     finally:
         remove_tree(staged)
+    return graph

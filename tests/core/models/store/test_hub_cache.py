@@ -67,11 +67,8 @@ class TestOffline:
     def test_without_a_copy_every_source_is_named_and_nothing_is_created(
         self, hub: HubServer, settings: StoreSettings, cache: Path
     ) -> None:
-        sources = (
-            ModelSource(hf=REPOSITORY),
-            ModelSource(package="no-such-package"),
-            ModelSource(url=f"{hub.url}/a?k=1"),
-        )
+        archive = ModelSource(url=f"{hub.url}/a?k=1")
+        sources = (ModelSource(hf=REPOSITORY), ModelSource(package="no-such-package"), archive)
 
         with pytest.raises(ModelNotFoundError) as caught:
             locate(replace(MODEL, sources=sources), replace(settings, local_files_only=True))
@@ -144,9 +141,7 @@ class TestCopiesOfOtherTools:
     ) -> None:
         from huggingface_hub import snapshot_download
 
-        snapshot = snapshot_download(
-            REPOSITORY, cache_dir=cache, endpoint=hub.url, allow_patterns=WANTED, etag_timeout=5
-        )
+        snapshot = snapshot_download(REPOSITORY, cache_dir=cache, endpoint=hub.url, allow_patterns=WANTED)
         hub.forget_requests()
 
         assert str(locate(MODEL, settings).path) == snapshot
@@ -278,7 +273,7 @@ class TestRevisions:
         (older.path / "tokenizer.json").unlink()  # so that the main branch is fetched anew
         hub.fail("GET */resolve/*/onnx/model.onnx", Fault(truncate_at=10))
 
-        with pytest.raises(ModelNotFoundError, match="of 100 bytes came"):
+        with pytest.raises(ModelNotFoundError, match=r"onnx/model\.onnx of org/Small-Model: .*\(tried 3 times\)"):
             locate(MODEL, settings)
 
         assert (cache / FOLDER / "refs" / "main").read_text() == older.revision

@@ -6,18 +6,24 @@ import inspect
 import logging
 import pickle
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
 from llama_index.core.base.embeddings.base import BaseEmbedding, Embedding
 from llama_index.core.callbacks.base import CallbackManager
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
-from llama_index.embeddings.onnxembed._options import DeviceName, ModelName, PathText, PlainText, Provider, refuse_unknown
+from llama_index.embeddings.onnxembed._options import (
+    DeviceName,
+    ModelName,
+    PathText,
+    PlainText,
+    Provider,
+    refuse_unknown,
+)
 from llama_index.embeddings.onnxembed.cache import Role, RoleCache
 
 if TYPE_CHECKING:
     from onnxembed import TextEmbedding
-    from typing_extensions import Self
 
 _logger = logging.getLogger("onnxembed.llamaindex")
 
@@ -61,11 +67,11 @@ _ELSEWHERE = {
 class OnnxEmbedding(BaseEmbedding):
     """Dense text embeddings on this machine, through ONNX Runtime.
 
-    Everything that the constructor takes is a field, so that ``to_dict``, ``from_dict`` and pickling lose nothing; the weights
-    are never part of them. Equal settings share one set of weights in a process.
+    Everything that the constructor takes is a field, so that ``to_dict``, ``from_dict`` and pickling lose nothing;
+    the weights are never part of them. Equal settings share one set of weights in a process.
 
-    An ``embeddings_cache`` may be shared between models: vectors are filed by model, settings and role, so a query never finds
-    the vector of a document with the same text.
+    An ``embeddings_cache`` may be shared between models: vectors are filed by model, settings and role, so a query
+    never finds the vector of a document with the same text.
 
     Examples:
         ``pip install llama-index-onnxembed``
@@ -79,8 +85,8 @@ class OnnxEmbedding(BaseEmbedding):
 
     Attributes:
         model_name: Name of the model, or a local folder.
-        embed_batch_size: Texts handed over at a time. The engine sorts them by length and cuts its own batches, so a larger
-            window is faster.
+        embed_batch_size: Texts handed over at a time. The engine sorts them by length and cuts its own batches, so a
+            larger window is faster.
         embeddings_cache: A key-value store for vectors. It is no setting of the model: ``to_dict`` leaves it out.
         cache_dir: Where the model's files are kept; by default the usual cache of the Hugging Face Hub.
         local_files_only: Never use the network.
@@ -90,15 +96,15 @@ class OnnxEmbedding(BaseEmbedding):
         device_ids: The devices to share the work, by number.
         providers: ONNX Runtime execution providers, names or ``(name, options)``; instead of ``device``.
         threads: Threads for one inference.
-        parallel: Workers for a window of texts; 0 means as many as there are processors, ``None`` lets the engine choose.
+        parallel: Batches run at once; 0 means as many as there are processors, ``None`` one a device.
         batch_size: The most texts in one batch.
         max_length: The longest text, in tokens; longer ones are cut.
         truncate: Whether longer texts are cut; otherwise they are refused.
         dimensions: Length of the vectors, where the model allows to shorten them.
         normalize: Whether vectors are scaled to length 1; ``None`` does as the model's authors do.
         pooling: How token vectors become one vector, where the model's own way is not wanted.
-        query_instruction: What is put, verbatim and with no space added, before a query. ``None`` takes what the model's authors
-            publish, an empty string puts nothing.
+        query_instruction: What is put, verbatim and with no space added, before a query. ``None`` takes what the
+            model's authors publish, an empty string puts nothing.
         text_instruction: The same before a text.
         task_id: The task, for models that know several.
         enable_cpu_mem_arena: Whether ONNX Runtime keeps memory for reuse.
@@ -111,7 +117,7 @@ class OnnxEmbedding(BaseEmbedding):
 
     model_name: ModelName = "BAAI/bge-small-en-v1.5"
     embed_batch_size: int = Field(default=256, gt=0, le=2048)
-    embeddings_cache: Any | None = Field(default=None, exclude=True)
+    embeddings_cache: Any = Field(default=None, exclude=True)
     cache_dir: PathText | None = None
     local_files_only: bool = False
     revision: str | None = None
@@ -158,11 +164,11 @@ class OnnxEmbedding(BaseEmbedding):
         refuse_unknown(cls.__name__, data, cls.model_fields, _ELSEWHERE)
         return data
 
-    def model_post_init(self, context: Any, /) -> None:
+    def model_post_init(self, _context: Any, /) -> None:
         """Make the engine, so that bad settings are told at once; it loads nothing unless ``lazy_load`` is off.
 
         Args:
-            context: Not used.
+            _context: Not used.
         """
         self._open(lazy_load=self.lazy_load)
 
@@ -205,8 +211,8 @@ class OnnxEmbedding(BaseEmbedding):
             "device": self.device,
         }
 
-    # The framework's own methods do the work: batching, events, callbacks, cache. They are called undecorated, because the
-    # ones defined here already are a span of the trace each.
+    # The framework's own methods do the work: batching, events, callbacks, cache. They are called undecorated,
+    # because the ones defined here already are a span of the trace each.
 
     def get_query_embedding(self, query: str) -> Embedding:
         """Embed a text that others are searched with.
@@ -311,7 +317,7 @@ class OnnxEmbedding(BaseEmbedding):
     def _embed(self, texts: list[str], side: Literal["query", "passage"]) -> list[Embedding]:
         parallel = self.parallel if len(texts) > 1 else None
         vectors = self.engine.embed_to_array(texts, batch_size=self.batch_size, parallel=parallel, side=side)
-        return cast("list[Embedding]", vectors.tolist())
+        return vectors.tolist()
 
     def _as_role(self, role: Role) -> Self:
         """Give a twin that reads and writes the cache in one role; itself when there is no cache."""
@@ -321,16 +327,14 @@ class OnnxEmbedding(BaseEmbedding):
         return self.model_copy(update={"embeddings_cache": cache})
 
     async def _prepared(self, role: Role) -> Self:
-        """Do the same, with all that may take time (finding files, asking them for the dimension) off the event loop."""
+        """Do the same, with all that may take time (finding files, reading the dimension) off the event loop."""
         engine = self.engine
         if self.embeddings_cache is None and engine.loaded:
             return self
 
-        def prepare() -> Self:
-            engine.embedding_size  # noqa: B018 - the payload of the first event tells it, and may have to load it
-            return self._as_role(role)
-
-        return await engine.run_async(prepare)
+        # The payload of the first event tells the dimension, which may have to be loaded.
+        _, ready = await engine.run_async(lambda: (engine.embedding_size, self._as_role(role)))
+        return ready
 
     def _settings(self) -> dict[str, Any]:
         return {core: getattr(self, here) for core, here in _ENGINE_OPTIONS.items()}
@@ -346,14 +350,19 @@ class OnnxEmbedding(BaseEmbedding):
     def __getstate__(self) -> dict[str, Any]:
         """Give the fields and the engine's settings; weights are opened again, on first use, wherever the copy lands.
 
-        The framework's own method deletes from the live object whatever does not pickle; this one leaves it out of the copy.
+        The framework's own method deletes from the live object whatever does not pickle; this one leaves it out of
+        the copy.
 
         Returns:
             The state to pickle.
         """
         state = BaseModel.__getstate__(self)
         fields = dict(self.__dict__)
-        for name, substitute in (("callback_manager", CallbackManager([])), ("rate_limiter", None), ("embeddings_cache", None)):
+        for name, substitute in (
+            ("callback_manager", CallbackManager([])),
+            ("rate_limiter", None),
+            ("embeddings_cache", None),
+        ):
             if name in fields and not _pickles(fields[name]):
                 _logger.warning("%s cannot be pickled: the copy of %s goes without it", name, self.class_name())
                 fields[name] = substitute
@@ -375,7 +384,7 @@ class OnnxEmbedding(BaseEmbedding):
 
 
 def _bare(method: Callable[..., Any]) -> Callable[..., Any]:
-    return inspect.unwrap(method)
+    return cast("Callable[..., Any]", inspect.unwrap(method))
 
 
 def _pickles(value: Any) -> bool:

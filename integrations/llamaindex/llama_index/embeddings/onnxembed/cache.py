@@ -1,9 +1,12 @@
 """A view of an embeddings cache in which each model and each role has entries of its own.
 
-LlamaIndex files every vector under the bare text, in one collection for all models and for queries and documents alike. A
-model that embeds the two differently would be handed the wrong vector without a word. The view files the vectors under the
-model's fingerprint and the role instead; the user's store itself stays what and where it is.
+LlamaIndex files every vector under the bare text, in one collection for all models and for queries and documents
+alike. A model that embeds the two differently would be handed the wrong vector without a word. The view files the
+vectors under the model's fingerprint and the role instead; the user's store itself stays what and where it is.
 """
+
+# The collection asked for is ignored everywhere: that is the point of the view.
+# ruff: noqa: ARG002
 
 from __future__ import annotations
 
@@ -16,16 +19,15 @@ Role: TypeAlias = Literal["query", "text"]
 
 
 class RoleCache(BaseKVStore):
-    """A key-value store that keeps everything in one collection of another store, whatever collection is asked for."""
+    """A key-value store that keeps everything in one collection of another store, whatever collection is asked for.
+
+    Args:
+        store: The user's store.
+        fingerprint: The hash of everything that changes a vector.
+        role: What the texts are embedded as.
+    """
 
     def __init__(self, store: BaseKVStore, fingerprint: str, role: Role) -> None:
-        """Remember where the vectors go.
-
-        Args:
-            store: The user's store.
-            fingerprint: The hash of everything that changes a vector.
-            role: What the texts are embedded as.
-        """
         self._store = store
         self._collection = f"embeddings-{fingerprint}-{role}"
 

@@ -1,0 +1,71 @@
+"""Small models of every kind, an empty cache of their own, and no way to the network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from onnxembed import ModelSource, TextEmbedding
+from onnxembed.models.registry import dense_registry
+from tests.fixtures.dense_graphs import HIDDEN
+from tests.fixtures.dense_models import variant, write_variant
+
+_VARIABLES = ("FASTEMBED_CACHE_PATH", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME")
+
+FolderOf = Callable[[str], Path]
+OpenVariant = Callable[..., TextEmbedding]
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache that the tests of a session share."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(autouse=True)
+def _offline(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
+    for name in _VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("ONNXEMBED_CACHE", str(cache))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+
+
+@pytest.fixture(scope="session")
+def folder_of(tmp_path_factory: pytest.TempPathFactory) -> FolderOf:
+    """The folder of a variant, written on first use; not to be changed."""
+    root = tmp_path_factory.mktemp("variants")
+    written: dict[str, Path] = {}
+
+    def folder(name: str) -> Path:
+        if name not in written:
+            written[name] = write_variant(root / name, variant(name))
+        return written[name]
+
+    return folder
+
+
+@pytest.fixture
+def open_variant(folder_of: FolderOf) -> Iterator[OpenVariant]:
+    """Open a variant by its name in the catalogue, or as a model that is added for the test."""
+    added: list[str] = []
+
+    def opened(name: str, **options: object) -> TextEmbedding:
+        one = variant(name)
+        if one.custom is not None and one.model not in added:
+            TextEmbedding.add_custom_model(
+                one.model,
+                one.custom.pooling,
+                one.custom.normalize,
+                ModelSource(hf=one.model),
+                HIDDEN,
+                model_file=one.model_file,
+                output_name=one.custom.output,
+            )
+            added.append(one.model)
+        return TextEmbedding(one.model, specific_model_path=folder_of(name), **options)  # type: ignore[arg-type]
+
+    yield opened
+    for model in added:
+        dense_registry.remove(model)
