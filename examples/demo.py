@@ -5,6 +5,7 @@ Run ``make demo``, or this file where both adapters and the model's package are 
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterable, Sequence
 
@@ -13,9 +14,9 @@ from stdlib_docs import Passage, read_passages
 MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 QUESTIONS = (
     "How do I run a shell command and capture its output?",
-    "How can I wait for several coroutines to finish?",
-    "Make a password that nobody can guess",
-    "What is the quickest way to keep a list sorted while inserting?",
+    "A random token for a password reset link",
+    "How much free space is left on the disk?",
+    "Compare two files and show the lines that differ",
 )
 HITS = 3
 
@@ -40,6 +41,7 @@ def search_with_langchain(passages: Sequence[Passage]) -> None:
     """
     from langchain_core.documents import Document
     from langchain_core.vectorstores import InMemoryVectorStore
+
     from langchain_onnxembed import OnnxEmbeddings
 
     documents = [Document(page.text, metadata={"name": page.name, "summary": page.summary}) for page in passages]
@@ -60,6 +62,7 @@ def search_with_llama_index(passages: Sequence[Passage]) -> None:
     """
     from llama_index.core import Settings, VectorStoreIndex
     from llama_index.core.schema import TextNode
+
     from llama_index.embeddings.onnxembed import OnnxEmbedding
 
     Settings.embed_model = OnnxEmbedding(model_name=MODEL)
@@ -95,6 +98,7 @@ def show(question: str, hits: Iterable[tuple[float, str, str]]) -> None:
 
 def main() -> None:
     """Read, index, ask, twice."""
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # lines and progress bars in order in a log
     started = time.perf_counter()
     passages = read_passages()
     words = sum(len(page.text.split()) for page in passages)

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from types import ModuleType
 
 # Modules that do something when they are imported, need a display, or hold tests and tables instead of documentation.
-SKIPPED = frozenset(
-    "antigravity distutils encodings ensurepip idlelib lib2to3 msilib pydoc_data rlcompleter test tests this tkinter turtle "
-    "turtledemo xxlimited xxlimited_35 xxsubtype".split()
-)
+SKIPPED = {
+    *("antigravity", "idlelib", "rlcompleter", "this", "tkinter", "turtle", "turtledemo"),
+    *("distutils", "encodings", "ensurepip", "lib2to3", "msilib", "pydoc_data"),
+    *("test", "tests", "xxlimited", "xxlimited_35", "xxsubtype"),
+}
 _METHODS = (staticmethod, classmethod, property, functools.cached_property)
 
 
@@ -39,7 +40,7 @@ class Passage:
         return self.text.split("\n")[1]
 
 
-def read_passages(*, min_words: int = 12, max_words: int = 60) -> list[Passage]:
+def read_passages(*, min_words: int = 12, max_words: int = 40) -> list[Passage]:
     """Read the docstrings of all public modules, classes, functions and methods, each text once.
 
     Args:

@@ -16,7 +16,8 @@ from typing import Any
 from onnxembed.errors import ModelError, ModelNotFoundError, UnsupportedModelError
 from onnxembed.models.graph_file import GRAPH_LAYOUTS, WEIGHTS_FILE, find_graph
 from onnxembed.models.onnx_graph import inspect_graph
-from onnxembed.models.spec import DenseModel, Matryoshka, ModelSource, PoolingType, Prompts
+from onnxembed.models.spec import DenseModel, Matryoshka, PoolingType, Prompts
+from onnxembed.models.store.folder import safe_relative
 
 logger = logging.getLogger("onnxembed.models")
 
@@ -33,18 +34,21 @@ _POOLING_NAMES: Mapping[str, PoolingType] = {
 _KNOWN_MODULES = frozenset({"Transformer", "Pooling", "Normalize", "StaticEmbedding"})
 
 
-def describe_folder(folder: Path) -> DenseModel:
+def describe_folder(folder: Path, pooling: PoolingType | None = None) -> DenseModel:
     """Describe the model in a folder.
+
+    Stages that are not known here are refused as an `UnsupportedModelError`, one that is said to lie outside the folder
+    as an `UnsafeModelError`.
 
     Args:
         folder: An existing folder.
+        pooling: How token vectors become one; ``None`` for what the files say.
 
     Returns:
         A description whose name is the folder's path. Any Matryoshka length is allowed, since nothing is known of it.
 
     Raises:
         ModelNotFoundError: If the folder holds neither a graph nor weights, or no tokenizer.
-        UnsupportedModelError: If the model has stages that are not known here.
     """
     graph = find_graph(folder, GRAPH_LAYOUTS[0])
     weights = folder / WEIGHTS_FILE
@@ -57,21 +61,20 @@ def describe_folder(folder: Path) -> DenseModel:
         )
     config = _read(folder / "config.json")
     modules = _modules(folder)
-    source = (ModelSource(package=str(folder)),)  # never looked up: a folder model is always read from its folder
     dim = config.get("hidden_size") or config.get("hidden_dim") or config.get("dim") or 0
-    if graph is None and (config.get("model_type") == "model2vec" or "StaticEmbedding" in modules):
+    # Static models are published with a graph beside them; the table is smaller, faster, and takes no offsets.
+    if weights.is_file() and (config.get("model_type") == "model2vec" or "StaticEmbedding" in modules):
         return DenseModel(
-            str(folder), source, int(dim), WEIGHTS_FILE, static=True, normalize=bool(config.get("normalize", True)),
+            str(folder), (), int(dim), WEIGHTS_FILE, static=True, normalize=bool(config.get("normalize", True)),
             matryoshka=Matryoshka(),
         )  # fmt: skip
-    pooling, normalize = _pooling(folder, modules, graph)
     return DenseModel(
         name=str(folder),
-        sources=source,
+        sources=(),
         dim=int(dim),
         model_file=graph.relative_to(folder).as_posix() if graph is not None else GRAPH_LAYOUTS[0],
-        pooling=pooling,
-        normalize=normalize,
+        pooling=_pooling(folder, modules, graph) if pooling is None else pooling,
+        normalize="Normalize" in modules,
         prompts=_prompts(folder),
         matryoshka=Matryoshka(),
         description="described by the files of its folder",
@@ -99,7 +102,8 @@ def _modules(folder: Path) -> dict[str, str]:
     modules: dict[str, str] = {}
     for module in listed if isinstance(listed, list) else []:
         if isinstance(module, dict) and isinstance(module.get("type"), str):
-            modules[module["type"].rsplit(".", 1)[-1]] = str(module.get("path", ""))
+            where = str(module.get("path", "")).rstrip("/")
+            modules[module["type"].rsplit(".", 1)[-1]] = "" if where in ("", ".") else safe_relative(where)
     unknown = sorted(set(modules) - _KNOWN_MODULES)
     if unknown:
         raise UnsupportedModelError(
@@ -109,12 +113,12 @@ def _modules(folder: Path) -> dict[str, str]:
     return modules
 
 
-def _pooling(folder: Path, modules: Mapping[str, str], graph: Path | None) -> tuple[PoolingType, bool]:
-    """How the model pools, and whether it normalises."""
+def _pooling(folder: Path, modules: Mapping[str, str], graph: Path | None) -> PoolingType:
+    """How the model pools."""
     if graph is not None:
         shape = inspect_graph(graph).outputs[0].shape
         if shape is not None and len(shape) == 2:
-            return PoolingType.DISABLED, "Normalize" in modules
+            return PoolingType.DISABLED
     where = modules.get("Pooling", "1_Pooling")
     config = _read(folder / where / "config.json")
     chosen = [pooling for flag, pooling in _POOLING_FLAGS.items() if config.get(flag) is True]
@@ -128,8 +132,8 @@ def _pooling(folder: Path, modules: Mapping[str, str], graph: Path | None) -> tu
         )
     if not chosen:
         logger.warning("%s does not say how it pools; mean pooling is assumed. Pass pooling= to choose", folder)
-        return PoolingType.MEAN, "Normalize" in modules
-    return chosen[0], "Normalize" in modules
+        return PoolingType.MEAN
+    return chosen[0]
 
 
 def _prompts(folder: Path) -> Prompts:

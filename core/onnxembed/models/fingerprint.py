@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+
+from onnxembed.models.graph_file import WEIGHTS_FILE, find_graph
+from onnxembed.models.onnx_graph import inspect_graph
 
 # Small files are hashed whole; of larger ones the size and three samples. Weights that differ at all differ almost
 # everywhere, so samples tell two models apart, and a 2 GB file costs milliseconds.
@@ -29,13 +32,24 @@ def folder_fingerprint(folder: Path, model_file: str, additional_files: tuple[st
         64 hexadecimal digits; equal for equal files wherever they lie.
     """
     digest = hashlib.sha256()
-    weights = "" if (folder / model_file).is_file() else "model.safetensors"
-    for name in dict.fromkeys((model_file, weights, *additional_files, *_SMALL_FILES)):
+    for name in dict.fromkeys((*_weights(folder, model_file), *additional_files, *_SMALL_FILES)):
         path = folder / name
-        if name and path.is_file():
+        if path.is_file():
             digest.update(f"{name}\0{path.stat().st_size}\0".encode())
             digest.update(_sample(path))
     return digest.hexdigest()
+
+
+def _weights(folder: Path, model_file: str) -> tuple[str, ...]:
+    """The file that is loaded, which may lie elsewhere than described, and those that it keeps weights in."""
+    if (folder / model_file).is_file():
+        name = model_file
+    else:
+        graph = find_graph(folder, model_file)
+        name = WEIGHTS_FILE if graph is None else graph.relative_to(folder).as_posix()
+    if not name.endswith(".onnx"):
+        return (name,)
+    return (name, *(str(PurePosixPath(name).parent / data) for data in inspect_graph(folder / name).external_data))
 
 
 def _sample(path: Path) -> bytes:

@@ -151,8 +151,8 @@ def _refuse_foreign_operators(path: Path, operators: set[tuple[str, str]], funct
             )
         if domain not in _ALLOWED_DOMAINS and (domain, operator) not in functions:
             raise UnsafeModelError(
-                f"{path} uses the operator {operator!r} of the domain {domain!r}, which is not part of ONNX Runtime "
-                "and would need somebody's library to be loaded; export the model with standard operators"
+                f"{path} uses the operator {operator!r:.200} of the domain {domain!r:.200}, which is not part of ONNX "
+                "Runtime and would need somebody's library to be loaded; export the model with standard operators"
             )
 
 
@@ -163,12 +163,13 @@ def _checked_location(path: Path, tensor: ExternalTensor) -> str:
     for location, inner in zip(locations, shortest, strict=True):
         if inner is None:
             raise UnsafeModelError(
-                f"{path}: the tensor {tensor.name!r} keeps its values in {location!r}, which is not the name of a file "
-                "in the model's folder; put the data file beside the model and export it with relative locations"
+                f"{path}: the tensor {tensor.name!r:.200} keeps its values in {location!r:.200}, which is not the name "
+                "of a file in the model's folder; put the data file beside the model, with a relative location"
             )
     if len(set(shortest)) > 1:
         raise UnsafeModelError(
-            f"{path}: the tensor {tensor.name!r} names several data files, {locations!r}; export the model again"
+            f"{path}: the tensor {tensor.name!r:.200} names several data files, {locations!r:.400}; "
+            "export the model again"
         )
     return shortest[0] or ""
 
@@ -193,7 +194,7 @@ def _check_data_files(path: Path, tensors: list[ExternalTensor], required: bool)
             sizes[location] = _file_size(path.parent / location)
             if sizes[location] is None and required:
                 raise ModelError(
-                    f"{path} keeps weights in {location!r}, which is not in its folder; "
+                    f"{path} keeps weights in {location!r:.200}, which is not in its folder; "
                     "put that file beside the model, under that name"
                 )
         offset = _byte_count(path, tensor, "offset")
@@ -201,8 +202,8 @@ def _check_data_files(path: Path, tensors: list[ExternalTensor], required: bool)
         size = sizes[location]
         if size is not None and offset + length > size:
             raise UnsafeModelError(
-                f"{path}: the tensor {tensor.name!r} takes {length} bytes from byte {offset} of {location!r}, "
-                f"which has {size}; the data file is cut short or belongs to another model, fetch both again"
+                f"{path}: the tensor {tensor.name!r:.200} takes {length} bytes from byte {offset} of "
+                f"{location!r:.200}, which has {size}; the data file is cut short or another model's, fetch both again"
             )
 
 
@@ -218,11 +219,12 @@ def _byte_count(path: Path, tensor: ExternalTensor, key: str) -> int:
     values = tensor.values(key)
     if not all(_WHOLE_NUMBER.fullmatch(value) for value in values):
         raise ModelError(
-            f"{path}: the tensor {tensor.name!r} has {key} {values!r}, not a number; export the model again"
+            f"{path}: the tensor {tensor.name!r:.200} has {key} {values!r:.100}, expected a number; "
+            "export the model again"
         )
     if any(int(value) < 0 for value in values):
         raise UnsafeModelError(
-            f"{path}: the tensor {tensor.name!r} has {key} {values!r}, below 0; "
+            f"{path}: the tensor {tensor.name!r:.200} has {key} {values!r:.100}, below 0; "
             "the file is damaged or hostile, fetch it again"
         )
     return max(map(int, values), default=0)

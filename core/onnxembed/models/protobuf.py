@@ -24,8 +24,8 @@ FIXED32 = 5
 _FIXED_SIZES = {FIXED64: 8, FIXED32: 4}
 _LONGEST_VARINT = 10
 _TWO_TO_64 = 1 << 64
-_DEFAULT_MAX_FIELDS = 5_000_000
-"""Far above any real graph (a large language model's has some hundred thousand), low enough to end within seconds."""
+_DEFAULT_MAX_FIELDS = 2_000_000
+"""Far above any real graph (a large language model's has some hundred thousand), and read in a second or two."""
 
 
 class WireReader:

@@ -127,7 +127,7 @@ class SafetensorsFile:
         entry = self._entry(name)
         if self._map is None:
             raise ModelError(
-                f"{self._path} was closed before tensor {name!r} was read; read it inside of the with block"
+                f"{self._path} was closed before tensor {name!r:.200} was read; read it inside of the with block"
             )
         count = prod(entry.shape)
         numpy_type, _ = _DTYPES[entry.dtype]
@@ -145,7 +145,7 @@ class SafetensorsFile:
             return self._entries[name]
         except KeyError:
             raise ModelError(
-                f"{self._path} holds no tensor {name!r}; it holds {len(self._entries)}, see its names"
+                f"{self._path} holds no tensor {name!r:.200}; it holds {len(self._entries)}, see its names"
             ) from None
 
 
@@ -219,19 +219,19 @@ def _checked_metadata(path: Path, metadata: object) -> dict[str, str]:
 def _checked_entry(path: Path, name: str, value: object) -> _Entry:
     """Check a header entry by itself: its keys, its type, and that its length is what type and shape take."""
     if not isinstance(value, dict) or value.keys() != {"dtype", "shape", "data_offsets"}:
-        raise _malformed(path, f"tensor {name!r} without exactly dtype, shape and data_offsets")
+        raise _malformed(path, f"tensor {name!r:.200} without exactly dtype, shape and data_offsets")
     dtype, shape, offsets = value["dtype"], value["shape"], value["data_offsets"]
     if not isinstance(dtype, str) or dtype not in _DTYPES:
-        raise ModelError(f"{path}: tensor {name!r} has type {dtype!r}; known here are {', '.join(_DTYPES)}")
+        raise ModelError(f"{path}: tensor {name!r:.200} has type {dtype!r:.100}; known here are {', '.join(_DTYPES)}")
     if not _are_sizes(shape) or len(shape) > _MAX_RANK:
-        raise _malformed(path, f"tensor {name!r} with shape {shape!r:.100}")
+        raise _malformed(path, f"tensor {name!r:.200} with shape {shape!r:.100}")
     if not _are_sizes(offsets) or len(offsets) != 2 or offsets[0] > offsets[1]:
-        raise _malformed(path, f"tensor {name!r} with data_offsets {offsets!r:.100}")
+        raise _malformed(path, f"tensor {name!r:.200} with data_offsets {offsets!r:.100}")
     begin, end = offsets
     expected = prod(shape) * _DTYPES[dtype][1]
     if end - begin != expected:
         raise _malformed(
-            path, f"tensor {name!r} with {end - begin} bytes, where {dtype} and shape {shape} take {expected}"
+            path, f"tensor {name!r:.200} with {end - begin} bytes, where {dtype} and shape {shape} take {expected}"
         )
     return _Entry(dtype, tuple(shape), begin, end)
 
@@ -247,7 +247,7 @@ def _check_ranges(path: Path, entries: dict[str, _Entry], available: int) -> Non
     for name, entry in sorted(entries.items(), key=lambda item: (item[1].begin, item[1].end)):
         if entry.begin != position:
             raise _malformed(
-                path, f"tensor {name!r} starts at byte {entry.begin} where {position} is next (overlap or gap)"
+                path, f"tensor {name!r:.200} starts at byte {entry.begin} where {position} is next (overlap or gap)"
             )
         position = entry.end
     if position != available:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from onnxembed.errors import InferenceError, InputError, InputTypeError, ModelError, ProviderError
+from onnxembed.runtime.onnx import import_onnxruntime
 from onnxembed.runtime.providers import Placement
 from onnxembed.suggest import nearest
 
@@ -112,10 +113,8 @@ class Session:
         Raises:
             ModelError: If ONNX Runtime cannot load the file.
         """
-        import onnxruntime
-
         self.settings = settings
-        self._onnx = _open(onnxruntime, model, settings, default_threads)
+        self._onnx = _open(import_onnxruntime(), model, settings, default_threads)
         self.providers: tuple[str, ...] = tuple(self._onnx.get_providers())
         _check_fallback(settings.placement, self.providers)
         self.input_names = frozenset(node.name for node in self._onnx.get_inputs())

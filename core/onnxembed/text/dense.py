@@ -84,7 +84,10 @@ class DenseFamily:
             ModelError: If the graph needs a task and there is none.
         """
         if task is None and "task_id" in graph.input_types:
-            raise ModelError("the graph has a task_id input, but the model is described without tasks; pass task_id=")
+            raise ModelError(
+                "the graph has a task_id input, but the model is described without tasks; "
+                "open the folder under the model's name, with specific_model_path="
+            )
         self._graph = graph
         self._projection = projection
         self._prompt = prompt

@@ -186,10 +186,10 @@ class TextEmbedding:
         size = self._vector_settings.dim
         if size is not None:
             return size
-        stated = self._engine_settings.model.dim
-        if self._engine_settings.store.specific_model_path is None and stated:
-            return stated
-        return self._engine.dim
+        model, folder = self._engine_settings.model, self._engine_settings.store.specific_model_path
+        # A folder opened under the name of a catalogue model may hold a smaller stand-in; one opened by itself told its size.
+        described_itself = folder is None or folder == model.name
+        return model.dim if described_itself and model.dim else self._engine.dim
 
     @property
     def max_length(self) -> int:

@@ -9,11 +9,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from onnxembed.errors import InputError
 from onnxembed.models.graph_file import GraphFile, prepared_graph
 from onnxembed.models.spec import PoolingType
 from onnxembed.models.store import ModelFolder, locate
 from onnxembed.runtime.bounded_pool import BoundedPool
 from onnxembed.runtime.cpu import usable_cpus
+from onnxembed.runtime.onnx import import_onnxruntime
 from onnxembed.runtime.per_process import PerProcess
 from onnxembed.runtime.pipeline import Family
 from onnxembed.runtime.providers import CUDA_PROVIDER, Placement, place
@@ -100,8 +102,8 @@ class Engine:
     def runs_alone(self) -> bool:
         """Whether every text must be its own batch.
 
-        Dynamically quantised graphs scale activations by the largest one of the whole batch, and graphs without a mask take
-        padding for text; so neighbours would change a text's vector. Padding to a fixed length is part of the model.
+        Dynamically quantised graphs scale activations by the largest one of the whole batch, and graphs without a mask
+        take padding for text; so neighbours would change a text's vector. A fixed length, though, is part of its model.
         """
         model = self.settings.model
         if model.static:
@@ -135,8 +137,12 @@ class Engine:
         model = self.settings.model
         if file.compiled and normalized and dim is None:
             return Projection("sentence_embedding", PoolingType.DISABLED, normalize=False)
+        output = "pooled" if file.compiled else file.output_name(model.output)
+        full = file.dim(output)
+        if dim is not None and full is not None and dim > full:
+            raise InputError(f"dim={dim}: the graph gives vectors of {full} numbers; pass at most that")
         return Projection(
-            output="pooled" if file.compiled else file.output_name(model.output),
+            output=output,
             pooling=PoolingType.DISABLED if file.compiled else model.pooling,
             normalize=normalized,
             dim=dim,
@@ -151,10 +157,8 @@ class Engine:
         return load_static(folder, folder / self.settings.model.model_file, self.settings.max_length)
 
     def _load_graph(self) -> tuple[DenseGraph, GraphFile]:
-        import onnxruntime
-
         settings = self.settings
-        placements = place(settings.request, onnxruntime.get_available_providers())
+        placements = place(settings.request, import_onnxruntime().get_available_providers())
         with (
             prepared_graph(self.folder, settings.model, settings.store) as file,
             # Reading the tokenizer and optimising the graph each keep one processor busy: do both at once.

@@ -10,6 +10,7 @@ from onnxembed.errors import InputError, InputTypeError, ModelNotFoundError
 from onnxembed.models.registry import dense_registry
 from onnxembed.models.spec import DenseModel, PoolingType
 from onnxembed.models.store.settings import StoreSettings
+from onnxembed.runtime.onnx import import_onnxruntime
 from onnxembed.runtime.providers import Device, ProviderRequest, check_request
 from onnxembed.suggest import nearest
 from onnxembed.text.checks import check_count, check_text
@@ -31,15 +32,16 @@ def find_model(
 
     Returns:
         The description, and the folder or ``None``.
-
     """
     chosen = parse_pooling(pooling)
-    model, folder = _find(model_name, specific_model_path)
+    model, folder = _find(model_name, specific_model_path, chosen)
     return (model if chosen is None else replace(model, pooling=chosen)), folder
 
 
 def _find(
-    model_name: str | os.PathLike[str], specific_model_path: str | os.PathLike[str] | None
+    model_name: str | os.PathLike[str],
+    specific_model_path: str | os.PathLike[str] | None,
+    pooling: PoolingType | None,
 ) -> tuple[DenseModel, str | None]:
     name = os.fspath(model_name) if isinstance(model_name, str | os.PathLike) else None
     if not isinstance(name, str):
@@ -50,11 +52,11 @@ def _find(
     if _known(name):
         return dense_registry.find(name), None
     folder = Path(name).expanduser()
-    if folder.is_dir():
+    if name and _is_folder(folder):
         from onnxembed.models.discovery import describe_folder
 
         folder = folder.absolute()
-        return describe_folder(folder), str(folder)
+        return describe_folder(folder, pooling), str(folder)
     if isinstance(model_name, os.PathLike) or name.startswith((".", "~", os.sep)) or Path(name).is_absolute():
         raise ModelNotFoundError(f"the folder {name!r} does not exist; expected a folder with a model's files")
     return dense_registry.find(name), None  # raises, offering the nearest names
@@ -65,11 +67,18 @@ def _known(name: str) -> bool:
     return any(model.name.casefold() == folded for model in dense_registry.models())
 
 
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):  # a name that no file system takes: too long, or with a null character
+        return False
+
+
 def _existing_folder(path: str | os.PathLike[str], argument: str) -> Path:
     if not isinstance(path, str | os.PathLike):
         raise InputTypeError(f"{argument}={path!r}: expected the path of a folder")
     folder = Path(os.fspath(path)).expanduser()
-    if not folder.is_dir():
+    if not _is_folder(folder):
         raise ModelNotFoundError(f"{argument}={str(path)!r} is not a folder; expected a folder with a model's files")
     return folder.absolute()
 
@@ -199,8 +208,9 @@ def parse_store(
         raise InputTypeError(f"cache_dir={cache_dir!r}: expected the path of a folder, or None")
     if revision is not None and not isinstance(revision, str):
         raise InputTypeError(f"revision={revision!r}: expected a branch, tag or commit, or None")
+    chosen = os.fspath(cache_dir) if cache_dir is not None else os.environ.get("ONNXEMBED_CACHE") or None
     return StoreSettings(
-        cache_dir=None if cache_dir is None else os.fspath(cache_dir),
+        cache_dir=chosen,
         local_files_only=check_flag(local_files_only, "local_files_only"),
         revision=revision,
         specific_model_path=folder,
@@ -217,9 +227,7 @@ def require_available(request: ProviderRequest) -> ProviderRequest:
         The same request.
     """
     if request.providers is not None or request.device is Device.CUDA:
-        import onnxruntime
-
-        check_request(request, onnxruntime.get_available_providers())
+        check_request(request, import_onnxruntime().get_available_providers())
     return request
 
 

@@ -1,7 +1,6 @@
 """Static models (model2vec): a table of token vectors, no graph.
 
-A text's vector is the sum of the vectors of its known tokens, scaled to length 1; the mean would have the same
-direction.
+A text's vector is the mean of the vectors of its known tokens, usually scaled to length 1.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from onnxembed.errors import ModelError
+from onnxembed.errors import InputError, ModelError
 from onnxembed.models.safetensors import SafetensorsFile
 from onnxembed.text.checks import check_text
 from onnxembed.text.pooling import normalize, shorten
@@ -89,9 +88,8 @@ def load_static(folder: Path, table: Path, max_length: int | None) -> StaticTabl
         raise ModelError(f"{table}: 'mapping' points outside the {len(embeddings)} rows of 'embeddings'")
     if mapping is None and len(embeddings) < tokens:
         raise ModelError(f"{table}: {len(embeddings)} rows for a tokenizer of {tokens} tokens")
-    return StaticTable(
-        embeddings, weights, mapping, _unknown_id(backend, folder), TextTokenizer(backend, rules, add_special_tokens=False)
-    )
+    unknown = _unknown_id(backend, folder)
+    return StaticTable(embeddings, weights, mapping, unknown, TextTokenizer(backend, rules, add_special_tokens=False))
 
 
 def _unknown_id(backend: Any, folder: Path) -> int | None:
@@ -119,10 +117,10 @@ class StaticFamily:
             dim: Numbers to keep, or ``None`` for all.
 
         Raises:
-            ModelError: If ``dim`` is more than the table has.
+            InputError: If ``dim`` is more than the table has.
         """
         if dim is not None and dim > table.dim:
-            raise ModelError(f"dim={dim}, but the table has vectors of {table.dim} numbers")
+            raise InputError(f"dim={dim}: the table has vectors of {table.dim} numbers; pass at most that")
         self._table = table
         self._prompt = prompt
         self._truncate = truncate
@@ -177,7 +175,7 @@ class StaticFamily:
         return len(prepared.ids)
 
     def run(self, batch: Sequence[Tokens], worker: int) -> Array:  # noqa: ARG002  # one table serves every worker
-        """Sum the rows of each text.
+        """Average the rows of each text.
 
         Args:
             batch: Tokenised texts.
@@ -197,8 +195,8 @@ class StaticFamily:
             rows = rows * table.weights[ids].astype(np.float32, copy=False)[:, None]
         vectors = np.zeros((len(batch), table.dim), dtype=np.float32)
         if len(ids):
-            present, starts = np.unique(owner, return_index=True)
-            vectors[present] = np.add.reduceat(rows, starts, axis=0)
+            present, starts, counts = np.unique(owner, return_index=True, return_counts=True)
+            vectors[present] = np.add.reduceat(rows, starts, axis=0) / counts[:, None].astype(np.float32)
         if self._dim is not None and self._dim < table.dim:
             return shorten(vectors, self._dim, layer_norm=False, normalized=self._normalized)
         return normalize(vectors) if self._normalized else vectors

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from onnxembed.errors import ModelError, TextTooLongError
+from onnxembed.errors import InputError, ModelError, TextTooLongError
 from onnxembed.text.tokenizer_rules import TokenizerRules, read_rules, special_tokens
 
 if TYPE_CHECKING:
@@ -50,7 +50,16 @@ class TextTokenizer:
             backend: The tokenizer; it is changed here and never again.
             rules: The model's rules.
             add_special_tokens: Whether texts get the model's special tokens.
+
+        Raises:
+            InputError: If the limit leaves no room beside the special tokens; the tokenizer would not cut at all then.
         """
+        special = backend.num_special_tokens_to_add(False) if add_special_tokens else 0
+        if rules.max_length <= special:
+            raise InputError(
+                f"the limit of {rules.max_length} tokens (from {rules.max_length_source}) leaves no room for text "
+                f"beside {special} special tokens; pass max_length={special + 1} or more"
+            )
         direction = "left" if rules.truncate_left else "right"
         backend.no_padding()
         backend.enable_truncation(rules.max_length, stride=0, strategy="longest_first", direction=direction)
@@ -112,18 +121,21 @@ class TextTokenizer:
     def _clip(self, text: str) -> str:
         """Cut a huge text to a prefix that gives the same first tokens: a book costs no more than its first pages.
 
-        The cut is at white space, and only taken when the prefix alone already has more tokens than the limit.
+        The cut is at white space, and only taken when the prefix alone already has more tokens than the limit. Without
+        white space it is only taken when an earlier cut gives the same tokens too.
         """
         enough = self.rules.max_length * _CHARACTERS_PER_TOKEN
         if len(text) <= 4 * enough or self.rules.truncate_left:
             return text
         cut = max(text.rfind(" ", enough, 2 * enough), text.rfind("\n", enough, 2 * enough))
-        if cut < 0:
-            return text
-        prefix = text[:cut]
+        prefix = text[: 2 * enough if cut < 0 else cut]
         encoding = self.backend.encode(prefix, add_special_tokens=self._add_special_tokens)
         margin = sum(len(overflow.ids) for overflow in encoding.overflowing)
-        return prefix if margin > self.rules.max_length // 8 + 8 else text
+        settled = margin > self.rules.max_length // 8 + 8
+        if settled and cut < 0:
+            earlier = self.backend.encode(text[:enough], add_special_tokens=self._add_special_tokens)
+            settled = earlier.ids == encoding.ids
+        return prefix if settled else text
 
     def _full_count(self, text: str) -> int:
         """Tokens of a text that is not cut; on a copy, since this tokenizer is shared."""

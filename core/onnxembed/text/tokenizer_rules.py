@@ -113,7 +113,7 @@ def check_max_length(max_length: int | None) -> int | None:
 
     Raises:
         InputTypeError: If it is not an integer.
-        InputError: If it is below 1.
+        InputError: If it is below 1, or no count of anything.
     """
     if max_length is None:
         return None
@@ -121,8 +121,8 @@ def check_max_length(max_length: int | None) -> int | None:
         raise InputTypeError(
             f"max_length={max_length!r} is a {type(max_length).__name__}; expected a number of tokens or None"
         )
-    if max_length < 1:
-        raise InputError(f"max_length={max_length}: expected at least 1 token")
+    if not 1 <= max_length <= sys.maxsize:
+        raise InputError(f"max_length={max_length}: expected at least 1 token, and at most {sys.maxsize}")
     return max_length
 
 
@@ -133,7 +133,7 @@ def read_rules(
     token_id: Callable[[str], int | None],
     max_length: int | None,
 ) -> TokenizerRules:
-    """Read how a model wants its texts tokenised.
+    """Read how a model wants its texts tokenised; files that contradict themselves are refused as a `ModelError`.
 
     Args:
         folder: The model's folder.
@@ -146,7 +146,6 @@ def read_rules(
         The rules.
 
     Raises:
-        ModelError: If the files contradict themselves or lack what is needed.
         InputError: If the caller's limit is more than the architecture has positions for.
     """
     tokenizer_config = read_json(folder, "tokenizer_config.json")

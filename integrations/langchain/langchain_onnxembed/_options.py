@@ -6,6 +6,7 @@ import difflib
 import os
 from collections.abc import Iterable, Mapping
 from enum import Enum
+from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import AfterValidator, BeforeValidator
@@ -22,7 +23,7 @@ def _path_as_text(value: Any) -> Any:
 
 ModelName: TypeAlias = Annotated[str, BeforeValidator(_path_as_text)]
 """A model's name, or a folder as text or as a path."""
-PathText: TypeAlias = Annotated[str | os.PathLike[str], AfterValidator(os.fspath)]
+PathText: TypeAlias = Annotated[str | Path, AfterValidator(os.fspath)]
 """A path; kept as text."""
 DeviceName: TypeAlias = Annotated[Literal["auto", "cpu", "cuda"], BeforeValidator(_plain)]
 """A device, as text or as the core's ``Device``."""

@@ -12,13 +12,10 @@ from typing import TYPE_CHECKING
 from onnxembed.errors import UnsupportedModelError
 from onnxembed.models.compile.bert import build_bert
 from onnxembed.models.compile.checkpoint import Checkpoint
+from onnxembed.models.compile.graph_builder import LARGEST_INLINE_BYTES, GraphBuilder
 
 if TYPE_CHECKING:
-    from onnxembed.models.compile.graph_builder import GraphBuilder
     from onnxembed.models.spec import PoolingType
-
-_LARGEST_INLINE_BYTES = 1_500_000_000
-"""Protobuf ends at 2 GiB."""
 
 _ARCHITECTURES: Mapping[str, Callable[[Checkpoint, PoolingType], GraphBuilder]] = {
     "bert": build_bert,
@@ -56,4 +53,4 @@ def compile_model(folder: Path, target: Path, *, pooling: PoolingType, single_fi
                 f"{', '.join(sorted(_ARCHITECTURES))}. Use a model that comes with an ONNX file"
             )
         graph = build(checkpoint, pooling)
-        return graph.write(target, largest_inline_bytes=_LARGEST_INLINE_BYTES if single_file else 0)
+        return graph.write(target, largest_inline_bytes=LARGEST_INLINE_BYTES if single_file else 0)

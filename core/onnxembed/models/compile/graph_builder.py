@@ -25,13 +25,13 @@ INT64 = 7
 MICROSOFT = "com.microsoft"
 """The domain of ONNX Runtime's own fused operators."""
 
-AttributeValue = int | float | str | Sequence[int]
+AttributeValue = int | float | Sequence[int]
 Dimension = int | str
 
 _ELEMENT_TYPES = {"float32": FLOAT, "int32": INT32, "int64": INT64}
 _IR_VERSION = 8
 _OPSET = 17
-_LARGEST_INLINE_BYTES = 1_500_000_000
+LARGEST_INLINE_BYTES = 1_500_000_000
 """Protobuf ends at 2 GiB; above this the tensors go to a file of their own."""
 _SMALLEST_EXTERNAL_BYTES = 1024
 _EXTERNAL_ALIGNMENT = 4096
@@ -41,8 +41,8 @@ _MODEL_IR_VERSION, _MODEL_PRODUCER, _MODEL_GRAPH, _MODEL_OPSET_IMPORT = 1, 2, 7,
 _OPSET_DOMAIN, _OPSET_VERSION = 1, 2
 _GRAPH_NODE, _GRAPH_NAME, _GRAPH_INITIALIZER, _GRAPH_INPUT, _GRAPH_OUTPUT = 1, 2, 5, 11, 12
 _NODE_INPUT, _NODE_OUTPUT, _NODE_NAME, _NODE_OP_TYPE, _NODE_ATTRIBUTE, _NODE_DOMAIN = 1, 2, 3, 4, 5, 7
-_ATTRIBUTE_NAME, _ATTRIBUTE_F, _ATTRIBUTE_I, _ATTRIBUTE_S, _ATTRIBUTE_INTS, _ATTRIBUTE_TYPE = 1, 2, 3, 4, 8, 20
-_TYPE_FLOAT, _TYPE_INT, _TYPE_STRING, _TYPE_INTS = 1, 2, 3, 7
+_ATTRIBUTE_NAME, _ATTRIBUTE_F, _ATTRIBUTE_I, _ATTRIBUTE_INTS, _ATTRIBUTE_TYPE = 1, 2, 3, 8, 20
+_TYPE_FLOAT, _TYPE_INT, _TYPE_INTS = 1, 2, 7
 _TENSOR_DIMS, _TENSOR_DATA_TYPE, _TENSOR_NAME, _TENSOR_RAW_DATA = 1, 2, 8, 9
 _TENSOR_EXTERNAL_DATA, _TENSOR_DATA_LOCATION = 13, 14
 _ENTRY_KEY, _ENTRY_VALUE = 1, 2
@@ -118,7 +118,7 @@ class GraphBuilder:
         self._nodes.append(node)
         return output
 
-    def write(self, target: Path, *, largest_inline_bytes: int = _LARGEST_INLINE_BYTES) -> tuple[Path, ...]:
+    def write(self, target: Path, *, largest_inline_bytes: int) -> tuple[Path, ...]:
         """Write the model, whole or not at all: nobody sees a half-written file under its name.
 
         Args:
@@ -223,8 +223,6 @@ def _attribute(name: str, value: AttributeValue) -> MessageWriter:
         return attribute.integer(_ATTRIBUTE_I, value).integer(_ATTRIBUTE_TYPE, _TYPE_INT)
     if isinstance(value, float):
         return attribute.fixed32(_ATTRIBUTE_F, struct.pack("<f", value)).integer(_ATTRIBUTE_TYPE, _TYPE_FLOAT)
-    if isinstance(value, str):
-        return attribute.text(_ATTRIBUTE_S, value).integer(_ATTRIBUTE_TYPE, _TYPE_STRING)
     for item in value:
         attribute.integer(_ATTRIBUTE_INTS, item)
     return attribute.integer(_ATTRIBUTE_TYPE, _TYPE_INTS)

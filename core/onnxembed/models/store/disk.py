@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import shutil
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -66,6 +65,8 @@ def share_or_copy(source: Path, target: Path) -> None:
         source: The file; links are followed, so that what is shared is the content.
         target: The new name, which must not exist.
     """
+    import shutil
+
     real = source.resolve()
     try:
         os.link(real, target)
@@ -80,6 +81,8 @@ def remove_tree(folder: Path) -> None:
     Args:
         folder: The folder; a link is removed, not followed.
     """
+    import shutil
+
     with contextlib.suppress(FileNotFoundError):
         if folder.is_symlink() or folder.is_file():
             folder.unlink()

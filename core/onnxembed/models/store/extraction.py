@@ -107,7 +107,7 @@ def _extract_member(tar: tarfile.TarFile, member: tarfile.TarInfo, folder: Path)
             _write_member(tar, member, target)
         else:
             raise UnsafeModelError(f"the archive's member {member.name!r} is a link or a device; expected files only")
-    except (FileExistsError, NotADirectoryError) as error:
+    except (FileExistsError, IsADirectoryError, NotADirectoryError) as error:
         raise UnsafeModelError(f"the archive holds {member.name!r} twice") from error
 
 

@@ -234,7 +234,7 @@ def _fetch_blob(hub: _Hub, place: RepositoryCache, commit: str, name: str, upstr
     logger.info("fetching %s (%s bytes)", label, upstream.size if upstream.size is not None else "unknown")
     for attempt in range(_INTEGRITY_ATTEMPTS):
         with file_sink(partial) as sink:
-            fetch(hub.client, hub.request(path, label, upstream.size), sink, hub.limits)
+            fetch(hub.client, hub.request(path, label, upstream.size, hub.limits.archive_bytes), sink, hub.limits)
         found = digest_like(partial, upstream.digest) if upstream.digest else sha256_of(partial)
         if upstream.digest in (None, found):
             blob = place.blob(found)

@@ -40,7 +40,7 @@ class TransferLimits:
         lock_seconds: Longest wait for another process that fetches the same model.
         recheck_seconds: How long a failed look for optional files is remembered.
         listing_bytes: Largest answer to a request for a list of files; real ones are below 1 MB.
-        archive_bytes: Largest archive; the largest embedding models are below 16 GiB.
+        archive_bytes: Largest archive, and largest file where sizes are not told; embedding models are below 16 GiB.
         extracted_bytes: Largest content of an archive; weights hardly compress, so a little more than the archive.
         archive_members: Most files and folders in an archive; a model has some tens.
     """

@@ -204,7 +204,7 @@ def test_a_failed_write_leaves_the_old_file_alone(
         ({"num_hidden_layers": 10**12}, ModelError, "num_hidden_layers is 1000000000000, but there are 37 weights"),
         ({"num_attention_heads": 5}, ModelError, "hidden_size 32 is not a multiple of num_attention_heads 5"),
         ({"layer_norm_eps": float("nan")}, ModelError, "layer_norm_eps is nan"),
-        ({"vocab_size": 7}, ModelError, r"word_embeddings.weight \(99, 32\) instead of \(7, 32\)"),
+        ({"vocab_size": 7}, ModelError, r"word_embeddings.weight \(98, 32\) instead of \(7, 32\)"),
         ({"num_hidden_layers": 3}, ModelError, r"missing: encoder.layer.2.*and 8 more"),
         ({"num_hidden_layers": 1}, ModelError, r"unknown: encoder.layer.1"),
     ],

@@ -227,6 +227,7 @@ ATTACKS = {
     "pipe": (member("evil", tarfile.FIFOTYPE), b""),
     "folder outside": (member("../evil", tarfile.DIRTYPE), b""),
     "twice": (member("config.json"), b"{}"),
+    "folder as file": (member("onnx"), b"x"),
     "file as folder": (member("config.json/evil"), b"x"),
 }
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 from pathlib import Path
 
 import pytest
@@ -44,7 +43,7 @@ def test_a_link_is_replaced(tmp_path: Path) -> None:
         link_to(tmp_path / name, tmp_path / "link")
 
     assert (tmp_path / "link").readlink() == Path("two")
-    assert sorted(os.listdir(tmp_path)) == ["link", "one", "two"]
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["link", "one", "two"]
 
 
 def test_removing_does_not_follow_links(tmp_path: Path) -> None:
@@ -55,7 +54,7 @@ def test_removing_does_not_follow_links(tmp_path: Path) -> None:
     remove_tree(tmp_path / "link")
     remove_tree(tmp_path / "none")
 
-    assert sorted(os.listdir(tmp_path)) == ["outside"]
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["outside"]
     assert (tmp_path / "outside" / "file").read_text() == "x"
 
 

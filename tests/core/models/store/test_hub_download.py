@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import os
 import time
@@ -156,6 +157,62 @@ class TestFreshDownload:
         locate(MODEL, settings)
 
         assert dict(os.environ) == before
+
+
+class TestMirrors:
+    """Mirrors that list names only: contents get their own digest for a name."""
+
+    @pytest.fixture
+    def mirror(self, hub: HubServer) -> HubServer:
+        commit = hub.add_repo(REPOSITORY, files())
+        answer = {"sha": commit, "siblings": [{"rfilename": name} for name in files()]}
+        hub.add_file(f"/api/models/{REPOSITORY}/revision/main", json.dumps(answer).encode())
+        return hub
+
+    def test_files_are_fetched_once(self, mirror: HubServer, settings: StoreSettings) -> None:
+        folder = locate(MODEL, settings)
+
+        check_whole(content(folder.path))
+        assert (folder.path / "tokenizer.json").resolve().name == hashlib.sha256(files()["tokenizer.json"]).hexdigest()
+        mirror.forget_requests()
+        assert locate(MODEL, settings) == folder
+        assert mirror.requests == []
+
+    def test_a_truncated_body_is_resumed(self, mirror: HubServer, settings: StoreSettings) -> None:
+        mirror.fail(GRAPH_PATTERN, Fault(truncate_at=40, times=1))
+
+        check_whole(content(locate(MODEL, settings).path))
+
+    @pytest.mark.parametrize(
+        "answer",
+        [
+            {},
+            [],
+            {"sha": "main", "siblings": []},
+            {"sha": "../../x", "siblings": []},
+            {"sha": "a" * 40, "siblings": [{"name": 1}]},
+            {"sha": "a" * 40, "siblings": [{"rfilename": "a", "size": "big"}]},
+        ],
+    )
+    def test_answers_of_another_kind_are_refused(self, hub: HubServer, settings: StoreSettings, answer: object) -> None:
+        hub.add_file(f"/api/models/{REPOSITORY}/revision/main", json.dumps(answer).encode())
+
+        with pytest.raises(ModelNotFoundError, match="check HF_ENDPOINT"):
+            locate(MODEL, settings)
+
+    def test_a_digest_that_is_a_path_is_not_followed(
+        self, hub: HubServer, settings: StoreSettings, cache: Path
+    ) -> None:
+        commit = hub.add_repo(REPOSITORY, files())
+        listed = [
+            {"rfilename": name, "size": len(blob), "lfs": {"sha256": "../../../evil", "size": len(blob)}}
+            for name, blob in files().items()
+        ]
+        answer = {"sha": commit, "siblings": listed}
+        hub.add_file(f"/api/models/{REPOSITORY}/revision/main", json.dumps(answer).encode())
+
+        check_whole(content(locate(MODEL, settings).path))
+        assert not [path for path in cache.parent.rglob("*") if "evil" in path.name]
 
 
 class TestBrokenTransfers:

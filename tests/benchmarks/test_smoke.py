@@ -1,0 +1,175 @@
+"""The benchmarks' texts and reports, without timing anything."""
+
+from __future__ import annotations
+
+import ast
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks import dense, machine, report, texts, worker
+
+
+def make_results() -> dict:
+    def runs(seconds, mebibytes):
+        return {"seconds": seconds, "peak_bytes": [mebibytes * 2**20] * len(seconds)}
+
+    versions = {"python": "3.13.0", "onnxruntime": "1.31.1"}
+    return {
+        "model": "some/model",
+        "max_length": 512,
+        "machine": {
+            "cpu": "Some CPU",
+            "cpu_flags": ["avx2"],
+            "cores": 2,
+            "memory_gib": 8.0,
+            "load_average_before": 0.1,
+        },
+        "versions": {"onnxembed": {**versions, "onnxembed": "1.0"}, "fastembed": {**versions, "fastembed": "0.9.1"}},
+        "texts": {
+            "workload": "as-written",
+            "count": 100,
+            "tokens": {"smallest": 12, "largest": 512, "median": 40.0, "mean": 68.6},
+        },
+        "bulk": {
+            "onnxembed": {
+                "default": runs([2.0, 9.0, 1.0], 200),
+                "32": runs([2.0], 150),
+                "16": runs([4.0], 150),
+                "1": runs([4.0], 150),
+            },
+            "onnxembed from safetensors": {"default": runs([2.5], 200)},
+            "fastembed": {
+                "default": runs([40.0], 4000),
+                "32": runs([16.0], 900),
+                "16": runs([12.0], 900),
+                "1": runs([6.0], 300),
+            },
+        },
+        "largest_difference": 2e-7,
+        "import_seconds": {"onnxembed": [0.05, 0.06, 0.3], "fastembed": [0.4, 0.5, 0.6]},
+        "cold_seconds": {"onnxembed": [0.5], "onnxembed from safetensors": [0.4], "fastembed": [1.0]},
+        "query_seconds": {"onnxembed": [0.002, 0.002, 0.004], "fastembed": [0.002, 0.002, 0.002]},
+    }
+
+
+@pytest.mark.parametrize("workload", texts.WORKLOADS)
+def test_texts_are_the_same_each_time_and_of_mixed_lengths(workload):
+    made = texts.WORKLOADS[workload](200)
+    assert made == texts.WORKLOADS[workload](200)
+    assert len(made) == 200
+    words = sorted(len(text.split()) for text in made)
+    assert words[0] >= 9
+    assert words[-1] <= 400
+    assert words[20] * 4 < words[180], "the shortest tenth and the longest tenth should be far apart"
+
+
+def test_log_uniform_texts_are_longer_than_written_ones():
+    written, uniform = (sum(len(text.split()) for text in make(200)) for make in texts.WORKLOADS.values())
+    assert uniform > written
+
+
+def test_queries_are_different_and_of_ten_words():
+    asked = texts.queries(330)
+    assert len(set(asked)) == 330
+    assert {len(query.split()) for query in asked} == {10}
+
+
+def test_throughput_is_compared_call_by_call_and_with_the_best():
+    default, by_32, by_16, best = report.throughput_figures(make_results())
+    assert (default.result, default.ours, default.theirs, default.met) == (20.0, "50.0/s", "2.5/s", True)
+    assert (by_32.result, by_32.met) == (8.0, True)
+    assert (by_16.result, by_16.met) == (3.0, False)
+    assert (best.result, best.target, best.met) == (3.0, 1.5, True)
+    assert "batch_size=1)" in best.label
+
+
+def test_other_figures_hold_ratios_of_medians_against_upper_bounds():
+    figures = {figure.label: figure for figure in report.other_figures(make_results())}
+    assert figures["peak memory, at their defaults"].result == pytest.approx(0.05)
+    assert figures["import of TextEmbedding"].result == 0.06
+    assert figures["first vector of a new process, safetensors"].result == pytest.approx(0.4)
+    assert figures["query of 10 words, median"].met
+    assert not figures["query of 10 words, 95th percentile"].met
+    assert figures["largest difference of any number"].row()[3:] == ["2.0e-07", "<= 1.0e-05", "met"]
+
+
+def test_report_tells_figures_targets_and_circumstances():
+    results = make_results()
+    text = report.to_markdown(results, [*report.throughput_figures(results), *report.other_figures(results)])
+    assert "| texts/s, both at their defaults | 50.0/s | 2.5/s | 20x | >= 15x | met |" in text
+    assert "| texts/s, both at batch_size=16 | 25.0/s | 8.3/s | 3x | >= 5x | MISSED |" in text
+    assert "| import of TextEmbedding | 60.00 ms | 0.50 s | 0.06 s | <= 0.12 s | met |" in text
+    assert "| default | 2.00 s | 2.50 s | 40.00 s | 20.0x | 3/1 | 200 / 4,000 MiB |" in text
+    assert "| 1 | 4.00 s |  | 6.00 s | 1.5x | 1/1 | 150 / 300 MiB |" in text
+    assert "12 to 512 tokens, median 40, mean 69" in text
+
+
+@pytest.mark.parametrize(
+    ("fraction", "expected"), [(0.0, 1), (0.5, 2), (0.51, 3), (0.95, 4), (1.0, 4)], ids=lambda value: str(value)
+)
+def test_percentile(fraction, expected):
+    assert report.percentile([4, 1, 3, 2], fraction) == expected
+
+
+@pytest.mark.parametrize(
+    ("cpu", "name"),
+    [
+        ("Intel(R) Xeon(R) Platinum 8488C CPU @ 2.40GHz", "intel-xeon-platinum-8488c"),
+        ("AMD EPYC 9R14", "amd-epyc-9r14"),
+        ("", "unknown"),
+    ],
+)
+def test_processor_names_become_file_names(cpu, name):
+    assert machine.slug(cpu) == name
+
+
+def test_machine_facts_name_no_place():
+    facts = machine.describe_machine()
+    assert facts["cores"] >= 1
+    assert "/" not in json.dumps({key: value for key, value in facts.items() if key != "cpu"})
+
+
+def test_worker_needs_nothing_but_the_library_it_measures():
+    tree = ast.parse(Path(worker.__file__).read_text(encoding="utf-8"))
+    imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    imported |= {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    roots = {name.partition(".")[0] for name in imported} - {"__future__"}
+    assert roots - sys.stdlib_module_names == {"numpy"}
+
+
+def test_a_worker_answers_in_json():
+    ours = dense.Contender("onnxembed", "onnxembed", sys.executable, None)
+    result = ours.measure("import")
+    assert 0 <= result["bare_seconds"] <= result["seconds"]
+
+
+def test_a_missing_interpreter_is_told_before_anything_runs(monkeypatch, capsys):
+    monkeypatch.setenv("ONNXEMBED_PEERS", "nowhere/python")
+    with pytest.raises(SystemExit):
+        dense.main([])
+    assert "nowhere/python is not there" in capsys.readouterr().err
+
+
+def test_bulk_runs_stop_when_enough_was_measured(monkeypatch, tmp_path):
+    import numpy as np
+
+    seconds = {"ours": 1.0, "weights": 1.0, "theirs": 30.0}
+    told = []
+
+    def measure(self, measurement, *options):
+        told.append((self.name, options[-1]))
+        np.save(tmp_path / "vectors.npy", np.full((2, 3), 0.5 if self.name == "theirs" else 0.25, dtype=np.float32))
+        return {"seconds": seconds[self.name], "peak_bytes": 7}
+
+    monkeypatch.setattr(dense.Contender, "measure", measure)
+    contenders = [dense.Contender(name, "x", "python", None if name == "weights" else "folder") for name in seconds]
+    effort = dense.Effort(2, (0, 8), rounds=2, enough_seconds=20, imports=1, colds=1, query_turns=1)
+    bulk, difference = dense.measure_bulk(contenders, effort, tmp_path / "texts.json", tmp_path)
+    assert bulk["ours"] == {size: {"seconds": [1.0, 1.0], "peak_bytes": [7, 7]} for size in ("default", "8")}
+    assert bulk["theirs"]["default"]["seconds"] == [30.0]
+    assert list(bulk["weights"]) == ["default"]
+    assert difference == 0.25
+    assert told.count(("theirs", "8")) == 1
