@@ -8,6 +8,7 @@ sentence-transformers and of fastembed with the real all-MiniLM-L6-v2.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import tempfile
 from collections.abc import Iterable
@@ -178,17 +179,9 @@ def write(name: str, content: dict[str, Any]) -> None:
     packages = ("fastembed", "sentence-transformers", "torch", "onnxruntime", "tokenizers")
     content = {"made_with": {package: metadata.version(package) for package in packages}, **content}
     text = json.dumps(content, ensure_ascii=False, indent=1)
-    # Only the lists of numbers are put on one line; a text never holds a bare newline in JSON.
-    lines: list[str] = []
-    for line in text.splitlines():
-        bare = line.strip()
-        if lines and (lines[-1].endswith("[") or lines[-1].endswith(",")) and bare.rstrip(",").lstrip("-")[:1].isdigit():
-            lines[-1] += bare
-        elif lines and bare in ("]", "],") and lines[-1][-1:].isdigit():
-            lines[-1] += bare
-        else:
-            lines.append(line)
-    (HERE / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    # Lists of numbers go on one line each; strings are left alone, since JSON has no bare newline in them.
+    text = re.sub(r"\[\s+(-?[\d.e-]+(?:,\s+-?[\d.e-]+)*)\s+\]", lambda match: re.sub(r"\s+", "", match[0]), text)
+    (HERE / name).write_text(text + "\n", encoding="utf-8")
 
 
 def main() -> None:

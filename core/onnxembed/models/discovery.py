@@ -31,6 +31,7 @@ _POOLING_NAMES: Mapping[str, PoolingType] = {
     "mean": PoolingType.MEAN,
     "lasttoken": PoolingType.LAST_TOKEN,
 }
+_Shape = tuple[int | str | None, ...]
 _KNOWN_MODULES = frozenset({"Transformer", "Pooling", "Normalize", "StaticEmbedding"})
 
 
@@ -61,19 +62,24 @@ def describe_folder(folder: Path, pooling: PoolingType | None = None) -> DenseMo
         )
     config = _read(folder / "config.json")
     modules = _modules(folder)
-    dim = config.get("hidden_size") or config.get("hidden_dim") or config.get("dim") or 0
     # Static models are published with a graph beside them; the table is smaller, faster, and takes no offsets.
     if weights.is_file() and (config.get("model_type") == "model2vec" or "StaticEmbedding" in modules):
         return DenseModel(
-            str(folder), (), int(dim), WEIGHTS_FILE, static=True, normalize=bool(config.get("normalize", True)),
+            name=str(folder),
+            sources=(),
+            dim=_dim(config, None),
+            model_file=WEIGHTS_FILE,
+            static=True,
+            normalize=bool(config.get("normalize", True)),
             matryoshka=Matryoshka(),
-        )  # fmt: skip
+        )
+    shape = None if graph is None else inspect_graph(graph).outputs[0].shape
     return DenseModel(
         name=str(folder),
         sources=(),
-        dim=int(dim),
+        dim=_dim(config, shape),
         model_file=graph.relative_to(folder).as_posix() if graph is not None else GRAPH_LAYOUTS[0],
-        pooling=_pooling(folder, modules, graph) if pooling is None else pooling,
+        pooling=_pooling(folder, modules, shape) if pooling is None else pooling,
         normalize="Normalize" in modules,
         prompts=_prompts(folder),
         matryoshka=Matryoshka(),
@@ -113,12 +119,18 @@ def _modules(folder: Path) -> dict[str, str]:
     return modules
 
 
-def _pooling(folder: Path, modules: Mapping[str, str], graph: Path | None) -> PoolingType:
+def _dim(config: Mapping[str, Any], shape: _Shape | None) -> int:
+    """Numbers of a vector: those of the graph's output, else what the configuration says, else 0."""
+    for size in (shape[-1] if shape else None, *(config.get(key) for key in ("hidden_size", "hidden_dim", "dim"))):
+        if isinstance(size, int) and size > 0:
+            return size
+    return 0
+
+
+def _pooling(folder: Path, modules: Mapping[str, str], shape: _Shape | None) -> PoolingType:
     """How the model pools."""
-    if graph is not None:
-        shape = inspect_graph(graph).outputs[0].shape
-        if shape is not None and len(shape) == 2:
-            return PoolingType.DISABLED
+    if shape is not None and len(shape) == 2:
+        return PoolingType.DISABLED
     where = modules.get("Pooling", "1_Pooling")
     config = _read(folder / where / "config.json")
     chosen = [pooling for flag, pooling in _POOLING_FLAGS.items() if config.get(flag) is True]

@@ -9,10 +9,6 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
-# A session or a thread pool inherited through fork must never be torn down in the child: its threads do not exist
-# there, and waiting for them would never end. The child keeps a reference for as long as it lives.
-_inherited: list[object] = []
-
 
 class PerProcess(Generic[T]):
     """A value that each process makes for itself, once, whichever thread comes first.
@@ -45,8 +41,6 @@ class PerProcess(Generic[T]):
         with self._locks.setdefault(process, threading.Lock()):
             held = self._held
             if held is None or held[0] != process:
-                if held is not None:
-                    _inherited.append(held[1])
                 held = self._held = (process, self._make())
             return held[1]
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
+import os
 import warnings
+import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -99,6 +102,26 @@ def parse_session_options(
     return tuple(sorted(merged.items()))
 
 
+# Sessions of this process. One that is inherited through fork must never be torn down in the child: its threads do not
+# exist there, and waiting for them would never end, be it at a garbage collection or at the end of the child.
+_live: weakref.WeakSet[Any] = weakref.WeakSet()
+
+
+def _keep_inherited() -> None:
+    """Give every inherited session a reference that nobody ever drops; the memory is shared with the parent anyway."""
+    import ctypes
+
+    for session in _live:
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(session))
+
+
+@cache
+def _watch_forks() -> None:
+    """Have forks noticed; from the first session on, so that importing changes nothing."""
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=_keep_inherited)
+
+
 class Session:
     """A model loaded by ONNX Runtime. `run` may be called by many threads at once."""
 
@@ -114,9 +137,11 @@ class Session:
             ModelError: If ONNX Runtime cannot load the file.
         """
         self.settings = settings
+        _watch_forks()
         self._onnx = _open(import_onnxruntime(), model, settings, default_threads)
         self.providers: tuple[str, ...] = tuple(self._onnx.get_providers())
         _check_fallback(settings.placement, self.providers)
+        _live.add(self._onnx)
         self.input_names = frozenset(node.name for node in self._onnx.get_inputs())
         self.outputs: tuple[tuple[str, tuple[object, ...]], ...] = tuple(
             (node.name, tuple(node.shape)) for node in self._onnx.get_outputs()

@@ -1,4 +1,4 @@
-"""Small models of every kind, an empty cache of their own, and no way to the network."""
+"""Small models of every kind, and no way to the network."""
 
 from __future__ import annotations
 
@@ -12,23 +12,12 @@ from onnxembed.models.registry import dense_registry
 from tests.fixtures.dense_graphs import HIDDEN
 from tests.fixtures.dense_models import variant, write_variant
 
-_VARIABLES = ("FASTEMBED_CACHE_PATH", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME")
-
 FolderOf = Callable[[str], Path]
 OpenVariant = Callable[..., TextEmbedding]
 
 
-@pytest.fixture(scope="session")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cache that the tests of a session share."""
-    return tmp_path_factory.mktemp("cache")
-
-
 @pytest.fixture(autouse=True)
-def _offline(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
-    for name in _VARIABLES:
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("ONNXEMBED_CACHE", str(cache))
+def _offline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
 
 

@@ -14,8 +14,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from onnxembed import ModelSource, TextEmbedding
-from onnxembed.models.registry import dense_registry
+from onnxembed import TextEmbedding
 from tests.fixtures.dense_graphs import HIDDEN, GraphForm, write_graph
 from tests.fixtures.dense_models import STATIC_DIM, TEXTS, VARIANTS, variant
 from tests.fixtures.dense_tokenizers import TokenizerForm, word_pieces, write_tokenizer
@@ -77,7 +76,7 @@ def test_no_choice_of_batches_changes_a_vector(
 def test_neither_order_nor_neighbours_change_a_vector(name: str, open_variant: OpenVariant) -> None:
     model = open_variant(name)
     order = list(range(len(TEXTS))) * 3
-    random.Random(5).shuffle(order)  # noqa: S311
+    random.Random(5).shuffle(order)
     vectors = model.embed_to_array([TEXTS[position] for position in order])
     assert largest(vectors, golden(name)[order]) <= (UNIT_IN_LAST_PLACE if name.startswith("float16") else BOUND)
     alone = np.stack([next(model.embed(text)) for text in TEXTS])
@@ -103,7 +102,7 @@ def test_jina_sides_have_their_tasks(open_variant: OpenVariant) -> None:
     assert largest(by_default.embed_to_array(TEXTS, task_id=0), golden("jina_v3", "query")) <= BOUND
 
 
-# -- where fastembed is wrong, or says too little -------------------------------------------------------------------------
+# -- where fastembed is wrong, or says too little --------------------------------------------------------------------
 
 
 def test_first_token_pooling_takes_a_pooled_output_as_it_is(open_variant: OpenVariant, folder_of: FolderOf) -> None:
@@ -197,8 +196,3 @@ def test_pair_of_texts_is_refused(open_variant: OpenVariant) -> None:
     """fastembed takes a tuple of two strings for a pair and embeds both as one text."""
     with pytest.raises(TypeError, match=r"text 0 is a tuple"):
         open_variant("cls").embed([("hello", "world")])  # type: ignore[list-item]
-
-
-def test_custom_models_are_gone_after_their_tests() -> None:
-    assert not [model.name for model in dense_registry.models() if model.name.startswith("test/")]
-    assert ModelSource(hf="a/b").hf == "a/b"

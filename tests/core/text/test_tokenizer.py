@@ -94,9 +94,7 @@ def test_token_types_are_kept_only_where_there_are_any(tmp_path: Path) -> None:
 
 
 def test_pad_token_that_only_the_map_has(tmp_path: Path) -> None:
-    tokenizer = load(
-        tmp_path, TokenizerForm(config={"pad_token": "[SIDE]"}, model_config={"pad_token_id": None})
-    )
+    tokenizer = load(tmp_path, TokenizerForm(config={"pad_token": "[SIDE]"}, model_config={"pad_token_id": None}))
     assert tokenizer.rules.pad_id == MAPPED_ID
 
 

@@ -201,4 +201,4 @@ def test_special_tokens_are_flattened(tmp_path: Path) -> None:
     token = {"content": "<s>", "lstrip": True, "special": True, "__type": "AddedToken"}
     content = {"bos_token": token, "additional_special_tokens": ["<a>", {"content": "<b>"}, {"id": 3}, 4], "n": None}
     (tmp_path / "special_tokens_map.json").write_text(json.dumps(content), encoding="utf-8")
-    assert special_tokens(tmp_path) == [{"content": "<s>", "lstrip": True}, "<a>", {"content": "<b>"}]
+    assert special_tokens(tmp_path) == [("<s>", {"lstrip": True}), ("<a>", {}), ("<b>", {})]

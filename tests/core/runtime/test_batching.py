@@ -1,0 +1,34 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from onnxembed.runtime.batching import plan_batches
+
+
+def test_alike_costs_go_together_costliest_first() -> None:
+    assert plan_batches([1, 9, 2, 8, 1], budget=18, max_items=9) == [[1, 3], [2, 0, 4]]
+
+
+def test_an_item_over_the_budget_goes_alone() -> None:
+    assert plan_batches([5, 100, 5], budget=10, max_items=9) == [[1], [0, 2]]
+
+
+def test_a_cap_on_items() -> None:
+    assert plan_batches([1] * 5, budget=100, max_items=2) == [[0, 1], [2, 3], [4]]
+
+
+def test_items_that_cost_nothing_still_count_one() -> None:
+    assert plan_batches([0, 0, 0], budget=2, max_items=9) == [[0, 1], [2]]
+
+
+def test_nothing_gives_nothing() -> None:
+    assert plan_batches([], budget=10, max_items=1) == []
+
+
+@given(st.lists(st.integers(0, 600)), st.integers(1, 1000), st.integers(1, 300))
+def test_every_item_once_within_the_bounds(costs: list[int], budget: int, max_items: int) -> None:
+    batches = plan_batches(costs, budget, max_items)
+    assert sorted(position for batch in batches for position in batch) == list(range(len(costs)))
+    for batch in batches:
+        assert 1 <= len(batch) <= max_items
+        padded = max(1, *(costs[position] for position in batch)) * len(batch)
+        assert padded <= budget or len(batch) == 1

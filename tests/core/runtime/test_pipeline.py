@@ -1,0 +1,181 @@
+"""The pipeline with a family of its own: items are numbers, an item costs what it is, its result is its square."""
+
+import gc
+import threading
+import time
+import tracemalloc
+from collections.abc import Iterator, Sequence
+
+import pytest
+
+from onnxembed.runtime.batching import BatchLimits
+from onnxembed.runtime.pipeline import stream
+
+LIMITS = BatchLimits(budget=50, max_items=8, window_items=20, window_size=10_000)
+
+
+class Squares:
+    """Counts what is under way, so that tests can see concurrency and leftovers."""
+
+    def __init__(self, fail_at: int | None = None, wait: float = 0.0) -> None:
+        self.fail_at = fail_at
+        self.wait = wait
+        self.lock = threading.Lock()
+        self.now = self.most = 0
+        self.batches: list[list[int]] = []
+        self.threads: set[str] = set()
+        self.firsts: list[int] = []
+
+    def check(self, item: object, index: int) -> int:
+        if not isinstance(item, int):
+            raise TypeError(f"item {index}")
+        return item
+
+    def size(self, item: int) -> int:
+        return item
+
+    def prepare(self, items: Sequence[int], first_index: int) -> list[int]:
+        if len(self.firsts) < 1000:
+            self.firsts.append(first_index)
+        return list(items)
+
+    def cost(self, prepared: int) -> int:
+        return prepared
+
+    def run(self, batch: Sequence[int], worker: int) -> list[int]:
+        with self.lock:
+            self.now += 1
+            self.most = max(self.most, self.now)
+            if len(self.batches) < 1000:
+                self.batches.append(list(batch))
+            self.threads.add(threading.current_thread().name)
+        try:
+            time.sleep(self.wait)
+            if self.fail_at in batch:
+                raise RuntimeError("a batch failed")
+            return [item * item for item in batch]
+        finally:
+            with self.lock:
+                self.now -= 1
+
+
+def ours() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("onnxembed")]
+
+
+@pytest.mark.parametrize("count", [0, 1, 7, 19, 20, 21, 40, 133])
+@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize("kind", [list, iter])
+def test_results_are_in_order(count: int, workers: int, kind: type) -> None:
+    items = [(number * 7919) % 61 for number in range(count)]
+    assert list(stream(kind(items), Squares(), LIMITS, workers)) == [item * item for item in items]
+    assert ours() == []
+
+
+def test_batches_keep_to_the_budget() -> None:
+    family = Squares()
+    list(stream([30, 10, 60, 10, 20, 5], family, LIMITS, 1))
+    assert family.batches == [[60], [30], [20, 10], [10, 5]]
+
+
+def test_small_work_starts_no_thread() -> None:
+    family = Squares()
+    list(stream([1, 2, 3], family, LIMITS, 4))
+    assert family.threads == {threading.current_thread().name}
+
+
+def test_workers_run_at_once_and_no_more_than_asked() -> None:
+    family = Squares(wait=0.01)
+    list(stream(iter(range(100)), family, LIMITS, 3))
+    assert family.most == 3
+    assert all(name.startswith("onnxembed-run") for name in family.threads)
+
+
+def test_positions_are_told_to_prepare() -> None:
+    family = Squares()
+    list(stream(iter([1] * 45), family, LIMITS, 1))
+    assert family.firsts == [0, 20, 40]
+
+
+def test_large_items_end_a_window_early() -> None:
+    family = Squares()
+    limits = BatchLimits(budget=50, max_items=8, window_items=20, window_size=100)
+    assert list(stream([60, 60, 1, 2], family, limits, 1)) == [3600, 3600, 1, 4]
+    assert family.firsts == [0, 2]
+
+
+def test_items_are_read_a_few_windows_ahead_only() -> None:
+    read = 0
+
+    def items() -> Iterator[int]:
+        nonlocal read
+        for number in range(10_000):
+            read += 1
+            yield number % 5
+
+    results = stream(items(), Squares(), LIMITS, 2)
+    for _ in range(50):
+        next(results)
+    assert read <= 50 + 3 * LIMITS.window_items
+    results.close()
+
+
+def test_closing_early_leaves_no_thread() -> None:
+    family = Squares(wait=0.005)
+    results = stream(iter(range(10_000)), family, LIMITS, 2)
+    next(results)
+    assert ours()
+    results.close()
+    assert ours() == []
+    assert family.now == 0
+
+
+def test_forgetting_the_iterator_leaves_no_thread() -> None:
+    results = stream(iter(range(10_000)), Squares(), LIMITS, 2)
+    next(results)
+    del results
+    gc.collect()
+    assert ours() == []
+
+
+def test_an_error_in_a_batch_is_told_and_leaves_no_thread() -> None:
+    results = stream(iter([1] * 30 + [7] + [1] * 500), Squares(fail_at=7), LIMITS, 2)
+    with pytest.raises(RuntimeError, match="a batch failed"):
+        list(results)
+    assert ours() == []
+
+
+def test_an_error_of_the_callers_iterable_is_told_and_leaves_no_thread() -> None:
+    def items() -> Iterator[int]:
+        yield from range(50)
+        raise KeyError("the caller's own")
+
+    with pytest.raises(KeyError, match="the caller's own"):
+        list(stream(items(), Squares(), LIMITS, 2))
+    assert ours() == []
+
+
+def test_a_wrong_item_in_a_generator_is_told_with_its_position() -> None:
+    with pytest.raises(TypeError, match="item 33"):
+        list(stream((number if number != 33 else None for number in range(100)), Squares(), LIMITS, 1))
+    assert ours() == []
+
+
+def test_a_million_items_hold_memory_flat() -> None:
+    """Peaks of the traced memory in each tenth of a million items: the last is no higher than the second."""
+    limits = BatchLimits(budget=2000, max_items=256, window_items=512, window_size=100_000)
+    tracemalloc.start()
+    try:
+        peaks = []
+        results = stream((number % 20 for number in range(1_000_000)), Squares(), limits, 2)
+        family_total = 0
+        for position, result in enumerate(results):
+            family_total += result
+            if position % 100_000 == 99_999:
+                peaks.append(tracemalloc.get_traced_memory()[1])
+                tracemalloc.reset_peak()
+    finally:
+        tracemalloc.stop()
+    assert family_total == 50_000 * sum(number * number for number in range(20))
+    assert len(peaks) == 10
+    assert max(peaks[2:]) < 1.3 * peaks[1] + 100_000
