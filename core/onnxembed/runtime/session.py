@@ -82,10 +82,14 @@ def parse_session_options(
         InputTypeError: If a value has the wrong type.
         InputError: If a name is unknown.
     """
+    if options is not None and not isinstance(options, Mapping):
+        raise InputTypeError(f"session_options is a {type(options).__name__}; expected a dictionary of names and values")
     merged: dict[str, OptionValue] = dict(options or {})
     if enable_cpu_mem_arena is not None:
         merged["enable_cpu_mem_arena"] = enable_cpu_mem_arena
     for name, value in merged.items():
+        if not isinstance(name, str) or not isinstance(value, str | int):
+            raise InputTypeError(f"session option {name!r}: {value!r}; expected a name and a string, number or bool")
         if "." in name:
             continue
         expected = _OPTION_TYPES.get(name)

@@ -268,8 +268,9 @@ class TextEmbedding:
 
         model = self._engine_settings.model
         folder = folder_fingerprint(self._engine.folder.path, model.model_file, model.additional_files)
-        relevant = (model.pooling, model.normalize, model.output, model.static, model.default_task, model.query_task)
-        options = (asdict(self._vector_settings), self.max_length, relevant, model.passage_task, model.matryoshka)
+        relevant = (model.pooling, model.normalize, model.output, model.pad_to_max_length, model.default_task)
+        tasks = (model.query_task, model.passage_task)
+        options = (asdict(self._vector_settings), self.max_length, relevant, tasks, model.matryoshka)
         return hashlib.sha256(f"{folder}\0{options!r}".encode()).hexdigest()[:32]
 
     # -- embedding

@@ -1,0 +1,127 @@
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from onnx import TensorProto, helper, save
+
+from onnxembed.errors import InferenceError, InputError, InputTypeError, ModelError, ProviderError
+from onnxembed.runtime.providers import Placement
+from onnxembed.runtime.session import Session, SessionSettings, parse_session_options
+
+CPU = Placement((("CPUExecutionProvider", ()),), fallback_allowed=False)
+
+
+@pytest.fixture
+def doubling(tmp_path: Path) -> Path:
+    """A graph that doubles a column of numbers."""
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["rows", 2])
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["rows", 2])
+    graph = helper.make_graph([helper.make_node("Add", ["x", "x"], ["y"])], "doubling", [x], [y])
+    path = tmp_path / "model.onnx"
+    save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    return path
+
+
+def test_running(doubling: Path) -> None:
+    session = Session(doubling, SessionSettings(CPU, threads=None), default_threads=1)
+    (result,) = session.run(["y"], {"x": np.array([[1, 2], [3, 4]], dtype=np.float32)})
+    np.testing.assert_array_equal(result, [[2, 4], [6, 8]])
+    assert session.providers == ("CPUExecutionProvider",)
+
+
+def test_a_failure_tells_the_shapes(doubling: Path) -> None:
+    session = Session(doubling, SessionSettings(CPU, threads=1), default_threads=1)
+    with pytest.raises(InferenceError, match=r"on a batch with x float32\[1, 3\]"):
+        session.run(["y"], {"x": np.zeros((1, 3), dtype=np.float32)})
+
+
+def test_a_file_that_does_not_load(tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(b"no graph")
+    with pytest.raises(ModelError, match="cannot load"):
+        Session(path, SessionSettings(CPU, threads=1), default_threads=1)
+
+
+def test_options_reach_the_session(doubling: Path, tmp_path: Path) -> None:
+    optimized = tmp_path / "optimized.onnx"
+    options = parse_session_options(
+        {
+            "optimized_model_filepath": str(optimized),
+            "graph_optimization_level": 1,
+            "execution_mode": 0,
+            "session.set_denormal_as_zero": "1",
+        },
+        enable_cpu_mem_arena=False,
+    )
+    assert ("enable_cpu_mem_arena", False) in options
+    Session(doubling, SessionSettings(CPU, threads=1, options=options), default_threads=1)
+    assert optimized.is_file()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"enable_mem_patern": True}, "Did you mean 'enable_mem_pattern'"),
+        ({"nothing_like_it": 1}, "is unknown"),
+    ],
+)
+def test_unknown_options(options: dict[str, int], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        parse_session_options(options, None)
+
+
+@pytest.mark.parametrize(
+    "options", [{"intra_op_num_threads": "2"}, {"intra_op_num_threads": True}, {"session.x": []}, {5: 1}, 5, ["a"]]
+)
+def test_options_of_a_wrong_type(options: object) -> None:
+    with pytest.raises(InputTypeError, match="expected"):
+        parse_session_options(options, None)  # type: ignore[arg-type]
+
+
+def test_no_options() -> None:
+    assert parse_session_options(None, None) == ()
+
+
+class Replaced:
+    """A session whose provider ONNX Runtime has silently replaced."""
+
+    def get_providers(self) -> list[str]:
+        return ["CPUExecutionProvider"]
+
+    def get_inputs(self) -> list[object]:
+        return []
+
+    get_outputs = get_inputs
+
+
+def test_a_silent_fallback_is_refused_or_warned(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    import onnxruntime
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", lambda *args, **kwargs: Replaced())
+    cuda = (("CUDAExecutionProvider", ()), ("CPUExecutionProvider", ()))
+    with pytest.raises(ProviderError, match="could not start it and uses CPUExecutionProvider instead"):
+        Session(tmp_path, SessionSettings(Placement(cuda, fallback_allowed=False), threads=1), default_threads=1)
+    with pytest.warns(RuntimeWarning, match="could not start it"):
+        Session(tmp_path, SessionSettings(Placement(cuda, fallback_allowed=True), threads=1), default_threads=1)
+
+
+def test_an_old_runtime_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    import onnxruntime
+
+    def fail(*args: object, **kwargs: object) -> None:
+        raise RuntimeError("com.microsoft:MatMulNBits(-1) is not a registered function/op")
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", fail)
+    with pytest.raises(ModelError, match=r"upgrade to onnxruntime>=1\.23"):
+        Session(tmp_path, SessionSettings(CPU, threads=1), default_threads=1)
+
+
+def test_idle_sessions_do_not_spin(doubling: Path) -> None:
+    sessions = [Session(doubling, SessionSettings(CPU, threads=2), default_threads=2) for _ in range(3)]
+    for session in sessions:
+        session.run(["y"], {"x": np.zeros((1000, 2), dtype=np.float32)})
+    time.sleep(0.05)
+    before = time.process_time()
+    time.sleep(0.3)
+    assert time.process_time() - before < 0.1

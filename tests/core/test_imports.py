@@ -1,0 +1,74 @@
+"""What importing costs, and what the packages never do."""
+
+import ast
+import inspect
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import onnxembed
+
+HEAVY = {"numpy", "onnxruntime", "tokenizers", "huggingface_hub", "httpx", "httpx2", "requests", "PIL", "filelock", "asyncio"}
+ROOT = Path(onnxembed.__file__).parent
+
+
+def loaded_by(code: str) -> set[str]:
+    program = f"import sys, json\n{code}\nprint(json.dumps(sorted(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    assert not loaded_by("import onnxembed") & HEAVY
+
+
+def test_importing_the_class_loads_no_weights_machinery() -> None:
+    assert not loaded_by("from onnxembed import TextEmbedding") & (HEAVY - {"asyncio"})
+
+
+def test_listing_models_loads_no_weights_machinery() -> None:
+    code = "from onnxembed import TextEmbedding; TextEmbedding.list_supported_models()"
+    assert not loaded_by(code) & (HEAVY - {"asyncio"})
+
+
+def test_names() -> None:
+    assert dir(onnxembed) == onnxembed.__all__
+    for name in onnxembed.__all__:
+        assert getattr(onnxembed, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'TextEmbeding'"):
+        onnxembed.TextEmbeding  # noqa: B018
+
+
+def test_no_signature_takes_whatever_comes() -> None:
+    for name, member in inspect.getmembers(onnxembed.TextEmbedding, callable):
+        if name.startswith("_") and name != "__init__":
+            continue
+        kinds = {parameter.kind for parameter in inspect.signature(member).parameters.values()}
+        assert inspect.Parameter.VAR_KEYWORD not in kinds, name
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.rglob("*.py")), ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_no_assert_and_no_print(path: Path) -> None:
+    """An assert vanishes under ``-O``; a print belongs to programs."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        assert not isinstance(node, ast.Assert), node.lineno
+        assert not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"), node.lineno
+
+
+def test_onnxruntime_is_imported_with_its_telemetry_off(tmp_path: Path) -> None:
+    code = (
+        "import os; os.environ.pop('ORT_DISABLE_TELEMETRY', None); os.environ.pop('CI', None); before = dict(os.environ)\n"
+        "from onnxembed.runtime.onnx import import_onnxruntime; import_onnxruntime(); import_onnxruntime()\n"
+        "assert dict(os.environ) == before"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, env={**_environment(), "HOME": str(tmp_path)})
+    assert list(tmp_path.rglob("*")) == []
+
+
+def _environment() -> dict[str, str]:
+    import os
+
+    return dict(os.environ)
