@@ -41,6 +41,13 @@ class TextTooLongError(InputError):
     """
 
     def __init__(self, index: int, token_count: int, max_length: int) -> None:
+        """Say which text, and what to do.
+
+        Args:
+            index: See above.
+            token_count: See above.
+            max_length: See above.
+        """
         super().__init__(
             f"text {index} has {token_count} tokens, more than the limit of {max_length}; "
             "shorten it, raise max_length= if the model allows it, or pass truncate=True"

@@ -3,6 +3,7 @@
 import ast
 import inspect
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 
 import onnxembed
 
-HEAVY = {"numpy", "onnxruntime", "tokenizers", "huggingface_hub", "httpx", "httpx2", "requests", "PIL", "filelock", "asyncio"}
+HEAVY = set("numpy onnxruntime tokenizers huggingface_hub httpx httpx2 requests PIL filelock asyncio".split())  # noqa: SIM905
 ROOT = Path(onnxembed.__file__).parent
 
 
@@ -55,20 +56,17 @@ def test_no_assert_and_no_print(path: Path) -> None:
     """An assert vanishes under ``-O``; a print belongs to programs."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         assert not isinstance(node, ast.Assert), node.lineno
-        assert not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"), node.lineno
+        called = node.func if isinstance(node, ast.Call) else None
+        assert not (isinstance(called, ast.Name) and called.id == "print"), node.lineno
 
 
 def test_onnxruntime_is_imported_with_its_telemetry_off(tmp_path: Path) -> None:
     code = (
-        "import os; os.environ.pop('ORT_DISABLE_TELEMETRY', None); os.environ.pop('CI', None); before = dict(os.environ)\n"
+        "import os\n"
+        "for name in ('ORT_DISABLE_TELEMETRY', 'CI'): os.environ.pop(name, None)\n"
+        "before = dict(os.environ)\n"
         "from onnxembed.runtime.onnx import import_onnxruntime; import_onnxruntime(); import_onnxruntime()\n"
         "assert dict(os.environ) == before"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, env={**_environment(), "HOME": str(tmp_path)})
+    subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "HOME": str(tmp_path)})
     assert list(tmp_path.rglob("*")) == []
-
-
-def _environment() -> dict[str, str]:
-    import os
-
-    return dict(os.environ)

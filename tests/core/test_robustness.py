@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +36,9 @@ def model(folder: Path) -> TextEmbedding:
 
 
 def ours() -> list[str]:
-    return [thread.name for thread in threading.enumerate() if thread.name.startswith(("onnxembed-run", "onnxembed-pre"))]
+    return [
+        thread.name for thread in threading.enumerate() if thread.name.startswith(("onnxembed-run", "onnxembed-pre"))
+    ]
 
 
 def test_equal_settings_share_a_session_and_others_do_not(folder: Path) -> None:
@@ -189,7 +192,7 @@ async def test_the_loop_keeps_turning_and_inferences_are_bounded(model: TextEmbe
     results = await asyncio.gather(*(model.run_async(work) for _ in range(50)))
     ticker.cancel()
     assert 1 <= most <= model.max_concurrency
-    assert max(later - earlier for earlier, later in zip(ticks, ticks[1:], strict=False)) < 0.5
+    assert max(later - earlier for earlier, later in pairwise(ticks)) < 0.5
     for result in results:
         np.testing.assert_allclose(result, results[0], atol=1e-5)
 

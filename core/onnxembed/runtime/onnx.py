@@ -1,9 +1,9 @@
 """The one place that imports ONNX Runtime, with its telemetry off.
 
 From release 1.29 on, the official Linux builds write a device number and an event store into the home folder as soon as
-they are imported, and send the names and hashes of models to their maker. A library that promises to make no request once
-a model is cached cannot start that. The switch is an environment variable which is read once, during the import: it is
-set for just that moment and taken back, unless the user has set it or has imported ONNX Runtime before.
+they are imported, and send the names and hashes of models to their maker. A library that promises to make no request
+once a model is cached cannot start that. The switch is an environment variable which is read once, during the import:
+it is set for just that moment and taken back, unless the user has set it or has imported ONNX Runtime before.
 """
 
 from __future__ import annotations

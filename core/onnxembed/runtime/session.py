@@ -83,7 +83,9 @@ def parse_session_options(
         InputError: If a name is unknown.
     """
     if options is not None and not isinstance(options, Mapping):
-        raise InputTypeError(f"session_options is a {type(options).__name__}; expected a dictionary of names and values")
+        raise InputTypeError(
+            f"session_options is a {type(options).__name__}; expected a dictionary of names and values"
+        )
     merged: dict[str, OptionValue] = dict(options or {})
     if enable_cpu_mem_arena is not None:
         merged["enable_cpu_mem_arena"] = enable_cpu_mem_arena

@@ -187,7 +187,8 @@ class TextEmbedding:
         if size is not None:
             return size
         model, folder = self._engine_settings.model, self._engine_settings.store.specific_model_path
-        # A folder opened under the name of a catalogue model may hold a smaller stand-in; one opened by itself told its size.
+        # A folder opened under the name of a catalogue model may hold a smaller stand-in; one opened by itself told its
+        # size.
         described_itself = folder is None or folder == model.name
         return model.dim if described_itself and model.dim else self._engine.dim
 

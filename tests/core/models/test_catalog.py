@@ -165,7 +165,7 @@ def test_models_can_be_hashed_and_pickled() -> None:
     models = dense_models()
 
     assert len(set(models)) == 41
-    assert pickle.loads(pickle.dumps(models)) == models  # noqa: S301
+    assert pickle.loads(pickle.dumps(models)) == models
 
 
 def test_a_row_is_read_with_the_defaults_of_the_specification() -> None:

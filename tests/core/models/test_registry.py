@@ -297,7 +297,7 @@ def test_descriptions_are_plain_data_and_belong_to_the_caller() -> None:
 def test_models_of_the_registry_travel_to_other_processes(registry: Registry) -> None:
     registry.add(CUSTOM)
 
-    assert pickle.loads(pickle.dumps(registry.find("me/mine"))) == CUSTOM  # noqa: S301
+    assert pickle.loads(pickle.dumps(registry.find("me/mine"))) == CUSTOM
 
 
 def test_looking_a_model_up_imports_nothing_heavy() -> None:
@@ -307,6 +307,6 @@ def test_looking_a_model_up_imports_nothing_heavy() -> None:
         "sys.exit(', '.join(sorted(heavy)) or None)"
     )
 
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)  # noqa: S603
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
 
     assert (done.returncode, done.stderr) == (0, "")

@@ -14,7 +14,14 @@ def many(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("many")
 @pytest.mark.parametrize(
     ("quota", "expected"),
-    [("max 100000", 64), ("200000 100000", 2), ("150000 100000", 2), ("50000 100000", 1), ("nonsense", 64), ("1 0", 64)],
+    [
+        ("max 100000", 64),
+        ("200000 100000", 2),
+        ("150000 100000", 2),
+        ("50000 100000", 1),
+        ("nonsense", 64),
+        ("1 0", 64),
+    ],
 )
 def test_quota_of_version_2(tmp_path: Path, quota: str, expected: int) -> None:
     (tmp_path / "cpu.max").write_text(quota + "\n")
