@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from onnxembed.errors import InputTypeError
 from onnxembed.models.registry import dense_registry, describe
 from onnxembed.models.spec import DenseModel, Matryoshka, ModelSource, PoolingType, Prompts
 from onnxembed.runtime.providers import Device, parse_request
 from onnxembed.runtime.session import OptionValue, parse_session_options
+from onnxembed.text.call import Call, Side, check_call, choose_use
 from onnxembed.text.checks import as_texts, check_count, check_text
 from onnxembed.text.options import (
     check_dim,
@@ -36,22 +37,6 @@ if TYPE_CHECKING:
     Matrix = np.ndarray[tuple[int, int], np.dtype[np.float32]]
 
 T = TypeVar("T")
-Side = Literal["query", "passage"]
-
-# Texts sorted together. More would sort a little better; fewer reach the caller sooner and are forgotten sooner.
-_WINDOW_TEXTS = 512
-_WINDOW_CHARACTERS = 4_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class _Call:
-    """One call's arguments, checked; the model is not loaded yet."""
-
-    texts: Iterable[object]
-    prompt: str
-    task: int | None
-    batch_size: int
-    parallel: int | None
 
 
 class TextEmbedding:
@@ -142,8 +127,7 @@ class TextEmbedding:
         if not lazy_load:
             self._engine.load()
 
-    # -- settings travel, engines do not
-    # ---------------------------------------------------------------------------------
+    # settings travel, engines do not
 
     def __getstate__(self) -> tuple[EngineSettings, VectorSettings, int | None]:
         return self._engine_settings, self._vector_settings, self._token_budget
@@ -172,8 +156,7 @@ class TextEmbedding:
             held = self._held = (process, shared_engine(self._engine_settings))
         return held[1]
 
-    # -- what the model is
-    # -----------------------------------------------------------------------------------------------
+    # what the model is
 
     @property
     def model_name(self) -> str:
@@ -274,8 +257,7 @@ class TextEmbedding:
         options = (asdict(self._vector_settings), self.max_length, relevant, tasks, model.matryoshka)
         return hashlib.sha256(f"{folder}\0{options!r}".encode()).hexdigest()[:32]
 
-    # -- embedding
-    # -------------------------------------------------------------------------------------------------------
+    # embedding
 
     def embed(
         self,
@@ -376,8 +358,7 @@ class TextEmbedding:
         checked = _checked(as_texts(texts, "texts"))
         return sum(self._engine.tokenizer.count(chunk) for chunk in _chunks(checked, batch_size))
 
-    # -- the same without blocking an event loop
-    # ---------------------------------------------------------------------------
+    # the same without blocking an event loop
 
     def aembed(
         self,
@@ -476,8 +457,7 @@ class TextEmbedding:
         """
         return await self._engine.pool.run(function)
 
-    # -- models
-    # ----------------------------------------------------------------------------------------------------------
+    # models
 
     @classmethod
     def list_supported_models(cls) -> list[dict[str, object]]:
@@ -567,8 +547,7 @@ class TextEmbedding:
             )
         )
 
-    # -- one call
-    # ----------------------------------------------------------------------------------------------------------
+    # one call
 
     def _call(
         self,
@@ -580,53 +559,24 @@ class TextEmbedding:
         side: Side | None = None,
         prompt: str | None = None,
         task: int | str | None = None,
-    ) -> _Call:
+    ) -> Call:
         """Check a call's arguments; loads nothing."""
-        check_count(batch_size, "batch_size", 1)
-        if parallel is not None:
-            check_count(parallel, "parallel", 0)
-        model, vectors = self._engine_settings.model, self._vector_settings
-        chosen = parse_task(model, task)
-        if side == "query":
-            default, side_task = vectors.query_prompt, model.query_task
-        elif side == "passage":
-            default, side_task = vectors.passage_prompt, model.passage_task
-        elif side is None:
-            default, side_task = "", vectors.task if vectors.task is not None else model.default_task
-        else:
-            raise InputTypeError(f"side={side!r}: expected 'query', 'passage' or None")
-        return _Call(
-            texts=as_texts(texts, name),
-            prompt=parse_prompt(prompt, default, "prompt"),
-            task=side_task if chosen is None else chosen,
-            batch_size=batch_size,
-            parallel=parallel,
-        )
+        use = choose_use(self._engine_settings.model, self._vector_settings, side=side, prompt=prompt, task=task)
+        return check_call(use, texts, name, batch_size, parallel)
 
-    def _stream(self, call: _Call) -> Iterator[Vector]:
+    def _stream(self, call: Call) -> Iterator[Vector]:
         """Load the model if need be, and begin."""
         if isinstance(call.texts, Sequence) and not call.texts:
             return iter(())
-        from onnxembed.runtime.batching import BatchLimits
-        from onnxembed.runtime.cpu import usable_cpus
-        from onnxembed.runtime.pipeline import stream
+        from onnxembed.text.engine import start
 
-        engine = self._engine
-        limits = BatchLimits(
-            budget=self._token_budget or engine.default_budget,
-            max_items=1 if engine.runs_alone else call.batch_size,
-            window_items=max(_WINDOW_TEXTS, 2 * call.batch_size),
-            window_size=_WINDOW_CHARACTERS,
-        )
-        workers = engine.workers if call.parallel is None else (call.parallel or usable_cpus())
-        family = engine.family(self._vector_settings, prompt=call.prompt, task=call.task)
-        return stream(call.texts, family, limits, workers)
+        return start(self._engine, self._vector_settings, call, self._token_budget)
 
-    def _lazy_stream(self, call: _Call) -> Iterator[Vector]:
+    def _lazy_stream(self, call: Call) -> Iterator[Vector]:
         """The same, but the model is loaded by whoever takes the first step."""
         yield from self._stream(call)
 
-    def _collect(self, call: _Call) -> Matrix:
+    def _collect(self, call: Call) -> Matrix:
         """All vectors of a call in one array."""
         import numpy as np
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import weakref
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,15 @@ from onnxembed.errors import InputError
 from onnxembed.models.graph_file import GraphFile, prepared_graph
 from onnxembed.models.spec import PoolingType
 from onnxembed.models.store import ModelFolder, locate
+from onnxembed.runtime.batching import BatchLimits
 from onnxembed.runtime.bounded_pool import BoundedPool
 from onnxembed.runtime.cpu import usable_cpus
 from onnxembed.runtime.onnx import import_onnxruntime
 from onnxembed.runtime.per_process import PerProcess
-from onnxembed.runtime.pipeline import Family
+from onnxembed.runtime.pipeline import Family, stream
 from onnxembed.runtime.providers import CUDA_PROVIDER, Placement, place
 from onnxembed.runtime.session import Session, SessionSettings
+from onnxembed.text.call import Call, Use
 from onnxembed.text.dense import DenseFamily, DenseGraph, Projection
 from onnxembed.text.settings import EngineSettings, VectorSettings
 from onnxembed.text.static import StaticFamily, StaticTable, load_static
@@ -112,13 +115,12 @@ class Engine:
         unmasked = "attention_mask" not in graph.input_types and not model.pad_to_max_length
         return unmasked or file.dynamically_quantized
 
-    def family(self, vectors: VectorSettings, *, prompt: str, task: int | None) -> TextFamily:
+    def family(self, vectors: VectorSettings, use: Use) -> TextFamily:
         """The model as one call uses it.
 
         Args:
             vectors: What becomes of its output.
-            prompt: Put before every text.
-            task: The task id, for models that have tasks.
+            use: What its texts are to the model.
 
         Returns:
             What the pipeline runs.
@@ -127,10 +129,10 @@ class Engine:
         normalized = model.normalize if vectors.normalize is None else vectors.normalize
         if model.static:
             return StaticFamily(
-                self._table.get(), prompt=prompt, truncate=vectors.truncate, normalized=normalized, dim=vectors.dim
+                self._table.get(), prompt=use.prompt, truncate=vectors.truncate, normalized=normalized, dim=vectors.dim
             )
         projection = self._projection(self._graph.get()[1], normalized=normalized, dim=vectors.dim)
-        return DenseFamily(self.graph, projection, prompt=prompt, task=task, truncate=vectors.truncate)
+        return DenseFamily(self.graph, projection, prompt=use.prompt, task=use.task, truncate=vectors.truncate)
 
     def _projection(self, file: GraphFile, *, normalized: bool, dim: int | None) -> Projection:
         """Which output to take and what to do with it; our own graphs pool and normalise by themselves."""
@@ -194,3 +196,30 @@ def shared_engine(settings: EngineSettings) -> Engine:
         if engine is None:
             engine = _engines[key] = Engine(settings)
         return engine
+
+
+# Texts sorted together. More would sort a little better; fewer reach the caller sooner and are forgotten sooner.
+_WINDOW_TEXTS = 512
+_WINDOW_CHARACTERS = 4_000_000
+
+
+def start(engine: Engine, vectors: VectorSettings, call: Call, token_budget: int | None) -> Iterator[Any]:
+    """Load the model if need be, and begin a call.
+
+    Args:
+        engine: The model.
+        vectors: What becomes of its output.
+        call: What to embed.
+        token_budget: Tokens of a padded batch, or ``None`` for the engine's default.
+
+    Returns:
+        An iterator of float32 vectors (dim,).
+    """
+    limits = BatchLimits(
+        budget=token_budget or engine.default_budget,
+        max_items=1 if engine.runs_alone else call.batch_size,
+        window_items=max(_WINDOW_TEXTS, 2 * call.batch_size),
+        window_size=_WINDOW_CHARACTERS,
+    )
+    workers = engine.workers if call.parallel is None else (call.parallel or usable_cpus())
+    return stream(call.texts, engine.family(vectors, call.use), limits, workers)
