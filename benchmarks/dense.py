@@ -44,7 +44,8 @@ class Effort:
         enough_seconds: A batch size that has taken this long in total is not run again.
         imports: Imports of each library.
         colds: Cold starts of each library.
-        query_turns: Turns of ten queries.
+        query_pairs: Pairs of processes that answer queries; where memory happens to lie moves a process by a tenth.
+        query_turns: Turns of ten queries in each pair.
     """
 
     texts: int
@@ -53,11 +54,12 @@ class Effort:
     enough_seconds: float
     imports: int
     colds: int
+    query_pairs: int
     query_turns: int
 
 
-FULL = Effort(400, (0, 32, 16, 8, 4, 1), rounds=3, enough_seconds=20, imports=7, colds=5, query_turns=30)
-QUICK = Effort(24, (0, 16, 1), rounds=1, enough_seconds=1, imports=1, colds=1, query_turns=2)
+FULL = Effort(400, (0, 32, 16, 8, 4, 1), rounds=5, enough_seconds=20, imports=7, colds=5, query_pairs=6, query_turns=5)
+QUICK = Effort(24, (0, 16, 1), rounds=1, enough_seconds=1, imports=1, colds=1, query_pairs=2, query_turns=1)
 
 
 @dataclass(frozen=True)
@@ -170,10 +172,18 @@ def measure_colds(contenders: Sequence[Contender], times: int) -> dict[str, Any]
     return seconds
 
 
-def measure_queries(contenders: Sequence[Contender], turns: int) -> dict[str, Any]:
-    """Embed single queries in two processes that wait for each other, ten queries a turn."""
-    asked = queries(turns * 11)
+def measure_queries(contenders: Sequence[Contender], pairs: int, turns: int) -> dict[str, Any]:
+    """Embed single queries in two processes that wait for each other, ten queries a turn; then in two new processes."""
+    asked = queries(pairs * turns * 11)
     seconds: dict[str, list[float]] = {contender.name: [] for contender in contenders}
+    for pair in range(pairs):
+        order = contenders[::-1] if pair % 2 else contenders
+        _alternate(order, asked[pair * turns * 11 : (pair + 1) * turns * 11], seconds)
+    return seconds
+
+
+def _alternate(contenders: Sequence[Contender], asked: Sequence[str], seconds: dict[str, list[float]]) -> None:
+    """Let one process of each side answer all queries, eleven at a time, of which ten count."""
     with ExitStack() as stack:
         servers = []
         for contender in contenders:
@@ -182,11 +192,10 @@ def measure_queries(contenders: Sequence[Contender], turns: int) -> dict[str, An
             servers.append(stack.enter_context(server))
         for server in servers:
             _answer(server)
-        for turn in range(turns):
+        for start in range(0, len(asked), 11):
             for contender, server in zip(contenders, servers, strict=True):
                 time.sleep(0.02)  # the other one's threads come to rest
-                seconds[contender.name] += _answer(server, asked[turn * 11 : turn * 11 + 11])
-    return seconds
+                seconds[contender.name] += _answer(server, asked[start : start + 11])
 
 
 def _answer(server: subprocess.Popen[str], question: Sequence[str] | None = None) -> Any:
@@ -255,7 +264,7 @@ def run(effort: Effort, workload: str, peers: str, scratch: Path) -> dict[str, A
     say("first vectors of new processes")
     results["cold_seconds"] = measure_colds((ours, theirs, weights), effort.colds)
     say("single queries")
-    results["query_seconds"] = measure_queries((ours, theirs), effort.query_turns)
+    results["query_seconds"] = measure_queries((ours, theirs), effort.query_pairs, effort.query_turns)
     results["bulk"], results["largest_difference"] = measure_bulk((ours, weights, theirs), effort, texts_file, scratch)
     return results
 

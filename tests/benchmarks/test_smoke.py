@@ -166,7 +166,7 @@ def test_bulk_runs_stop_when_enough_was_measured(monkeypatch, tmp_path):
 
     monkeypatch.setattr(dense.Contender, "measure", measure)
     contenders = [dense.Contender(name, "x", "python", None if name == "weights" else "folder") for name in seconds]
-    effort = dense.Effort(2, (0, 8), rounds=2, enough_seconds=20, imports=1, colds=1, query_turns=1)
+    effort = dense.Effort(2, (0, 8), rounds=2, enough_seconds=20, imports=1, colds=1, query_pairs=1, query_turns=1)
     bulk, difference = dense.measure_bulk(contenders, effort, tmp_path / "texts.json", tmp_path)
     assert bulk["ours"] == {size: {"seconds": [1.0, 1.0], "peak_bytes": [7, 7]} for size in ("default", "8")}
     assert bulk["theirs"]["default"]["seconds"] == [30.0]

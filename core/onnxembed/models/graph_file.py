@@ -24,7 +24,7 @@ GRAPH_LAYOUTS = ("onnx/model.onnx", "model.onnx", "onnx/model_optimized.onnx", "
 WEIGHTS_FILE = "model.safetensors"
 
 # Part of the name of every compiled graph: a change of the compiler must not meet graphs of an older one.
-COMPILER_VERSION = 1
+COMPILER_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,19 +131,20 @@ def _describe(path: Path, facts: GraphFacts, *, compiled: bool) -> GraphFile:
 @contextmanager
 def _compiled(folder: Path, weights: Path, pooling: PoolingType, store: StoreSettings) -> Iterator[Path]:
     """The compiled graph: kept in the cache, or made for this one load where nothing can be kept."""
-    import filelock
-
-    from onnxembed.models.compile import compile_model
-
     kept = own_folder(store) / "compiled" / _compiled_name(folder, weights, pooling) / "model.onnx"
     if kept.is_file():
         yield kept
         return
+    import filelock
+
+    from onnxembed.models.compile import compile_model
+
     try:
         kept.parent.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(kept.parent / ".lock"):
             if not kept.is_file():
-                compile_model(folder, kept, pooling=pooling)
+                # Weights beside the graph are mapped; inside it they would be parsed and copied at every start.
+                compile_model(folder, kept, pooling=pooling, single_file=False)
     except OSError as error:
         logger.warning(
             "the compiled graph of %s cannot be kept in %s (%s); it is made anew each time", folder, kept, error
@@ -153,7 +154,7 @@ def _compiled(folder: Path, weights: Path, pooling: PoolingType, store: StoreSet
         return
     scratch = Path(tempfile.mkdtemp(prefix="onnxembed-"))
     try:
-        compile_model(folder, scratch / "model.onnx", pooling=pooling)
+        compile_model(folder, scratch / "model.onnx", pooling=pooling, single_file=False)
         yield scratch / "model.onnx"
     finally:
         shutil.rmtree(scratch, ignore_errors=True)

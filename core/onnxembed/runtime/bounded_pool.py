@@ -6,7 +6,6 @@ dozens of inferences, each wanting every processor.
 
 from __future__ import annotations
 
-import asyncio
 import contextvars
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -43,6 +42,8 @@ class BoundedPool:
         Returns:
             What it returns.
         """
+        import asyncio
+
         return await asyncio.wrap_future(self._submit(function))
 
     def _submit(self, function: Callable[[], T]) -> Future[T]:
@@ -60,6 +61,8 @@ class BoundedPool:
         Yields:
             Its items.
         """
+        import asyncio
+
         step: Future[list[T]] | None = None
         close: Callable[[], None] = getattr(iterator, "close", lambda: None)
         try:

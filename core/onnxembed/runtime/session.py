@@ -45,8 +45,7 @@ _OPTION_TYPES: Mapping[str, type] = {
 }
 
 # Threads of a pool may spin while a run is under way, which halves the latency of short queries, but not between runs:
-# several sessions in one process would otherwise burn every processor while idle. Memory patterns are kept for each
-# input shape and shapes are as many as lengths, so they would only grow.
+# several sessions in one process would otherwise burn every processor while idle.
 _DEFAULT_CONFIG = {"session.force_spinning_stop": "1"}
 
 
@@ -181,7 +180,6 @@ def _open(
     threads = settings.threads or default_threads
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = threads
-    options.enable_mem_pattern = False
     options.log_severity_level = 3  # errors only: its warnings on standard error are about graph details
     for name, value in {**_DEFAULT_CONFIG, **dict(settings.options)}.items():
         if "." in name:

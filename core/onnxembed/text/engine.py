@@ -8,7 +8,7 @@ import weakref
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from onnxembed.errors import InputError
 from onnxembed.models.graph_file import GraphFile, prepared_graph
@@ -25,8 +25,10 @@ from onnxembed.runtime.session import Session, SessionSettings
 from onnxembed.text.call import Call, Use
 from onnxembed.text.dense import DenseFamily, DenseGraph, Projection
 from onnxembed.text.settings import EngineSettings, VectorSettings
-from onnxembed.text.static import StaticFamily, StaticTable, load_static
 from onnxembed.text.tokenizer import TextTokenizer, Tokens, load_tokenizer
+
+if TYPE_CHECKING:
+    from onnxembed.text.static import StaticTable
 
 TextFamily = Family[str, Tokens, Any]
 
@@ -41,7 +43,8 @@ class Engine:
             settings: What to load and how to run it.
         """
         self.settings = settings
-        self.pool = BoundedPool(max(2, len(settings.request.device_ids), min(4, usable_cpus())))
+        self._cpus = usable_cpus()
+        self.pool = BoundedPool(max(2, len(settings.request.device_ids), min(4, self._cpus)))
         self._folder = PerProcess(lambda: locate(settings.model, settings.store))
         self._tokenizer = PerProcess(self._load_tokenizer)
         self._graph = PerProcess(self._load_graph)
@@ -99,7 +102,7 @@ class Engine:
             return 16_384
         if CUDA_PROVIDER in self.graph.sessions[0].providers:
             return 16_384
-        return 256 * (self.settings.threads or usable_cpus())
+        return 256 * (self.settings.threads or self._cpus)
 
     @property
     def runs_alone(self) -> bool:
@@ -128,6 +131,8 @@ class Engine:
         model = self.settings.model
         normalized = model.normalize if vectors.normalize is None else vectors.normalize
         if model.static:
+            from onnxembed.text.static import StaticFamily
+
             return StaticFamily(
                 self._table.get(), prompt=use.prompt, truncate=vectors.truncate, normalized=normalized, dim=vectors.dim
             )
@@ -155,6 +160,8 @@ class Engine:
         return load_tokenizer(self.folder.path, self.settings.max_length)
 
     def _load_table(self) -> StaticTable:
+        from onnxembed.text.static import load_static
+
         folder = self.folder.path
         return load_static(folder, folder / self.settings.model.model_file, self.settings.max_length)
 
@@ -174,7 +181,7 @@ class Engine:
 
     def _open(self, path: Path, placement: Placement) -> Session:
         settings = SessionSettings(placement, self.settings.threads, self.settings.session_options)
-        return Session(path, settings, usable_cpus())
+        return Session(path, settings, self._cpus)
 
 
 _engines: weakref.WeakValueDictionary[tuple[int, EngineSettings], Engine] = weakref.WeakValueDictionary()
