@@ -91,7 +91,7 @@ def test_a_refusal_says_why(hub: HubServer, status: int, reason: str) -> None:
 
 
 def test_offline_without_a_copy(hub: HubServer) -> None:
-    with pytest.raises(ModelNotFoundError, match="offline|local_files_only|forbidden"):
+    with pytest.raises(ModelNotFoundError, match=r"offline|local_files_only|forbidden"):
         TextEmbedding(NAME, local_files_only=True)
     assert hub.requests == []
 
