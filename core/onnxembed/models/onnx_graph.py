@@ -18,7 +18,7 @@ from onnxembed.errors import ModelError, UnsafeModelError
 from onnxembed.models.onnx_reader import ExternalTensor, GraphReader, TensorInfo
 from onnxembed.models.protobuf import WireReader
 
-__all__ = ["GraphFacts", "TensorInfo", "external_data_escapes", "inspect_graph"]
+__all__ = ["GraphFacts", "TensorInfo", "inspect_graph"]
 
 _ALLOWED_DOMAINS = frozenset(
     {"", "ai.onnx", "ai.onnx.ml", "com.microsoft", "com.microsoft.nchwc", "com.ms.internal.nhwc"}
@@ -100,23 +100,6 @@ def inspect_graph(path: Path, *, require_external_data: bool = True) -> GraphFac
         external_data=tuple(locations),
         opset=reader.opset,
     )
-
-
-def external_data_escapes(model_path: Path, facts: GraphFacts) -> bool:
-    """Tell whether links lead the external data out of the model's folder, which ONNX Runtime refuses since 1.24.
-
-    ``inspect_graph`` compares names alone, since a Hub cache consists of links. Releases differ in what they let pass
-    when the model itself is a link too; the rule here is the strictest: where the answer is ``False``, each loads it.
-
-    Args:
-        model_path: The ``.onnx`` file, perhaps a link.
-        facts: What ``inspect_graph`` said of it.
-
-    Returns:
-        Whether the real path of any data file lies outside the real path of the folder that the model was found in.
-    """
-    folder = model_path.parent.resolve()
-    return any(not (folder / location).resolve().is_relative_to(folder) for location in facts.external_data)
 
 
 @contextmanager

@@ -1,4 +1,5 @@
 import time
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -115,6 +116,17 @@ def test_an_old_runtime_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     monkeypatch.setattr(onnxruntime, "InferenceSession", fail)
     with pytest.raises(ModelError, match=r"upgrade to onnxruntime>=1\.23"):
         Session(tmp_path, SessionSettings(CPU, threads=1), default_threads=1)
+
+
+def test_only_a_lone_session_spins(doubling: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from onnxembed.runtime import session as module
+
+    monkeypatch.setattr(module, "_live", weakref.WeakSet())
+    opened = [Session(doubling, SessionSettings(CPU, threads=1), default_threads=1) for _ in range(2)]
+    entries = [one._onnx.get_session_options() for one in opened]
+    assert entries[1].get_session_config_entry("session.force_spinning_stop") == "1"
+    with pytest.raises(Exception, match="force_spinning_stop"):
+        entries[0].get_session_config_entry("session.force_spinning_stop")
 
 
 def test_idle_sessions_do_not_spin(doubling: Path) -> None:
