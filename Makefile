@@ -14,7 +14,7 @@ demo: $(VENV)/.demo
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest -m "not full" --cov --cov-report=term $(ARGS)
-	PYTHONPATH=$(VENV)/hub-1 $(BIN)/python -m pytest -m "not full" tests/core/models/store $(ARGS)
+	PYTHONPATH=$(VENV)/hub-1 $(BIN)/python -m pytest -m "not full" tests/core/models/store tests/core/test_hub_end_to_end.py $(ARGS)
 
 test-full: $(VENV)/.test $(VENV)/.peers
 	$(BIN)/python -m pytest -m full $(ARGS)
