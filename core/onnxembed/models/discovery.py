@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from onnxembed.errors import ModelError, ModelNotFoundError, UnsupportedModelError
-from onnxembed.models.graph_file import GRAPH_LAYOUTS, WEIGHTS_FILE, find_graph
+from onnxembed.models.graph_file import find_graph
 from onnxembed.models.onnx_graph import inspect_graph
 from onnxembed.models.spec import DenseModel, Matryoshka, PoolingType, Prompts
-from onnxembed.models.store.folder import safe_relative
+from onnxembed.models.store.folder import GRAPH_LAYOUTS, WEIGHTS_FILE, safe_relative
 
 logger = logging.getLogger("onnxembed.models")
 

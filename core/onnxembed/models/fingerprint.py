@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path, PurePosixPath
 
-from onnxembed.models.graph_file import WEIGHTS_FILE, find_graph
+from onnxembed.models.graph_file import find_graph
 from onnxembed.models.onnx_graph import inspect_graph
+from onnxembed.models.store.folder import WEIGHTS_FILE
 
 # Small files are hashed whole; of larger ones the size and three samples. Weights that differ at all differ almost
 # everywhere, so samples tell two models apart, and a 2 GB file costs milliseconds.

@@ -15,13 +15,10 @@ from onnxembed.errors import ModelError, ModelNotFoundError
 from onnxembed.models.onnx_graph import GraphFacts, TensorInfo, inspect_graph
 from onnxembed.models.spec import DenseModel, PoolingType
 from onnxembed.models.store import ModelFolder, loadable_model_path, own_folder
+from onnxembed.models.store.folder import GRAPH_LAYOUTS, WEIGHTS_FILE
 from onnxembed.models.store.settings import StoreSettings
 
 logger = logging.getLogger("onnxembed.models")
-
-# Where graphs are kept in the folders that people publish, in the order of preference.
-GRAPH_LAYOUTS = ("onnx/model.onnx", "model.onnx", "onnx/model_optimized.onnx", "model_optimized.onnx")
-WEIGHTS_FILE = "model.safetensors"
 
 # Part of the name of every compiled graph: a change of the compiler must not meet graphs of an older one.
 COMPILER_VERSION = 2
