@@ -44,9 +44,9 @@ _OPTION_TYPES: Mapping[str, type] = {
     "use_deterministic_compute": bool,
 }
 
-# Threads that wait for work spin for a moment before they sleep. For the only session of a process that is right: queries
-# that follow each other find them awake. Sessions beside it would take the processors from each other that way, so their
-# threads sleep as soon as a run ends.
+# Threads that wait for work spin for a moment before they sleep. For the only session of a process that is right:
+# queries that follow each other find them awake. Sessions beside it would take the processors from each other that
+# way, so their threads sleep as soon as a run ends.
 _SPIN_STOP = "session.force_spinning_stop"
 
 
