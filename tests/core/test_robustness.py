@@ -44,22 +44,22 @@ def ours() -> list[str]:
 def test_equal_settings_share_a_session_and_others_do_not(folder: Path) -> None:
     one, same = TextEmbedding(folder, query_prompt="q: "), TextEmbedding(folder, dim=8)
     other = TextEmbedding(folder, threads=1)
-    assert one._engine.graph.sessions[0] is same._engine.graph.sessions[0]
-    assert one._engine.graph.sessions[0] is not other._engine.graph.sessions[0]
+    assert one._engine.text.graph.sessions[0] is same._engine.text.graph.sessions[0]
+    assert one._engine.text.graph.sessions[0] is not other._engine.text.graph.sessions[0]
 
 
 def test_a_race_of_threads_loads_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from onnxembed.text import engine
+    from onnxembed.engine import graph_engine
 
     opened = []
-    real = engine.Session
+    real = graph_engine.Session
 
     def counting(*args: object) -> object:
         opened.append(1)
         time.sleep(0.02)
         return real(*args)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(engine, "Session", counting)
+    monkeypatch.setattr(graph_engine, "Session", counting)
     model = TextEmbedding(folder, lazy_load=True, threads=1, session_options={"logid": "race"})
     assert not model.loaded
     with ThreadPoolExecutor(8) as pool:

@@ -6,7 +6,8 @@ import numpy as np
 
 from onnxembed.models.spec import PoolingType
 from onnxembed.testing import FakeSession
-from onnxembed.text.dense import DenseFamily, DenseGraph, Projection
+from onnxembed.text.dense import DenseFamily, Projection
+from onnxembed.text.graph import TextGraph
 from onnxembed.text.tokenizer import load_tokenizer
 from tests.fixtures.small_models import write_bert_folder
 
@@ -30,7 +31,7 @@ def test_a_family_runs_on_it(tmp_path: Path) -> None:
         return {"out": np.broadcast_to(np.arange(width, dtype=np.float32)[None, :, None], (batch, width, 1))}
 
     session = FakeSession(positions, ["out"])  # type: ignore[arg-type]
-    graph = DenseGraph((session,), {"input_ids": 7, "attention_mask": 7}, load_tokenizer(tmp_path, None))  # type: ignore[arg-type]
+    graph = TextGraph((session,), {"input_ids": 7, "attention_mask": 7}, load_tokenizer(tmp_path, None))  # type: ignore[arg-type]
     family = DenseFamily(
         graph, Projection("out", PoolingType.MEAN, normalize=False), prompt="", task=None, truncate=True
     )

@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from onnxembed.errors import ModelError, ModelNotFoundError
 from onnxembed.models.onnx_graph import GraphFacts, TensorInfo, inspect_graph
-from onnxembed.models.spec import DenseModel, PoolingType
+from onnxembed.models.spec import Recipe
 from onnxembed.models.store import ModelFolder, loadable_model_path, own_folder
 from onnxembed.models.store.folder import GRAPH_LAYOUTS, WEIGHTS_FILE
 from onnxembed.models.store.settings import StoreSettings
@@ -22,6 +23,20 @@ logger = logging.getLogger("onnxembed.models")
 
 # Part of the name of every compiled graph: a change of the compiler must not meet graphs of an older one.
 COMPILER_VERSION = 2
+
+
+class GraphModel(Protocol):
+    """The part of a model's specification that says which graph to load."""
+
+    @property
+    def model_file(self) -> str:
+        """The graph, relative to the folder."""
+        ...
+
+    @property
+    def recipe(self) -> Recipe | None:
+        """What to make of weights where there is no graph; ``None`` where nothing can be made."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +109,7 @@ def find_graph(folder: Path, model_file: str) -> Path | None:
 
 
 @contextmanager
-def prepared_graph(folder: ModelFolder, model: DenseModel, store: StoreSettings) -> Iterator[GraphFile]:
+def prepared_graph(folder: ModelFolder, model: GraphModel, store: StoreSettings) -> Iterator[GraphFile]:
     """Give a graph that may be loaded while the context lasts.
 
     Args:
@@ -117,7 +132,12 @@ def prepared_graph(folder: ModelFolder, model: DenseModel, store: StoreSettings)
     if not weights.is_file():
         tried = ", ".join(dict.fromkeys((model.model_file, *GRAPH_LAYOUTS, WEIGHTS_FILE)))
         raise ModelNotFoundError(f"{folder.path} holds no model: none of {tried} is there")
-    with _compiled(folder.path, weights, model.pooling, store) as path:
+    if model.recipe is None:
+        raise ModelNotFoundError(
+            f"{folder.path} holds weights but no graph, and a model of this kind cannot be compiled from weights; "
+            f"expected {model.model_file}"
+        )
+    with _compiled(folder.path, weights, model.recipe, store) as path:
         yield _describe(path, inspect_graph(path), compiled=True)
 
 
@@ -126,9 +146,9 @@ def _describe(path: Path, facts: GraphFacts, *, compiled: bool) -> GraphFile:
 
 
 @contextmanager
-def _compiled(folder: Path, weights: Path, pooling: PoolingType, store: StoreSettings) -> Iterator[Path]:
+def _compiled(folder: Path, weights: Path, recipe: Recipe, store: StoreSettings) -> Iterator[Path]:
     """The compiled graph: kept in the cache, or made for this one load where nothing can be kept."""
-    kept = own_folder(store) / "compiled" / _compiled_name(folder, weights, pooling) / "model.onnx"
+    kept = own_folder(store) / "compiled" / _compiled_name(folder, weights, recipe) / "model.onnx"
     if kept.is_file():
         yield kept
         return
@@ -141,7 +161,7 @@ def _compiled(folder: Path, weights: Path, pooling: PoolingType, store: StoreSet
         with filelock.FileLock(kept.parent / ".lock"):
             if not kept.is_file():
                 # Weights beside the graph are mapped; inside it they would be parsed and copied at every start.
-                compile_model(folder, kept, pooling=pooling, single_file=False)
+                compile_model(folder, kept, pooling=recipe.pooling, single_file=False)
     except OSError as error:
         logger.warning(
             "the compiled graph of %s cannot be kept in %s (%s); it is made anew each time", folder, kept, error
@@ -151,15 +171,15 @@ def _compiled(folder: Path, weights: Path, pooling: PoolingType, store: StoreSet
         return
     scratch = Path(tempfile.mkdtemp(prefix="onnxembed-"))
     try:
-        compile_model(folder, scratch / "model.onnx", pooling=pooling, single_file=False)
+        compile_model(folder, scratch / "model.onnx", pooling=recipe.pooling, single_file=False)
         yield scratch / "model.onnx"
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _compiled_name(folder: Path, weights: Path, pooling: PoolingType) -> str:
+def _compiled_name(folder: Path, weights: Path, recipe: Recipe) -> str:
     """A name for what is made of these very files."""
     status = weights.stat()
     config = (folder / "config.json").read_bytes() if (folder / "config.json").is_file() else b""
-    identity = f"{COMPILER_VERSION}\0{weights.resolve()}\0{status.st_size}\0{status.st_mtime_ns}\0{pooling.value}\0"
+    identity = f"{COMPILER_VERSION}\0{weights.resolve()}\0{status.st_size}\0{status.st_mtime_ns}\0{recipe!r}\0"
     return hashlib.sha256(identity.encode() + config).hexdigest()[:32]

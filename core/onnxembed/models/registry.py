@@ -1,14 +1,14 @@
-"""Finding a dense model by its name: those of the catalogue and those that the user adds, for the whole process."""
+"""Finding a model by its name: those of the catalogue and those that the user adds, for the whole process."""
 
 from __future__ import annotations
 
 import threading
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
 
 from onnxembed.errors import InputError, InputTypeError, UnknownModelError
 from onnxembed.models.catalog import dense_models
-from onnxembed.models.spec import DenseModel
+from onnxembed.models.spec import DenseModel, ModelSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -19,23 +19,69 @@ _NEAR = 0.6
 _LONGEST_NAME = 120
 
 
-class Registry:
-    """Models by name, case aside; safe to use from many threads.
+class DescribedModel(Protocol):
+    """What every kind of model has in common."""
+
+    @property
+    def name(self) -> str:
+        """The public name."""
+        ...
+
+    @property
+    def sources(self) -> tuple[ModelSource, ...]:
+        """Where the files are."""
+        ...
+
+    @property
+    def model_file(self) -> str:
+        """The graph or table."""
+        ...
+
+    @property
+    def additional_files(self) -> tuple[str, ...]:
+        """Further files that must be there."""
+        ...
+
+    @property
+    def license(self) -> str:
+        """Licence of the weights."""
+        ...
+
+    @property
+    def size_in_gb(self) -> float:
+        """Download size."""
+        ...
+
+    @property
+    def description(self) -> str:
+        """One line for people."""
+        ...
+
+
+ModelT = TypeVar("ModelT", bound=DescribedModel)
+
+
+class Registry(Generic[ModelT]):
+    """Models of one kind by name, case aside; safe to use from many threads.
 
     Reading takes no lock: the added models are kept in a mapping that is replaced, never changed. So a lookup never
     waits, and a process forked in the middle of an addition can still look models up.
 
     Args:
         catalogue: Gives the models that are always there; called on first use.
+        kind: The class of the models.
+        facade: The public class that lists and adds them, for messages.
     """
 
-    def __init__(self, catalogue: Callable[[], tuple[DenseModel, ...]]) -> None:
+    def __init__(self, catalogue: Callable[[], tuple[ModelT, ...]], kind: type[ModelT], facade: str) -> None:
         self._catalogue = catalogue
-        self._built_in: Mapping[str, DenseModel] | None = None
-        self._added: Mapping[str, DenseModel] = MappingProxyType({})
+        self._kind = kind
+        self._facade = facade
+        self._built_in: Mapping[str, ModelT] | None = None
+        self._added: Mapping[str, ModelT] = MappingProxyType({})
         self._change = threading.Lock()
 
-    def models(self) -> tuple[DenseModel, ...]:
+    def models(self) -> tuple[ModelT, ...]:
         """Give all models.
 
         Returns:
@@ -43,7 +89,7 @@ class Registry:
         """
         return (*self._known().values(), *self._added.values())
 
-    def find(self, name: str) -> DenseModel:
+    def find(self, name: str) -> ModelT:
         """Find a model.
 
         Args:
@@ -59,30 +105,32 @@ class Registry:
         if not isinstance(name, str):
             raise InputTypeError(
                 f"a model is named by a string, got {type(name).__name__}; "
-                "pass a name that TextEmbedding.list_supported_models() tells"
+                f"pass a name that {self._facade}.list_supported_models() tells"
             )
         folded = name.casefold()
         model = self._known().get(folded) or self._added.get(folded)
         if model is None:
             raise UnknownModelError(
                 f"no model is named {_shortened(name)!r}.{_offer(name, self.models())} "
-                "TextEmbedding.list_supported_models() tells all names; TextEmbedding.add_custom_model() adds a model, "
-                "and a local folder with a model's files may be given instead of a name"
+                f"{self._facade}.list_supported_models() tells all names; {self._facade}.add_custom_model() adds a "
+                "model, and a local folder with a model's files may be given instead of a name"
             )
         return model
 
-    def add(self, model: DenseModel) -> None:
+    def add(self, model: ModelT) -> None:
         """Add a model for this process.
 
         Args:
             model: The model; its name must be free, case aside.
 
         Raises:
-            InputTypeError: It is no ``DenseModel``.
+            InputTypeError: It is of another kind.
             InputError: It lacks a name or a source, ``dim`` is no whole number from 1 on, or the name is taken.
         """
-        if not isinstance(model, DenseModel):
-            raise InputTypeError(f"expected a DenseModel to add, got {type(model).__name__}; describe the model as one")
+        if not isinstance(model, self._kind):
+            raise InputTypeError(
+                f"expected a {self._kind.__name__} to add, got {type(model).__name__}; describe the model as one"
+            )
         _check(model)
         folded = model.name.casefold()
         with self._change:
@@ -94,6 +142,18 @@ class Registry:
                     "(case does not count); choose another name"
                 )
             self._added = MappingProxyType({**self._added, folded: model})
+
+    def holds(self, name: str) -> bool:
+        """Tell whether a model has a name, without a search for near ones.
+
+        Args:
+            name: The name, in any case.
+
+        Returns:
+            Whether there is one.
+        """
+        folded = name.casefold()
+        return folded in self._known() or folded in self._added
 
     def remove(self, name: str) -> None:
         """Take an added model away; a name that nobody has is refused as by ``find``.
@@ -111,28 +171,26 @@ class Registry:
                 raise InputError(f"{model.name!r} belongs to the catalogue; only models that were added can be removed")
             self._added = MappingProxyType({key: kept for key, kept in self._added.items() if key != folded})
 
-    def _known(self) -> Mapping[str, DenseModel]:
+    def _known(self) -> Mapping[str, ModelT]:
         # Two threads may both build it: the results are equal, and one of them stays.
         if self._built_in is None:
             self._built_in = MappingProxyType({model.name.casefold(): model for model in self._catalogue()})
         return self._built_in
 
 
-dense_registry: Final = Registry(dense_models)
+dense_registry: Final = Registry(dense_models, DenseModel, "TextEmbedding")
 """The dense text models of this process."""
 
 
-def describe(model: DenseModel) -> dict[str, object]:
-    """Tell what is known of a model, as plain data that belongs to the caller.
+def describe_files(model: DescribedModel) -> dict[str, object]:
+    """Tell what is known of a model of any kind, as plain data that belongs to the caller.
 
     Args:
         model: The model.
 
     Returns:
-        A dictionary of strings, numbers, lists and dictionaries. Under ``matryoshka_dims``, ``None`` says that the
-        authors do not provide for shortening, an empty list that any length is allowed.
+        A dictionary of strings, numbers, lists and dictionaries, under the keys that fastembed's users know.
     """
-    matryoshka = model.matryoshka
     return {
         "model": model.name,
         "sources": {
@@ -145,6 +203,22 @@ def describe(model: DenseModel) -> dict[str, object]:
         "license": model.license,
         "size_in_GB": model.size_in_gb,
         "additional_files": list(model.additional_files),
+    }
+
+
+def describe(model: DenseModel) -> dict[str, object]:
+    """Tell what is known of a model, as plain data that belongs to the caller.
+
+    Args:
+        model: The model.
+
+    Returns:
+        The entries of `describe_files` and those of dense models. Under ``matryoshka_dims``, ``None`` says that the
+        authors do not provide for shortening, an empty list that any length is allowed.
+    """
+    matryoshka = model.matryoshka
+    return {
+        **describe_files(model),
         "dim": model.dim,
         "tasks": dict(model.tasks),
         "max_tokens": model.max_tokens,
@@ -156,19 +230,18 @@ def describe(model: DenseModel) -> dict[str, object]:
     }
 
 
-def _check(model: DenseModel) -> None:
+def _check(model: DescribedModel) -> None:
     # The facade hands on what users wrote, so the annotations promise nothing here.
     if not isinstance(model.name, str) or not model.name.strip():
         raise InputError(f"a model needs a name, got {model.name!r}; pass one such as 'org/name'")
     if not model.sources:
         raise InputError(f"{model.name!r} has no source; pass one such as ModelSource(hf='org/name')")
-    if type(model.dim) is not int or model.dim < 1:
-        raise InputError(
-            f"{model.name!r} has dim {model.dim!r}; pass the length of its vectors, a whole number from 1 on"
-        )
+    dim = getattr(model, "dim", 1)  # sparse models and rerankers have none
+    if type(dim) is not int or dim < 1:
+        raise InputError(f"{model.name!r} has dim {dim!r}; pass the length of its vectors, a whole number from 1 on")
 
 
-def _offer(name: str, models: Iterable[DenseModel]) -> str:
+def _offer(name: str, models: Iterable[DescribedModel]) -> str:
     if len(name) > _LONGEST_NAME:
         return ""
     scored = [(_likeness(name.casefold(), model.name.casefold()), model.name) for model in models]

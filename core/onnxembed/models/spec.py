@@ -77,6 +77,21 @@ class Matryoshka:
 
 
 @dataclass(frozen=True, slots=True)
+class Recipe:
+    """What to make of ``safetensors`` weights where a folder holds no graph.
+
+    Attributes:
+        pooling: How token vectors become one; ``PoolingType.DISABLED`` for token vectors alone.
+        cls_attention: Whether the graph gives the last layer's attention of the first token instead of vectors.
+        vocabulary_maximum: Whether the graph gives the masked-language-model logits, maximised over the tokens.
+    """
+
+    pooling: PoolingType = PoolingType.DISABLED
+    cls_attention: bool = False
+    vocabulary_maximum: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class DenseModel:
     """A model that gives one vector a text.
 
@@ -123,3 +138,8 @@ class DenseModel:
     size_in_gb: float = 0.0
     description: str = ""
     prompt_source: str = ""
+
+    @property
+    def recipe(self) -> Recipe:
+        """What to compile."""
+        return Recipe(pooling=self.pooling)

@@ -5,33 +5,29 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from onnxembed.checks import as_texts, check_count, check_flag, check_text
+from onnxembed.engine.options import engine_options, engine_settings, find_model
+from onnxembed.engine.settings import EngineSettings
+from onnxembed.engine.shared import EngineHandle
 from onnxembed.errors import InputTypeError
 from onnxembed.models.registry import dense_registry, describe
 from onnxembed.models.spec import DenseModel, Matryoshka, ModelSource, PoolingType, Prompts
-from onnxembed.runtime.providers import Device, parse_request
-from onnxembed.runtime.session import OptionValue, parse_session_options
+from onnxembed.runtime.providers import Device
+from onnxembed.runtime.session import OptionValue
 from onnxembed.text.call import Call, Side, check_call, choose_use
-from onnxembed.text.checks import as_texts, check_count, check_text
-from onnxembed.text.options import (
-    check_dim,
-    check_flag,
-    find_model,
-    parse_pooling,
-    parse_prompt,
-    parse_store,
-    parse_task,
-    require_available,
-)
-from onnxembed.text.settings import EngineSettings, VectorSettings
+from onnxembed.text.options import check_dim, parse_pooling, parse_prompt, parse_task
+from onnxembed.text.settings import VectorSettings
 from onnxembed.text.tokenizer_rules import check_max_length
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from onnxembed.text.engine import Engine
+    from onnxembed.text.dense_engine import DenseEngine
 
     Vector = np.ndarray[tuple[int], np.dtype[np.float32]]
     Matrix = np.ndarray[tuple[int, int], np.dtype[np.float32]]
@@ -105,16 +101,25 @@ class TextEmbedding:
         session_options: Mapping[str, OptionValue] | None = None,
         token_budget: int | None = None,
     ) -> None:
-        model, folder = find_model(model_name, specific_model_path, pooling)
-        engine = EngineSettings(
-            model=model,
-            store=parse_store(cache_dir, local_files_only, revision, folder),
-            request=require_available(parse_request(providers, cuda, device_ids)),
-            threads=None if threads is None else check_count(threads, "threads", 1),
-            session_options=parse_session_options(session_options, enable_cpu_mem_arena),
+        chosen = parse_pooling(pooling)
+        model, folder = find_model(dense_registry, model_name, specific_model_path, partial(_describe, chosen))
+        if chosen is not None:
+            model = replace(model, pooling=chosen)
+        engine = engine_settings(
+            model,
+            folder,
+            cache_dir=cache_dir,
+            threads=threads,
+            providers=providers,
+            cuda=cuda,
+            device_ids=device_ids,
+            local_files_only=local_files_only,
+            revision=revision,
             max_length=check_max_length(max_length),
+            enable_cpu_mem_arena=enable_cpu_mem_arena,
+            session_options=session_options,
         )
-        vectors = VectorSettings(
+        self._vector_settings = VectorSettings(
             normalize=None if normalize is None else check_flag(normalize, "normalize"),
             dim=check_dim(model, dim, size_known=folder is None),
             query_prompt=parse_prompt(query_prompt, model.prompts.query, "query_prompt"),
@@ -122,19 +127,10 @@ class TextEmbedding:
             task=parse_task(model, task_id),
             truncate=check_flag(truncate, "truncate"),
         )
-        budget = None if token_budget is None else check_count(token_budget, "token_budget", 1)
-        self.__setstate__((engine, vectors, budget))
+        self._token_budget = None if token_budget is None else check_count(token_budget, "token_budget", 1)
+        self._handle: EngineHandle[EngineSettings[DenseModel], DenseEngine] = EngineHandle(engine, _make_engine)
         if not lazy_load:
             self._engine.load()
-
-    # settings travel, engines do not
-
-    def __getstate__(self) -> tuple[EngineSettings, VectorSettings, int | None]:
-        return self._engine_settings, self._vector_settings, self._token_budget
-
-    def __setstate__(self, state: tuple[EngineSettings, VectorSettings, int | None]) -> None:
-        self._engine_settings, self._vector_settings, self._token_budget = state
-        self._held: tuple[int, Engine] | None = None
 
     def __copy__(self) -> TextEmbedding:
         return self
@@ -146,15 +142,13 @@ class TextEmbedding:
         return f"{type(self).__name__}({self.model_name!r})"
 
     @property
-    def _engine(self) -> Engine:
+    def _engine(self) -> DenseEngine:
         """This process's engine for these settings."""
-        process = os.getpid()
-        held = self._held
-        if held is None or held[0] != process:
-            from onnxembed.text.engine import shared_engine
+        return self._handle.get()
 
-            held = self._held = (process, shared_engine(self._engine_settings))
-        return held[1]
+    @property
+    def _engine_settings(self) -> EngineSettings[DenseModel]:
+        return self._handle.settings
 
     # what the model is
 
@@ -216,20 +210,9 @@ class TextEmbedding:
     @property
     def options(self) -> dict[str, Any]:
         """The constructor's arguments that would make this object again, ``lazy_load`` aside; defaults filled in."""
-        engine, vectors = self._engine_settings, self._vector_settings
-        model, store, request = engine.model, engine.store, engine.request
-        providers = None if request.providers is None else [(name, dict(pairs)) for name, pairs in request.providers]
+        model, vectors = self._engine_settings.model, self._vector_settings
         return {
-            "model_name": model.name,
-            "cache_dir": store.cache_dir,
-            "threads": engine.threads,
-            "providers": providers,
-            "cuda": request.device.value,
-            "device_ids": list(request.device_ids) or None,
-            "local_files_only": store.local_files_only,
-            "specific_model_path": None if store.specific_model_path == model.name else store.specific_model_path,
-            "revision": store.revision,
-            "max_length": engine.max_length,
+            **engine_options(self._engine_settings),
             "truncate": vectors.truncate,
             "dim": vectors.dim,
             "normalize": vectors.normalize,
@@ -237,8 +220,6 @@ class TextEmbedding:
             "query_prompt": vectors.query_prompt,
             "passage_prompt": vectors.passage_prompt,
             "task_id": vectors.task,
-            "enable_cpu_mem_arena": None,
-            "session_options": dict(engine.session_options) or None,
             "token_budget": self._token_budget,
         }
 
@@ -566,11 +547,18 @@ class TextEmbedding:
 
     def _stream(self, call: Call) -> Iterator[Vector]:
         """Load the model if need be, and begin."""
-        if isinstance(call.texts, Sequence) and not call.texts:
-            return iter(())
-        from onnxembed.text.engine import start
+        from onnxembed.engine.graph_engine import nothing, start
 
-        return start(self._engine, self._vector_settings, call, self._token_budget)
+        if nothing(call.texts):
+            return iter(())
+        return start(
+            self._engine,
+            self._engine.family(self._vector_settings, call.use),
+            call.texts,
+            batch_size=call.batch_size,
+            parallel=call.parallel,
+            budget=self._token_budget,
+        )
 
     def _lazy_stream(self, call: Call) -> Iterator[Vector]:
         """The same, but the model is loaded by whoever takes the first step."""
@@ -596,3 +584,15 @@ def _chunks(texts: Iterator[str], size: int) -> Iterator[list[str]]:
 
     while chunk := list(islice(texts, size)):
         yield chunk
+
+
+def _describe(pooling: PoolingType | None, folder: Path) -> DenseModel:
+    from onnxembed.models.discovery import describe_folder
+
+    return describe_folder(folder, pooling)
+
+
+def _make_engine(settings: EngineSettings[DenseModel]) -> DenseEngine:
+    from onnxembed.text.dense_engine import DenseEngine
+
+    return DenseEngine(settings)

@@ -26,9 +26,9 @@ CUSTOM = DenseModel(name="me/Mine", sources=(ModelSource(hf="me/mine"),), dim=4)
 
 
 @pytest.fixture
-def registry() -> Registry:
+def registry() -> Registry[DenseModel]:
     """One of its own for each test: the process keeps its registry clean."""
-    return Registry(dense_models)
+    return Registry(dense_models, DenseModel, "TextEmbedding")
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def test_the_registry_of_the_process_starts_with_the_catalogue() -> None:
         ("gemma", ["google/embeddinggemma-300m"]),
     ],
 )
-def test_the_nearest_names_are_offered(registry: Registry, asked: str, offered: list[str]) -> None:
+def test_the_nearest_names_are_offered(registry: Registry[DenseModel], asked: str, offered: list[str]) -> None:
     with pytest.raises(UnknownModelError) as caught:
         registry.find(asked)
 
@@ -75,7 +75,7 @@ def test_the_nearest_names_are_offered(registry: Registry, asked: str, offered: 
     assert len(names) <= 3
 
 
-def test_added_models_are_offered_too(registry: Registry) -> None:
+def test_added_models_are_offered_too(registry: Registry[DenseModel]) -> None:
     registry.add(CUSTOM)
 
     with pytest.raises(UnknownModelError, match=r"Did you mean 'me/Mine'\?"):
@@ -83,7 +83,7 @@ def test_added_models_are_offered_too(registry: Registry) -> None:
 
 
 @pytest.mark.parametrize("asked", ["", "zzzz", "?" * 10_000_000])
-def test_an_unlike_name_gets_no_offer_but_the_ways_on(registry: Registry, asked: str) -> None:
+def test_an_unlike_name_gets_no_offer_but_the_ways_on(registry: Registry[DenseModel], asked: str) -> None:
     with pytest.raises(UnknownModelError) as caught:
         registry.find(asked)
 
@@ -94,25 +94,25 @@ def test_an_unlike_name_gets_no_offer_but_the_ways_on(registry: Registry, asked:
     assert len(message) < 500
 
 
-def test_an_unknown_model_is_a_value_error(registry: Registry) -> None:
+def test_an_unknown_model_is_a_value_error(registry: Registry[DenseModel]) -> None:
     with pytest.raises(ValueError, match="no model is named 'none'"):
         registry.find("none")
 
 
 @pytest.mark.parametrize("name", [None, 3, b"BAAI/bge-small-en-v1.5"])
-def test_a_name_that_is_no_string_is_refused(registry: Registry, name: Any) -> None:
+def test_a_name_that_is_no_string_is_refused(registry: Registry[DenseModel], name: Any) -> None:
     with pytest.raises(InputTypeError, match=f"named by a string, got {type(name).__name__}"):
         registry.find(name)
 
 
-def test_an_added_model_is_found_and_listed_last(registry: Registry) -> None:
+def test_an_added_model_is_found_and_listed_last(registry: Registry[DenseModel]) -> None:
     registry.add(CUSTOM)
 
     assert registry.find("ME/mine") is CUSTOM
     assert registry.models() == (*dense_models(), CUSTOM)
 
 
-def test_an_earlier_listing_does_not_change_when_a_model_is_added(registry: Registry) -> None:
+def test_an_earlier_listing_does_not_change_when_a_model_is_added(registry: Registry[DenseModel]) -> None:
     before = registry.models()
     registry.add(CUSTOM)
 
@@ -126,7 +126,7 @@ def test_an_earlier_listing_does_not_change_when_a_model_is_added(registry: Regi
         ("ME/MINE", "'me/Mine' of an earlier addition"),
     ],
 )
-def test_a_taken_name_is_refused(registry: Registry, name: str, owner: str) -> None:
+def test_a_taken_name_is_refused(registry: Registry[DenseModel], name: str, owner: str) -> None:
     registry.add(CUSTOM)
 
     with pytest.raises(InputError, match=f"{re.escape(repr(name))} cannot be added: {owner} has that name already"):
@@ -147,20 +147,20 @@ def test_a_taken_name_is_refused(registry: Registry, name: str, owner: str) -> N
         ({"dim": 4.0}, "'me/Mine' has dim 4.0"),
     ],
 )
-def test_an_incomplete_model_is_refused(registry: Registry, change: dict[str, Any], message: str) -> None:
+def test_an_incomplete_model_is_refused(registry: Registry[DenseModel], change: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=re.escape(message)):
         registry.add(replace(CUSTOM, **change))
     assert registry.models() == dense_models()
 
 
-def test_something_else_than_a_model_is_refused(registry: Registry) -> None:
+def test_something_else_than_a_model_is_refused(registry: Registry[DenseModel]) -> None:
     anything: Any = "me/mine"
 
     with pytest.raises(InputTypeError, match="expected a DenseModel to add, got str"):
         registry.add(anything)
 
 
-def test_an_added_model_can_be_removed_and_added_again(registry: Registry) -> None:
+def test_an_added_model_can_be_removed_and_added_again(registry: Registry[DenseModel]) -> None:
     registry.add(CUSTOM)
     registry.remove("ME/MINE")
 
@@ -171,13 +171,13 @@ def test_an_added_model_can_be_removed_and_added_again(registry: Registry) -> No
     assert registry.find("me/Mine") is CUSTOM
 
 
-def test_a_model_of_the_catalogue_stays(registry: Registry) -> None:
+def test_a_model_of_the_catalogue_stays(registry: Registry[DenseModel]) -> None:
     with pytest.raises(InputError, match="'BAAI/bge-small-en' belongs to the catalogue"):
         registry.remove("baai/bge-small-en")
     assert registry.find("BAAI/bge-small-en").dim == 384
 
 
-def test_removing_an_unknown_model_is_refused_and_leaves_the_registry_usable(registry: Registry) -> None:
+def test_removing_an_unknown_model_is_refused_and_leaves_the_registry_usable(registry: Registry[DenseModel]) -> None:
     with pytest.raises(UnknownModelError, match="no model is named 'me/other'"):
         registry.remove("me/other")
     registry.add(CUSTOM)
@@ -186,7 +186,7 @@ def test_removing_an_unknown_model_is_refused_and_leaves_the_registry_usable(reg
 
 
 @pytest.mark.usefixtures("restless_threads")
-def test_additions_of_many_threads_all_arrive_while_others_read(registry: Registry) -> None:
+def test_additions_of_many_threads_all_arrive_while_others_read(registry: Registry[DenseModel]) -> None:
     threads, each = 8, 50
     start = threading.Barrier(threads * 2)
 
@@ -213,7 +213,7 @@ def test_additions_of_many_threads_all_arrive_while_others_read(registry: Regist
 
 
 @pytest.mark.usefixtures("restless_threads")
-def test_of_threads_that_add_the_same_name_one_wins(registry: Registry) -> None:
+def test_of_threads_that_add_the_same_name_one_wins(registry: Registry[DenseModel]) -> None:
     threads = 16
     start = threading.Barrier(threads)
 
@@ -294,7 +294,7 @@ def test_descriptions_are_plain_data_and_belong_to_the_caller() -> None:
     assert [describe(model) for model in dense_registry.models()] == copy
 
 
-def test_models_of_the_registry_travel_to_other_processes(registry: Registry) -> None:
+def test_models_of_the_registry_travel_to_other_processes(registry: Registry[DenseModel]) -> None:
     registry.add(CUSTOM)
 
     assert pickle.loads(pickle.dumps(registry.find("me/mine"))) == CUSTOM

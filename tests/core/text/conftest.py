@@ -3,36 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
 from onnxembed import ModelSource, TextEmbedding
 from onnxembed.models.registry import dense_registry
+from tests.core.conftest import FolderOf
 from tests.fixtures.dense_graphs import HIDDEN
-from tests.fixtures.dense_models import variant, write_variant
+from tests.fixtures.dense_models import variant
 
-FolderOf = Callable[[str], Path]
 OpenVariant = Callable[..., TextEmbedding]
 
 
 @pytest.fixture(autouse=True)
 def _offline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-
-
-@pytest.fixture(scope="session")
-def folder_of(tmp_path_factory: pytest.TempPathFactory) -> FolderOf:
-    """The folder of a variant, written on first use; not to be changed."""
-    root = tmp_path_factory.mktemp("variants")
-    written: dict[str, Path] = {}
-
-    def folder(name: str) -> Path:
-        if name not in written:
-            written[name] = write_variant(root / name, variant(name))
-        return written[name]
-
-    return folder
 
 
 @pytest.fixture

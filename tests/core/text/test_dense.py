@@ -12,7 +12,8 @@ import pytest
 from onnxembed import TextEmbedding
 from onnxembed.errors import ModelError
 from onnxembed.models.spec import PoolingType
-from onnxembed.text.dense import DenseFamily, DenseGraph, Projection
+from onnxembed.text.dense import DenseFamily, Projection
+from onnxembed.text.graph import TextGraph
 from onnxembed.text.tokenizer import TextTokenizer, Tokens
 from onnxembed.text.tokenizer_rules import TokenizerRules
 from tests.fixtures.dense_graphs import HIDDEN, GraphForm, write_graph
@@ -52,7 +53,7 @@ def family(
     fakes = [FakeSession() for _ in range(sessions)]
     rules = TokenizerRules(fixed or 48, "test", truncate_left=False, pad_left=left, pad_id=PAD)
     tokenizer = TextTokenizer(word_pieces(), rules, add_special_tokens=True)
-    graph = DenseGraph(tuple(fakes), types, tokenizer, pad_to_max_length=fixed is not None)  # type: ignore[arg-type]
+    graph = TextGraph(tuple(fakes), types, tokenizer, pad_to_max_length=fixed is not None)  # type: ignore[arg-type]
     chosen: dict[str, Any] = {"pooling": PoolingType.MEAN, "normalize": False} | projection
     return DenseFamily(graph, Projection("out", **chosen), prompt=prompt, task=task, truncate=True), fakes
 
@@ -223,8 +224,6 @@ def test_neighbours_would_matter_to_a_quantised_graph(tmp_path: Path) -> None:
 
 
 def test_each_text_of_a_masked_float_graph_may_share_a_batch(open_variant: OpenVariant) -> None:
-    from onnxembed.text.engine import shared_engine
-
     plain, unmasked, fixed = (open_variant(name) for name in ("mean_norm", "no_mask", "siglip"))
-    alone = [shared_engine(model._engine_settings).runs_alone for model in (plain, unmasked, fixed)]
+    alone = [model._engine.runs_alone for model in (plain, unmasked, fixed)]
     assert alone == [False, True, False]

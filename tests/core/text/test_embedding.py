@@ -13,7 +13,6 @@ import pytest
 
 from onnxembed import ModelSource, PoolingType, TextEmbedding
 from onnxembed.models.registry import dense_registry
-from onnxembed.text.engine import shared_engine
 from tests.fixtures.dense_graphs import HIDDEN
 from tests.fixtures.dense_models import TEXTS
 from tests.fixtures.small_models import write_bert_folder
@@ -21,7 +20,8 @@ from tests.fixtures.small_models import write_bert_folder
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.core.text.conftest import FolderOf, OpenVariant
+    from tests.core.conftest import FolderOf
+    from tests.core.text.conftest import OpenVariant
 
 BOUND = 1e-5
 
@@ -104,7 +104,7 @@ def test_compiled_graphs_normalise_shorten_and_state_their_size(tmp_path: Path) 
     plain = TextEmbedding(tmp_path, pooling="MEAN", normalize=False)
     raw = plain.embed_to_array(TEXTS)
     assert np.ptp(np.linalg.norm(raw, axis=1)) > 1e-3
-    assert plain.embedding_size == raw.shape[1] == shared_engine(plain._engine_settings).dim
+    assert plain.embedding_size == raw.shape[1] == plain._engine.dim
     whole = TextEmbedding(tmp_path, pooling="MEAN", normalize=True).embed_to_array(TEXTS)
     assert np.abs(whole - unit(raw)).max() <= BOUND
     for dim in (raw.shape[1], 5):

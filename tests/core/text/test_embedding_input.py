@@ -26,7 +26,8 @@ from tests.fixtures.dense_graphs import HIDDEN
 from tests.fixtures.dense_tokenizers import write_tokenizer
 
 if TYPE_CHECKING:
-    from tests.core.text.conftest import FolderOf, OpenVariant
+    from tests.core.conftest import FolderOf
+    from tests.core.text.conftest import OpenVariant
 
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 METHODS = (

@@ -20,12 +20,12 @@ import pytest
 from onnxembed import TextEmbedding
 from onnxembed.runtime.cpu import usable_cpus
 from onnxembed.runtime.providers import CUDA_PROVIDER
-from onnxembed.text.engine import shared_engine
 from tests.fixtures.dense_models import TEXTS, variant, write_variant
 from tests.fixtures.dense_tokenizers import TokenizerForm, write_tokenizer
 
 if TYPE_CHECKING:
-    from tests.core.text.conftest import FolderOf, OpenVariant
+    from tests.core.conftest import FolderOf
+    from tests.core.text.conftest import OpenVariant
 
 
 def embed_elsewhere(model: TextEmbedding, texts: list[str]) -> tuple[int, np.ndarray]:
@@ -111,11 +111,11 @@ def test_many_threads_open_one_engine(open_variant: OpenVariant) -> None:
 
 
 def test_budget_follows_the_place(open_variant: OpenVariant, monkeypatch: pytest.MonkeyPatch) -> None:
-    engine = shared_engine(open_variant("mean_norm")._engine_settings)
+    engine = open_variant("mean_norm")._engine
     assert engine.default_budget == 256 * usable_cpus()
     threaded = open_variant("mean_norm", threads=3)
     assert threaded._engine.default_budget == 768
-    (session,) = threaded._engine.graph.sessions
+    (session,) = threaded._engine.text.graph.sessions
     monkeypatch.setattr(session, "providers", (CUDA_PROVIDER,))
     assert threaded._engine.default_budget == 16_384
     static = open_variant("static_words")

@@ -20,7 +20,8 @@ from tests.fixtures.dense_models import STATIC_DIM, TEXTS, VARIANTS, variant
 from tests.fixtures.dense_tokenizers import TokenizerForm, word_pieces, write_tokenizer
 
 if TYPE_CHECKING:
-    from tests.core.text.conftest import FolderOf, OpenVariant
+    from tests.core.conftest import FolderOf
+    from tests.core.text.conftest import OpenVariant
 
 GOLDEN: dict[str, Any] = json.loads(
     (Path(__file__).parents[2] / "golden" / "dense_fastembed.json").read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Checks of what callers pass as texts, before any work starts."""
+"""Checks of what callers pass, before any work starts: texts, counts, numbers, truth values."""
 
 from __future__ import annotations
 
@@ -79,6 +79,49 @@ def check_count(value: object, name: str, least: int) -> int:
         raise InputTypeError(f"{name}={value!r} is {_describe(value)}; expected an integer")
     if value < least:
         raise InputError(f"{name}={value}: {name} must be >= {least}")
+    return value
+
+
+def check_number(value: object, name: str, least: float, most: float) -> float:
+    """Refuse a number outside a range.
+
+    Args:
+        value: The argument.
+        name: Its name, for messages.
+        least: The smallest allowed value.
+        most: The largest allowed value; may be infinite.
+
+    Returns:
+        The argument as a float.
+
+    Raises:
+        InputTypeError: If it is not a number.
+        InputError: If it is outside the range, infinite or no number at all.
+    """
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise InputTypeError(f"{name}={value!r} is {_describe(value)}; expected a number")
+    number = float(value)
+    if not (least <= number <= most) or number in (float("inf"), float("-inf")):
+        bounds = f"at least {least:g}" if most == float("inf") else f"from {least:g} to {most:g}"
+        raise InputError(f"{name}={value}: expected a number {bounds}")
+    return number
+
+
+def check_flag(value: bool, name: str) -> bool:
+    """Refuse what is not a truth value: a string such as ``"false"`` would count as true.
+
+    Args:
+        value: The argument.
+        name: Its name, for messages.
+
+    Returns:
+        The argument.
+
+    Raises:
+        InputTypeError: If it is not a bool.
+    """
+    if not isinstance(value, bool):
+        raise InputTypeError(f"{name}={value!r} is a {type(value).__name__}; expected True or False")
     return value
 
 

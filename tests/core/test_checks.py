@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from onnxembed.checks import as_texts, check_count, check_text
 from onnxembed.errors import InputError, InputTypeError
-from onnxembed.text.checks import as_texts, check_count, check_text
 
 
 @pytest.mark.parametrize("text", ["", "a", "\N{GRINNING FACE}", "\0", "é" * 1000, np.str_("numpy")])
