@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from onnxembed.errors import ModelError, ModelNotFoundError
+from onnxembed.errors import ModelError, ModelNotFoundError, UnsupportedModelError
+from onnxembed.models.graph_head import GraphHead
 from onnxembed.models.onnx_graph import GraphFacts, TensorInfo, inspect_graph
 from onnxembed.models.spec import Recipe
 from onnxembed.models.store import ModelFolder, loadable_model_path, own_folder
@@ -126,6 +127,8 @@ def prepared_graph(folder: ModelFolder, model: GraphModel, store: StoreSettings)
     found = find_graph(folder.path, model.model_file)
     if found is not None:
         facts = inspect_graph(found)
+        if model.recipe is not None and model.recipe.head is GraphHead.VOCABULARY_MAXIMUM:
+            found, facts = _reduced(found, facts, store)
         yield _describe(loadable_model_path(found, facts.external_data, store), facts, compiled=False)
         return
     weights = folder.path / WEIGHTS_FILE
@@ -161,7 +164,7 @@ def _compiled(folder: Path, weights: Path, recipe: Recipe, store: StoreSettings)
         with filelock.FileLock(kept.parent / ".lock"):
             if not kept.is_file():
                 # Weights beside the graph are mapped; inside it they would be parsed and copied at every start.
-                compile_model(folder, kept, pooling=recipe.pooling, single_file=False)
+                compile_model(folder, kept, head=recipe.head, pooling=recipe.pooling, single_file=False)
     except OSError as error:
         logger.warning(
             "the compiled graph of %s cannot be kept in %s (%s); it is made anew each time", folder, kept, error
@@ -171,15 +174,46 @@ def _compiled(folder: Path, weights: Path, recipe: Recipe, store: StoreSettings)
         return
     scratch = Path(tempfile.mkdtemp(prefix="onnxembed-"))
     try:
-        compile_model(folder, scratch / "model.onnx", pooling=recipe.pooling, single_file=False)
+        compile_model(folder, scratch / "model.onnx", head=recipe.head, pooling=recipe.pooling, single_file=False)
         yield scratch / "model.onnx"
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
+def _reduced(graph: Path, facts: GraphFacts, store: StoreSettings) -> tuple[Path, GraphFacts]:
+    """A copy of a graph that gives no logits but their maximum over the tokens, where such a copy can be kept.
+
+    The graph itself serves, too, at the price of copying all logits out of ONNX Runtime. So it does when its weights
+    lie beside it, which a copy elsewhere would not find.
+    """
+    logits = facts.outputs[0]
+    if facts.external_data or len(logits.shape or ()) != 3 or "attention_mask" not in {i.name for i in facts.inputs}:
+        return graph, facts
+    kept = own_folder(store) / "compiled" / _name_of(graph, "maximum over tokens", b"") / "model.onnx"
+    import filelock
+
+    from onnxembed.models.compile.reduce_logits import with_max_over_tokens
+
+    try:
+        if not kept.is_file():
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            with filelock.FileLock(kept.parent / ".lock"):
+                if not kept.is_file():
+                    with_max_over_tokens(graph, kept, logits=logits.name, attention_mask="attention_mask")
+    except (OSError, UnsupportedModelError) as error:
+        logger.info("the logits of %s are reduced outside the graph (%s)", graph, error)
+        return graph, facts
+    return kept, inspect_graph(kept)
+
+
 def _compiled_name(folder: Path, weights: Path, recipe: Recipe) -> str:
-    """A name for what is made of these very files."""
-    status = weights.stat()
+    """A name for what is compiled of these very files."""
     config = (folder / "config.json").read_bytes() if (folder / "config.json").is_file() else b""
-    identity = f"{COMPILER_VERSION}\0{weights.resolve()}\0{status.st_size}\0{status.st_mtime_ns}\0{recipe!r}\0"
+    return _name_of(weights, repr(recipe), config)
+
+
+def _name_of(source: Path, making: str, config: bytes) -> str:
+    """A name for what is made of this very file."""
+    status = source.stat()
+    identity = f"{COMPILER_VERSION}\0{source.resolve()}\0{status.st_size}\0{status.st_mtime_ns}\0{making}\0"
     return hashlib.sha256(identity.encode() + config).hexdigest()[:32]

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from onnxembed.errors import InputError
+from onnxembed.models.graph_head import GraphHead
 
 
 class PoolingType(StrEnum):
@@ -81,14 +82,13 @@ class Recipe:
     """What to make of ``safetensors`` weights where a folder holds no graph.
 
     Attributes:
-        pooling: How token vectors become one; ``PoolingType.DISABLED`` for token vectors alone.
-        cls_attention: Whether the graph gives the last layer's attention of the first token instead of vectors.
-        vocabulary_maximum: Whether the graph gives the masked-language-model logits, maximised over the tokens.
+        head: What the graph gives at its end.
+        pooling: How token vectors become one, for a graph that gives vectors; ``PoolingType.DISABLED`` for token
+            vectors alone.
     """
 
+    head: GraphHead = GraphHead.VECTORS
     pooling: PoolingType = PoolingType.DISABLED
-    cls_attention: bool = False
-    vocabulary_maximum: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,16 +10,23 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import onnx
 import onnxruntime
 import pytest
 
 from onnxembed.errors import ModelError, ModelNotFoundError, UnsafeModelError
 from onnxembed.models import graph_file
+from onnxembed.models.compile.reduce_logits import with_max_over_tokens
 from onnxembed.models.graph_file import GraphFile, find_graph, prepared_graph
+from onnxembed.models.graph_head import GraphHead
 from onnxembed.models.onnx_graph import TensorInfo
+from onnxembed.models.sparse_spec import SparseKind, SparseModel
 from onnxembed.models.spec import DenseModel, ModelSource, PoolingType
 from onnxembed.models.store import ModelFolder, StoreSettings
 from tests.fixtures.dense_graphs import HIDDEN, GraphForm, write_graph
+from tests.fixtures.graph_runs import run_graph
+from tests.fixtures.logits_models import expected, feed, logits_model
 from tests.fixtures.small_models import write_bert_folder
 
 MODEL = DenseModel("m", (ModelSource(hf="a/b"),), HIDDEN, model_file="onnx/special.onnx")
@@ -171,10 +178,10 @@ def test_many_who_ask_at_once_compile_once(folder: Path, store: StoreSettings, m
     calls: list[Path] = []
     original = compiler.compile_model
 
-    def counted(source: Path, target: Path, *, pooling: PoolingType, single_file: bool) -> None:
+    def counted(source: Path, target: Path, *, head: GraphHead, pooling: PoolingType, single_file: bool) -> None:
         calls.append(target)
         time.sleep(0.2)  # long enough for the others to have looked, and to wait
-        original(source, target, pooling=pooling)
+        original(source, target, head=head, pooling=pooling)
 
     def ask(_: int) -> Path:
         start.wait()
@@ -185,3 +192,38 @@ def test_many_who_ask_at_once_compile_once(folder: Path, store: StoreSettings, m
         paths = list(pool.map(ask, range(4)))
     assert len(set(paths)) == 1
     assert len(calls) == 1
+
+
+def masked_language_model() -> SparseModel:
+    return SparseModel("m", (ModelSource(hf="a/b"),), SparseKind.SPLADE, model_file="model.onnx")
+
+
+def test_logits_are_reduced_in_a_copy_that_is_kept(folder: Path, store: StoreSettings) -> None:
+    onnx.save_model(logits_model(), folder / "model.onnx")
+    paths = []
+    for _ in range(2):
+        with prepared_graph(ModelFolder(folder, "test"), masked_language_model(), store) as file:
+            paths.append(file.path)
+            assert [output.name for output in file.outputs] == ["max_logits", "states"]
+            np.testing.assert_allclose(run_graph(file.path, feed())["max_logits"], expected(feed()), atol=1e-5)
+    assert paths[0] == paths[1]
+    assert paths[0].is_relative_to(str(store.cache_dir))
+
+
+def test_logits_are_reduced_elsewhere_where_no_copy_can_be(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    unwritable = StoreSettings(cache_dir=str(tmp_path / "file"))
+    onnx.save_model(logits_model(), folder / "model.onnx")
+    with prepared_graph(ModelFolder(folder, "test"), masked_language_model(), unwritable) as file:
+        assert file.path == folder / "model.onnx"
+        assert [output.name for output in file.outputs] == ["logits", "states"]
+
+
+def test_maxima_need_no_copy(folder: Path, store: StoreSettings) -> None:
+    onnx.save_model(logits_model(), folder / "logits.onnx")
+    with_max_over_tokens(
+        folder / "logits.onnx", folder / "model.onnx", logits="logits", attention_mask="attention_mask"
+    )
+    with prepared_graph(ModelFolder(folder, "test"), masked_language_model(), store) as file:
+        assert file.path == folder / "model.onnx"
+    assert not Path(str(store.cache_dir)).exists()

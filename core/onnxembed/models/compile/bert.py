@@ -1,8 +1,6 @@
 """BERT: the graph of ``BertModel``, and of the same encoder saved as a part of a larger model.
 
-The graph is written the way ONNX Runtime's processor kernels are fastest, which was measured: attention as one fused
-operator (a quarter less time at 512 tokens than spelled out), weights transposed beforehand, bias and activation fused,
-but addition and layer normalisation apart, since the fused kernel for these two is the slower one.
+Attention is one fused operator, a quarter less time at 512 tokens than spelled out.
 """
 
 from __future__ import annotations
@@ -11,20 +9,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from onnxembed.errors import ModelError, UnsupportedModelError
+from onnxembed.models.compile.attentions import LastAttention, add_attentions, add_cls_attention
 from onnxembed.models.compile.graph_builder import FLOAT, INT32, INT64, MICROSOFT, GraphBuilder
+from onnxembed.models.compile.layers import ACTIVATIONS, MASKED_SCORE, Layers
 from onnxembed.models.compile.pooling import add_pooled_outputs
+from onnxembed.models.compile.vocabulary import add_vocabulary_maximum, vocabulary_weights
+from onnxembed.models.graph_head import GraphHead
 
 if TYPE_CHECKING:
     from onnxembed.models.compile.checkpoint import Checkpoint
     from onnxembed.models.spec import PoolingType
 
 _ARCHITECTURES = ("", "BertModel", "BertForMaskedLM", "BertForPreTraining")
-_ACTIVATIONS = {"gelu": "BiasGelu", "gelu_new": "FastGelu", "gelu_pytorch_tanh": "FastGelu", "relu": "Relu"}
-"""Operators that add the bias and activate, by the names that configurations use; ``Relu`` has no fused form."""
 _UNUSED_WEIGHTS = ("pooler.", "cls.", "embeddings.position_ids", "embeddings.token_type_ids")
 """Heads that a sentence vector does not pass through, and tables that merely count."""
-_MASKED_SCORE = -1e30
-"""Added to the scores of padding: it swallows any score, so padding weighs exactly 0; finite for lone padding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +49,7 @@ class _Settings:
         checkpoint.require("position_embedding_type", ("absolute", None), "absolute")
         checkpoint.require("is_decoder", (False,), False)
         checkpoint.require("add_cross_attention", (False,), False)
-        checkpoint.require("hidden_act", tuple(_ACTIVATIONS), "gelu")
+        checkpoint.require("hidden_act", tuple(ACTIVATIONS), "gelu")
         settings = cls(
             hidden=checkpoint.positive_integer("hidden_size"),
             layers=checkpoint.positive_integer("num_hidden_layers"),
@@ -105,12 +103,13 @@ def _vectors(name: str, size: int) -> dict[str, tuple[int, ...]]:
     return {f"{name}.weight": (size,), f"{name}.bias": (size,)}
 
 
-def build_bert(checkpoint: Checkpoint, pooling: PoolingType) -> GraphBuilder:
+def build_bert(checkpoint: Checkpoint, pooling: PoolingType, head: GraphHead) -> GraphBuilder:
     """Build the graph of a BERT.
 
     Args:
         checkpoint: Its configuration and weights; it stays open until the graph is written.
-        pooling: How token vectors become one vector.
+        pooling: How token vectors become one vector, where the head gives vectors.
+        head: What the graph gives.
 
     Returns:
         The graph.
@@ -120,8 +119,11 @@ def build_bert(checkpoint: Checkpoint, pooling: PoolingType) -> GraphBuilder:
         ModelError: The configuration is damaged or does not fit the weights.
     """
     settings = _Settings.read(checkpoint)
-    checkpoint.check_weights(settings.weights(), _UNUSED_WEIGHTS)
-    return _Bert(checkpoint, settings).build(pooling)
+    weights = settings.weights()
+    if head is GraphHead.VOCABULARY_MAXIMUM:
+        weights |= vocabulary_weights(checkpoint, settings.hidden, settings.vocabulary)
+    checkpoint.check_weights(weights, _UNUSED_WEIGHTS)
+    return _Bert(checkpoint, settings).build(pooling, head)
 
 
 class _Bert:
@@ -131,8 +133,9 @@ class _Bert:
         self._checkpoint = checkpoint
         self._settings = settings
         self._graph = GraphBuilder("bert")
+        self._layers = Layers(self._graph, checkpoint, settings.epsilon, settings.activation)
 
-    def build(self, pooling: PoolingType) -> GraphBuilder:
+    def build(self, pooling: PoolingType, head: GraphHead) -> GraphBuilder:
         graph, settings = self._graph, self._settings
         input_ids, attention_mask, token_type_ids = (
             graph.input(name, INT64, ["batch", "sequence"])
@@ -140,9 +143,16 @@ class _Bert:
         )
         hidden = self._embeddings(input_ids, token_type_ids)
         mask = graph.node("Cast", [attention_mask], "attention_mask_int32", {"to": INT32})
-        for layer in range(settings.layers):
-            is_last = layer == settings.layers - 1
-            hidden = self._layer(f"encoder.layer.{layer}", hidden, mask, "last_hidden_state" if is_last else None)
+        *first, last = (f"encoder.layer.{layer}" for layer in range(settings.layers))
+        for prefix in first:
+            hidden = self._layer(prefix, hidden, mask, None)
+        if head in (GraphHead.CLS_ATTENTION, GraphHead.ATTENTIONS):
+            self._attentions(f"{last}.attention.self", hidden, attention_mask, head)
+            return graph
+        hidden = self._layer(last, hidden, mask, "last_hidden_state")
+        if head is GraphHead.VOCABULARY_MAXIMUM:
+            add_vocabulary_maximum(self._layers, hidden, attention_mask)
+            return graph
         graph.output("last_hidden_state", FLOAT, ["batch", "sequence", settings.hidden])
         add_pooled_outputs(graph, hidden, attention_mask, settings.hidden, pooling)
         return graph
@@ -153,7 +163,7 @@ class _Bert:
 
         graph = self._graph
         words, positions, token_types = (
-            self._weight(f"embeddings.{kind}_embeddings.weight") for kind in ("word", "position", "token_type")
+            self._layers.weight(f"embeddings.{kind}_embeddings.weight") for kind in ("word", "position", "token_type")
         )
         length = graph.node("Shape", [input_ids], "sequence_length", {"start": 1, "end": 2})
         zero = graph.initializer("zero", np.zeros(1, np.int64))
@@ -162,54 +172,35 @@ class _Bert:
         token_type = graph.node("Gather", [token_types, token_type_ids], "token_type_vectors")
         typed = graph.node("Add", [word, token_type], "typed_word_vectors")
         total = graph.node("Add", [typed, position], "embeddings.sum")
-        return self._layer_norm("embeddings.LayerNorm", total, "embeddings.output")
+        return self._layers.layer_norm("embeddings.LayerNorm", total, "embeddings.output")
 
     def _layer(self, prefix: str, hidden: str, mask: str, output: str | None) -> str:
         """Attention and feed-forward, each added to its input and normalised."""
         attended = self._attention(f"{prefix}.attention", hidden, mask)
-        hidden = self._add_and_norm(f"{prefix}.attention.output", attended, hidden)
-        inner = self._activated(f"{prefix}.intermediate.dense", hidden)
-        return self._add_and_norm(f"{prefix}.output", inner, hidden, output)
+        hidden = self._layers.add_and_norm(f"{prefix}.attention.output", attended, hidden)
+        inner = self._layers.activated(f"{prefix}.intermediate.dense", hidden)
+        return self._layers.add_and_norm(f"{prefix}.output", inner, hidden, output)
 
     def _attention(self, prefix: str, hidden: str, mask: str) -> str:
         import numpy as np
 
         names = [f"{prefix}.self.{role}" for role in ("query", "key", "value")]
-        projected = [self._product(name, hidden) for name in names]
+        projected = [self._layers.product(name, hidden) for name in names]
         # The fused operator takes the three biases as one.
         bias = np.concatenate([self._checkpoint.weight(f"{name}.bias") for name in names])
         return self._graph.node(
             "MultiHeadAttention",
             [*projected, self._graph.initializer(f"{prefix}.self.bias", bias), mask],
             f"{prefix}.context",
-            {"num_heads": self._settings.heads, "mask_filter_value": _MASKED_SCORE},
+            {"num_heads": self._settings.heads, "mask_filter_value": MASKED_SCORE},
             domain=MICROSOFT,
         )
 
-    def _activated(self, name: str, value: str) -> str:
-        """A linear layer followed by the activation."""
-        product, bias = self._product(name, value), self._weight(f"{name}.bias")
-        operator = _ACTIVATIONS[self._settings.activation]
-        if operator == "Relu":
-            total = self._graph.node("Add", [product, bias], f"{name}.sum")
-            return self._graph.node(operator, [total], f"{name}.output")
-        return self._graph.node(operator, [product, bias], f"{name}.output", domain=MICROSOFT)
-
-    def _add_and_norm(self, prefix: str, value: str, residual: str, output: str | None = None) -> str:
-        """A linear layer, its input added, normalised."""
-        name = f"{prefix}.dense"
-        dense = self._graph.node("Add", [self._product(name, value), self._weight(f"{name}.bias")], f"{name}.output")
-        total = self._graph.node("Add", [dense, residual], f"{prefix}.sum")
-        return self._layer_norm(f"{prefix}.LayerNorm", total, output or f"{prefix}.normalized")
-
-    def _layer_norm(self, name: str, value: str, output: str) -> str:
-        inputs = [value, self._weight(f"{name}.weight"), self._weight(f"{name}.bias")]
-        return self._graph.node("LayerNormalization", inputs, output, {"axis": -1, "epsilon": self._settings.epsilon})
-
-    def _product(self, name: str, value: str) -> str:
-        """Multiply by a layer's weights, which are stored the other way round."""
-        weight = self._graph.initializer(f"{name}.weight", self._checkpoint.weight(f"{name}.weight").T)
-        return self._graph.node("MatMul", [value, weight], f"{name}.product")
-
-    def _weight(self, name: str) -> str:
-        return self._graph.initializer(name, self._checkpoint.weight(name))
+    def _attentions(self, name: str, hidden: str, attention_mask: str, head: GraphHead) -> None:
+        """End with the last layer's probabilities."""
+        heads = self._settings.heads
+        last = LastAttention(self._layers, name, hidden, attention_mask, heads, self._settings.hidden // heads)
+        if head is GraphHead.ATTENTIONS:
+            add_attentions(last, f"attention_{self._settings.layers}")
+        else:
+            add_cls_attention(last)

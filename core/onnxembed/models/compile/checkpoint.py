@@ -158,6 +158,10 @@ class Checkpoint:
         """How many weights there are."""
         return len(self._names)
 
+    def has_weight(self, name: str) -> bool:
+        """Whether there is a weight of that name without prefix."""
+        return name in self._names
+
     def weight(self, name: str) -> NDArray[np.float32]:
         """Return a weight as ``float32``, by its name without prefix; half precision is widened, which is exact."""
         import numpy as np

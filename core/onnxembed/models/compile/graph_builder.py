@@ -22,13 +22,15 @@ if TYPE_CHECKING:
 FLOAT = 1
 INT32 = 6
 INT64 = 7
+BOOL = 9
+FLOAT16 = 10
 MICROSOFT = "com.microsoft"
 """The domain of ONNX Runtime's own fused operators."""
 
 AttributeValue = int | float | Sequence[int]
 Dimension = int | str
 
-_ELEMENT_TYPES = {"float32": FLOAT, "int32": INT32, "int64": INT64}
+_ELEMENT_TYPES = {"float16": FLOAT16, "float32": FLOAT, "int32": INT32, "int64": INT64}
 _IR_VERSION = 8
 _OPSET = 17
 LARGEST_INLINE_BYTES = 1_500_000_000
@@ -133,18 +135,27 @@ class GraphBuilder:
         """
         total = sum(value.nbytes for value in self._initializers.values())
         if total <= largest_inline_bytes:
-            with _replacing(target) as file:
-                self._model([_inline_tensor(*item) for item in self._initializers.items()]).write_to(file)
+            with replacing(target) as file:
+                self._model().write_to(file)
             return (target,)
         data = target.with_name(target.name + ".data")
-        with _replacing(data) as file:
+        with replacing(data) as file:
             tensors = _write_external(file, self._initializers, data.name)
-        with _replacing(target) as file:
+        with replacing(target) as file:
             self._model(tensors).write_to(file)
         return target, data
 
-    def _model(self, tensors: Sequence[MessageWriter]) -> MessageWriter:
-        graph = MessageWriter()
+    def fields(self, tensors: Sequence[MessageWriter] | None = None) -> Iterator[tuple[int, MessageWriter]]:
+        """Step through the fields of the graph's message, its name aside: to put them into another graph.
+
+        Args:
+            tensors: The descriptions of its tensors, where these are not to hold the values themselves.
+
+        Yields:
+            The number of the field in ONNX's schema, and the field.
+        """
+        if tensors is None:
+            tensors = [_inline_tensor(*item) for item in self._initializers.items()]
         for number, messages in (
             (_GRAPH_NODE, self._nodes),
             (_GRAPH_INITIALIZER, tensors),
@@ -152,7 +163,12 @@ class GraphBuilder:
             (_GRAPH_OUTPUT, self._outputs),
         ):
             for message in messages:
-                graph.message(number, message)
+                yield number, message
+
+    def _model(self, tensors: Sequence[MessageWriter] | None = None) -> MessageWriter:
+        graph = MessageWriter()
+        for number, message in self.fields(tensors):
+            graph.message(number, message)
         graph.text(_GRAPH_NAME, self._name)
         model = MessageWriter().integer(_MODEL_IR_VERSION, _IR_VERSION).text(_MODEL_PRODUCER, "onnxembed")
         for domain in sorted(self._domains | {""}):
@@ -229,8 +245,18 @@ def _attribute(name: str, value: AttributeValue) -> MessageWriter:
 
 
 @contextmanager
-def _replacing(target: Path) -> Iterator[IO[bytes]]:
-    """Open a new file in the target's folder; at a good end it takes the target's place, at a bad one it goes."""
+def replacing(target: Path) -> Iterator[IO[bytes]]:
+    """Open a new file in the target's folder; at a good end it takes the target's place, at a bad one it goes.
+
+    Args:
+        target: The file to write.
+
+    Yields:
+        The new file.
+
+    Raises:
+        OSError: The folder cannot be written to.
+    """
     temporary = target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
     try:
         with temporary.open("xb") as file:
