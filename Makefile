@@ -23,7 +23,7 @@ lint: $(VENV)/.lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy -p onnxembed -p langchain_onnxembed
-	$(BIN)/mypy integrations/llamaindex/llama_index/embeddings/onnxembed
+	$(BIN)/mypy integrations/llamaindex/llama_index
 	$(BIN)/pydoclint --config=pyproject.toml core/onnxembed integrations
 	$(BIN)/lint-imports
 	$(BIN)/python docs/model_table.py --check README.md
@@ -32,7 +32,7 @@ bench: $(VENV)/.peers $(VENV)/.test
 	$(BIN)/python -m benchmarks.dense
 
 golden: $(VENV)/.peers
-	$(VENV)/peers/bin/python -m tests.golden.make_dense
+	for made in tests/golden/make_*.py; do $(VENV)/peers/bin/python -m tests.golden.$$(basename $$made .py) || exit 1; done
 
 $(VENV)/.base:
 	$(PYTHON) -m venv $(VENV)

@@ -1,0 +1,95 @@
+"""The numbers of all chunks of many texts, found by NumPy instead of one Python object a word.
+
+A table in front of `Terms`: chunks of up to 16 bytes are compared as two 64-bit integers, thousands in one call. What
+the table does not know goes to `Terms`, so it may forget whatever it likes.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import numpy as np
+
+from onnxembed.sparse.terms import Terms
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+_SPACE = ord(" ")
+_LONGEST = 16
+# 3 MB; a chunk has two places to be in.
+_BITS = 17
+_SHIFT = np.uint64(64 - _BITS)
+# Odd numbers without a pattern: multiplying by them spreads the low bits over the high ones.
+_SPREAD_LOW = np.uint64(0x9E3779B97F4A7C15)
+_SPREAD_HIGH = np.uint64(0xC2B2AE3D27D4EB4F)
+# Keeps the first 0 to 8 bytes of a little-endian integer.
+_KEPT_BYTES = np.array([(1 << 8 * count) - 1 for count in range(9)], dtype=np.uint64)
+
+
+class ChunkNumbers:
+    """Looks chunks up in the order of a text."""
+
+    def __init__(self, terms: Terms) -> None:
+        """Start with nothing known.
+
+        Args:
+            terms: Knows, or finds out, the number of every chunk.
+        """
+        self.terms = terms
+        self._low = np.zeros(1 << _BITS, dtype=np.uint64)  # 0 where nothing is: no chunk begins with a zero byte
+        self._high = np.zeros(1 << _BITS, dtype=np.uint64)
+        self._numbers = np.zeros(1 << _BITS, dtype=np.int64)
+        self._lock = threading.Lock()
+
+    def of(self, joined: bytes) -> Array:
+        """Number the chunks of texts.
+
+        Args:
+            joined: Chunks with spaces between them, without zero bytes (`onnxembed.sparse.words.join`).
+
+        Returns:
+            (chunks,) int64, as `Terms` has them.
+        """
+        padded = b" " + joined + b" " * _LONGEST
+        inside = np.frombuffer(padded, dtype=np.uint8) != _SPACE
+        edges = np.flatnonzero(inside[1:] != inside[:-1]) + 1
+        starts, ends = edges[0::2], edges[1::2]
+        lengths = ends - starts
+        # Eight bytes from any position on, as one integer.
+        eight = np.ndarray((len(padded) - 7,), dtype="<u8", buffer=padded, strides=(1,))
+        low = eight[starts] & _KEPT_BYTES[np.minimum(lengths, 8)]
+        high = eight[np.minimum(starts + 8, len(eight) - 1)] & _KEPT_BYTES[np.clip(lengths - 8, 0, 8)]
+        places = ((low * _SPREAD_LOW + high * _SPREAD_HIGH) >> _SHIFT).astype(np.int64)
+        with self._lock:
+            numbers, unknown = self._look_up(low, high, places, np.flatnonzero(lengths > _LONGEST))
+        if len(unknown):
+            terms = self.terms
+            numbers[unknown] = [
+                terms[padded[start:end]]
+                for start, end in zip(starts[unknown].tolist(), ends[unknown].tolist(), strict=True)
+            ]
+            learned = unknown[lengths[unknown] <= _LONGEST]
+            with self._lock:
+                self._learn(low[learned], high[learned], places[learned], numbers[learned])
+        return numbers
+
+    def _look_up(self, low: Array, high: Array, places: Array, long: Array) -> tuple[Array, Array]:
+        """Numbers, and the positions of those that are not known."""
+        numbers = self._numbers[places]
+        same = (self._low[places] == low) & (self._high[places] == high)
+        same[long] = False
+        left = np.flatnonzero(~same)
+        second = places[left] ^ 1
+        same = (self._low[second] == low[left]) & (self._high[second] == high[left])
+        numbers[left] = self._numbers[second]
+        same[np.searchsorted(left, long)] = False
+        return numbers, left[~same]
+
+    def _learn(self, low: Array, high: Array, places: Array, numbers: Array) -> None:
+        """Put chunks into their first place, or their second when there is one in it already."""
+        free = np.where(self._low[places] == 0, places, places ^ 1)
+        # Of chunks for one place the last stays, in all three arrays.
+        self._low[free] = low
+        self._high[free] = high
+        self._numbers[free] = numbers

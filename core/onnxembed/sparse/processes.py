@@ -1,0 +1,236 @@
+"""A function mapped over chunks in processes of its own: in order, bounded, and gone when the work is.
+
+For work that holds Python's lock; what releases it runs in threads (`onnxembed.runtime.pipeline`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import pickle
+import queue
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from multiprocessing import connection, get_context
+from multiprocessing.context import SpawnProcess
+from typing import Any, TypeVar
+
+from onnxembed.errors import InferenceError, InputError, OnnxEmbedError
+
+ChunkT = TypeVar("ChunkT")
+ResultT = TypeVar("ResultT")
+
+# A worker computes one chunk while the next already waits for it.
+_CHUNKS_A_WORKER = 2
+# Results that may wait for an earlier one, with those that are computed.
+_CHUNKS_AHEAD_A_WORKER = 4
+_SECONDS_TO_END = 5.0
+
+
+def map_in_processes(
+    function: Callable[[ChunkT], ResultT], chunks: Iterable[ChunkT], workers: int
+) -> Iterator[ResultT]:
+    """Map a function over chunks in other processes.
+
+    Closing the iterator early, an error, or an interrupt ends the processes.
+
+    Args:
+        function: Sent to every process once; must be picklable.
+        chunks: Read in the caller's thread, at most four a worker ahead of the results.
+        workers: Number of processes.
+
+    Yields:
+        One result a chunk, in the order of the chunks.
+
+    Raises:
+        InputError: If the function cannot be pickled.
+        InferenceError: If a process ended by itself, or the function raised; errors of this package come as they are.
+    """
+    try:
+        sent = pickle.dumps(function, protocol=pickle.HIGHEST_PROTOCOL)
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        raise InputError(
+            f"parallel={workers} sends the model to other processes, but it cannot be pickled: {error}. Define stemmer "
+            "and segmenter at the top of a module, or leave parallel= out"
+        ) from error
+    pool: list[_Worker] = []
+    try:
+        for _ in range(workers):
+            pool.append(_Worker(sent))
+        yield from _run(pool, iter(chunks))
+        for worker in pool:
+            worker.dismiss()
+    finally:
+        _end(pool)
+
+
+def _run(pool: list[_Worker], chunks: Iterator[Any]) -> Iterator[Any]:
+    """Hand out chunks, hand back results in order."""
+    following = 0
+    handed_out = 0
+    waiting: dict[int, Any] = {}
+    exhausted = False
+    while True:
+        while not exhausted and handed_out - following < _CHUNKS_AHEAD_A_WORKER * len(pool):
+            worker = min(pool, key=lambda candidate: len(candidate.numbers))
+            if len(worker.numbers) >= _CHUNKS_A_WORKER:
+                break
+            try:
+                chunk = next(chunks)
+            except StopIteration:
+                exhausted = True
+                break
+            worker.send(handed_out, chunk)
+            handed_out += 1
+        if following in waiting:
+            yield waiting.pop(following)
+            following += 1
+        elif following == handed_out:
+            return
+        else:
+            _receive(pool, waiting)
+
+
+def _receive(pool: list[_Worker], waiting: dict[int, Any]) -> None:
+    """Wait for a result, or for the end of a process."""
+    of_channel = {worker.channel: worker for worker in pool if worker.numbers}
+    for channel in connection.wait(list(of_channel)):
+        number, result = of_channel[channel].receive()  # type: ignore[index]
+        waiting[number] = result
+
+
+def _end(pool: list[_Worker]) -> None:
+    """Leave no process behind."""
+    for worker in pool:
+        if not worker.dismissed:
+            worker.process.terminate()
+    for worker in pool:
+        worker.process.join(_SECONDS_TO_END)
+        if worker.process.is_alive():
+            worker.process.kill()
+            worker.process.join()
+        worker.channel.close()
+        worker.process.close()
+
+
+class _Worker:
+    """One process and the caller's end of its pipe.
+
+    The process ends when the pipe does, so it never outlives its parent.
+    """
+
+    def __init__(self, function: bytes) -> None:
+        context = get_context("spawn")
+        self.channel, theirs = context.Pipe()
+        self.numbers: deque[int] = deque()
+        self.dismissed = False
+        self.process: SpawnProcess = context.Process(
+            target=_serve, args=(theirs, function), name="onnxembed-worker", daemon=True
+        )
+        try:
+            self.process.start()
+        except BaseException:
+            self.channel.close()
+            raise
+        finally:
+            theirs.close()
+
+    def send(self, number: int, chunk: Any) -> None:
+        """Give the process something to do."""
+        try:
+            self.channel.send(chunk)
+        except OSError as error:
+            raise self._died() from error
+        self.numbers.append(number)
+
+    def receive(self) -> tuple[int, Any]:
+        """Take the next result, which is of the earliest chunk."""
+        try:
+            outcome = self.channel.recv()
+        except (EOFError, OSError) as error:
+            raise self._died() from error
+        if isinstance(outcome, _Failure):
+            outcome.raise_here()
+        return self.numbers.popleft(), outcome
+
+    def dismiss(self) -> None:
+        """Let the process end by itself."""
+        self.dismissed = True
+        with contextlib.suppress(OSError):
+            self.channel.send(_STOP)
+
+    def _died(self) -> InferenceError:
+        """What to say of a process that ended by itself."""
+        self.process.join(_SECONDS_TO_END)
+        code = self.process.exitcode
+        hint = "negative codes are signals; -9 often means that the system ran out of memory"
+        if code == 1:
+            hint = 'a script that uses parallel= must start its work under if __name__ == "__main__":'
+        return InferenceError(f"worker process {self.process.pid} ended with exit code {code} ({hint})")
+
+
+@dataclass(frozen=True, slots=True)
+class _Stop:
+    """Tells a process that there is nothing more."""
+
+
+_STOP = _Stop()
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """An exception on its way to the caller."""
+
+    error: BaseException
+    trace: str = field(default="")
+
+    def raise_here(self) -> None:
+        """Raise it, or an error of this package that has it as its cause."""
+        self.error.add_note(f"In a worker process:\n{self.trace}")
+        if isinstance(self.error, OnnxEmbedError):
+            raise self.error
+        raise InferenceError(f"a worker process failed with {type(self.error).__name__}: {self.error}") from self.error
+
+
+def _serve(channel: connection.Connection, sent: bytes) -> None:
+    """What a process does: map until there is nothing more."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the caller's process decides what an interrupt means
+    chunks: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    # A thread of its own reads, so that the caller can send while a result is on its way: neither waits for the other.
+    threading.Thread(target=_read, args=(channel, chunks), daemon=True).start()
+    function: Callable[[Any], Any] | None = None
+    while not isinstance(chunk := chunks.get(), _Stop):
+        try:
+            function = pickle.loads(sent) if function is None else function  # noqa: S301 - made by our own parent
+            outcome = function(chunk)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the caller is told
+            outcome = _portable(error)
+        try:
+            channel.send(outcome)
+        except OSError:
+            return
+
+
+def _read(channel: connection.Connection, chunks: queue.SimpleQueue[Any]) -> None:
+    """Move chunks from the pipe to the queue, to the end of the pipe."""
+    chunk: Any = None
+    while not isinstance(chunk, _Stop):
+        try:
+            chunk = channel.recv()
+        except Exception:  # noqa: BLE001 - the end of the pipe, or a chunk that cannot be read: nothing can follow
+            chunk = _STOP
+        chunks.put(chunk)
+
+
+def _portable(error: Exception) -> _Failure:
+    """An exception in a form that survives pickling."""
+    import traceback
+
+    trace = "".join(traceback.format_exception(error))
+    try:
+        pickle.loads(pickle.dumps(error))  # noqa: S301 - made on the line itself
+    except Exception:  # noqa: BLE001 - exceptions may hold anything
+        return _Failure(RuntimeError(repr(error)), trace)
+    return _Failure(error, trace)
