@@ -6,9 +6,12 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from onnxembed.models.late_interaction_spec import LateInteractionModel
+    from onnxembed.models.rerank_spec import CrossEncoderModel
+    from onnxembed.models.sparse_spec import SparseModel
     from onnxembed.models.spec import DenseModel
 
-__all__ = ["dense_models"]
+__all__ = ["dense_models", "late_interaction_models", "rerank_models", "sparse_models"]
 
 
 @cache
@@ -25,3 +28,48 @@ def dense_models() -> tuple[DenseModel, ...]:
     # get_data instead of importlib.resources: it works from zip files too and is imported in a tenth of the time.
     content = get_data(__name__, "dense.toml")
     return read_dense_models(b"" if content is None else content, "dense.toml")
+
+
+@cache
+def rerank_models() -> tuple[CrossEncoderModel, ...]:
+    """Give the known cross-encoders.
+
+    Returns:
+        The models of ``rerank.toml``, in the order of the file.
+    """
+    from pkgutil import get_data
+
+    from onnxembed.models.catalog.rerank_rows import read_rerank_models
+
+    content = get_data(__name__, "rerank.toml")
+    return read_rerank_models(b"" if content is None else content, "rerank.toml")
+
+
+@cache
+def sparse_models() -> tuple[SparseModel, ...]:
+    """Give the known sparse text models.
+
+    Returns:
+        The models of ``sparse.toml``, in the order of the file.
+    """
+    from pkgutil import get_data
+
+    from onnxembed.models.catalog.sparse_rows import read_sparse_models
+
+    content = get_data(__name__, "sparse.toml")
+    return read_sparse_models(b"" if content is None else content, "sparse.toml")
+
+
+@cache
+def late_interaction_models() -> tuple[LateInteractionModel, ...]:
+    """Give the known late-interaction text models.
+
+    Returns:
+        The models of ``late_interaction.toml``, in the order of the file.
+    """
+    from pkgutil import get_data
+
+    from onnxembed.models.catalog.late_interaction_rows import read_late_interaction_models
+
+    content = get_data(__name__, "late_interaction.toml")
+    return read_late_interaction_models(b"" if content is None else content, "late_interaction.toml")
