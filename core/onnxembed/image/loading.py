@@ -1,0 +1,118 @@
+"""From whatever a caller calls an image to an upright picture in RGB.
+
+::
+
+    path, bytes, file object, data URI, URL -> bytes (sources.py, urls.py) -> picture (decoding.py) --+
+    array ------------------------------------------------------------------> picture ----------------+-> upright, RGB
+    PIL image ----------------------------------------------------------------------------------------+   (colour.py)
+
+Sizes are checked before memory is spent on them, against limits of our own: no global of Pillow is set or relied on.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from onnxembed.errors import InputError, InputTypeError
+from onnxembed.image import colour, decoding, sources
+from onnxembed.runtime.per_process import PerProcess
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+# A PIL image decodes itself on first use and is not made for two threads that come at once, as they do when a caller
+# passes one picture twice. Many locks, so that different pictures seldom wait for each other.
+_LOCKS = 64
+_LOADING = PerProcess(lambda: tuple(threading.Lock() for _ in range(_LOCKS)))
+
+
+@dataclass(frozen=True, slots=True)
+class ImageLimits:
+    """What an image may cost, and where it may come from.
+
+    Attributes:
+        max_pixels: Highest width times height, checked before decoding. A decoded pixel takes 4 bytes.
+        max_bytes: Highest encoded size.
+        allow_urls: Whether strings that begin with ``http://`` or ``https://`` are fetched.
+        timeout_seconds: Longest time that fetching one URL may take, redirects included.
+    """
+
+    max_pixels: int = 89_478_485
+    max_bytes: int = 100 * 1024 * 1024
+    allow_urls: bool = False
+    timeout_seconds: float = 20.0
+
+
+def load_image(source: object, index: int, limits: ImageLimits) -> Image:
+    """Load one picture: decoded, turned upright by its EXIF orientation, laid on white, in RGB.
+
+    A file object is read from its present position to its end and stays there. Of several frames the first is taken;
+    of a PIL image the one that it shows. A PIL image is never changed or closed, and may be returned as it is.
+
+    Args:
+        source: A path, bytes, a binary file object, a data URI, a URL where the limits allow it, a PIL image, or a
+            uint8 array of shape (height, width), (height, width, 1), (height, width, 3) RGB or (height, width, 4) RGBA.
+        index: Position of the image among those given, counted from 0; for messages.
+        limits: What it may cost.
+
+    Returns:
+        The picture, in mode RGB. Not to be written to: it may share its memory with the caller's.
+
+    Raises:
+        InputError: If there is no such file, or it is no picture, damaged, or above a limit.
+        InputTypeError: If the source is of another type, or an array of another dtype.
+    """
+    from PIL import Image
+
+    if isinstance(source, Image.Image):
+        name = f"image {index} (a PIL image)"
+        picture = source
+        decoding.check_size(picture.size, limits.max_pixels, name)
+        with _LOADING.get()[id(source) // 16 % _LOCKS]:
+            decoding.load_pixels(picture, name)
+    elif isinstance(source, np.ndarray):
+        name = f"image {index} (an array)"
+        picture = _from_array(source, limits, name)
+    else:
+        name = f"image {index} ({sources.describe(source)})"
+        data = sources.read(source, name, limits.max_bytes, _url_timeout(limits))
+        picture = decoding.decode(data, limits.max_pixels, name)
+    return colour.to_rgb(colour.upright(picture), name)
+
+
+def _url_timeout(limits: ImageLimits) -> float | None:
+    return limits.timeout_seconds if limits.allow_urls else None
+
+
+def _from_array(array: np.ndarray[Any, Any], limits: ImageLimits, name: str) -> Image:
+    """Make a picture of an array."""
+    from PIL import Image
+
+    if array.dtype != np.uint8:
+        hint = (
+            "multiply by 255 if its values lie between 0 and 1, then call .round().astype(numpy.uint8)"
+            if np.issubdtype(array.dtype, np.floating)
+            else "bring its values to 0 to 255 and call .astype(numpy.uint8)"
+        )
+        raise InputTypeError(f"{name} has dtype {array.dtype}; expected uint8 with values from 0 to 255: {hint}")
+    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)):
+        hint = ""
+        if array.ndim == 3 and array.shape[0] in (1, 3, 4):
+            hint = "; move the channels last with numpy.moveaxis(array, 0, -1)"
+        elif array.ndim == 4:
+            hint = "; pass the images of a batch one by one, as in list(array)"
+        raise InputError(
+            f"{name} has shape {array.shape}; expected (height, width), or (height, width, channels) with 1, 3 or 4 "
+            f"channels{hint}"
+        )
+    height, width = array.shape[:2]
+    if not height or not width:
+        raise InputError(f"{name} has shape {array.shape}, which holds no pixel; leave it out")
+    decoding.check_size((width, height), limits.max_pixels, name)
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[:, :, 0]
+    return Image.fromarray(np.ascontiguousarray(array))
