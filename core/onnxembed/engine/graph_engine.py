@@ -137,6 +137,8 @@ def start(
     batch_size: int,
     parallel: int | None,
     budget: int | None,
+    window_items: int = _WINDOW_ITEMS,
+    window_size: int = _WINDOW_SIZE,
 ) -> Iterator[ResultT]:
     """Begin a call.
 
@@ -147,6 +149,8 @@ def start(
         batch_size: Most items in a batch.
         parallel: Batches run at once; ``None`` for the engine's choice, 0 for one a usable processor.
         budget: Cost of a padded batch, or ``None`` for the engine's default.
+        window_items: Items sorted together; at least two batches are.
+        window_size: A window also ends at this total size of its items, in the family's own unit.
 
     Returns:
         An iterator of one result an item, in the order of the items.
@@ -154,8 +158,8 @@ def start(
     limits = BatchLimits(
         budget=budget or runner.default_budget,
         max_items=1 if runner.runs_alone else batch_size,
-        window_items=max(_WINDOW_ITEMS, 2 * batch_size),
-        window_size=_WINDOW_SIZE,
+        window_items=max(window_items, 2 * batch_size),
+        window_size=window_size,
     )
     workers = runner.workers if parallel is None else (parallel or usable_cpus())
     return stream(items, family, limits, workers)

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from onnxembed.checks import as_texts, check_count, check_flag, check_text
 from onnxembed.engine.options import engine_options, engine_settings, find_model
+from onnxembed.engine.questions import check_many, check_query, read_documents
+from onnxembed.engine.ranking import RankedDocument, check_cut
 from onnxembed.engine.settings import EngineSettings
 from onnxembed.engine.shared import EngineHandle
 from onnxembed.errors import InputError, InputTypeError
@@ -235,6 +237,116 @@ class LateInteractionTextEmbedding:
             An iterator of float32 arrays (tokens, dim), in the order of the queries.
         """
         return self._stream(_check_call(query, "query", "query", batch_size, parallel))
+
+    def rank(
+        self,
+        query: str,
+        documents: Iterable[str],
+        top_k: int | None = None,
+        threshold: float | None = None,
+        *,
+        normalize_scores: bool = False,
+        batch_size: int = 256,
+        parallel: int | None = None,
+    ) -> list[RankedDocument]:
+        """Sort documents by MaxSim: the sum, over the query's vectors, of the largest dot product with the document's.
+
+        Args:
+            query: The query; not empty.
+            documents: Any iterable of documents.
+            top_k: Most documents to return; ``None`` for all.
+            threshold: Least score to return; ``None`` for any.
+            normalize_scores: Whether scores are divided by the number of the query's vectors.
+            batch_size: As for `embed`.
+            parallel: As for `embed`.
+
+        Returns:
+            The documents with score and position, best first; equal scores in the order given.
+        """
+        return self.rank_many(
+            [check_query(query)],
+            [read_documents(documents)],
+            top_k,
+            threshold,
+            normalize_scores=normalize_scores,
+            batch_size=batch_size,
+            parallel=parallel,
+        )[0]
+
+    def rank_many(
+        self,
+        queries: Iterable[str],
+        documents_per_query: Iterable[Iterable[str]],
+        top_k: int | None = None,
+        threshold: float | None = None,
+        *,
+        normalize_scores: bool = False,
+        batch_size: int = 256,
+        parallel: int | None = None,
+    ) -> list[list[RankedDocument]]:
+        """Sort the documents of many queries in one call; a document that several queries have is embedded once.
+
+        Args:
+            queries: The queries; none empty.
+            documents_per_query: For each query its documents.
+            top_k: Most documents to return for each query; ``None`` for all.
+            threshold: As for `rank`.
+            normalize_scores: As for `rank`.
+            batch_size: As for `embed`.
+            parallel: As for `embed`.
+
+        Returns:
+            For each query what `rank` returns.
+        """
+        from onnxembed.late_interaction.ranking import rank_by_maxsim
+
+        cut = check_cut(top_k, threshold)
+        asked = check_many(queries, documents_per_query)
+        calls = _check_call([], "documents", "passage", batch_size, parallel)
+        return rank_by_maxsim(
+            asked,
+            lambda texts: self._stream(replace(calls, texts=texts, side="query")),
+            lambda texts: self._stream(replace(calls, texts=texts)),
+            cut,
+            normalize_scores=check_flag(normalize_scores, "normalize_scores"),
+        )
+
+    async def arank(
+        self,
+        query: str,
+        documents: Iterable[str],
+        top_k: int | None = None,
+        threshold: float | None = None,
+        *,
+        normalize_scores: bool = False,
+        batch_size: int = 256,
+        parallel: int | None = None,
+    ) -> list[RankedDocument]:
+        """Asynchronous twin of `rank`.
+
+        Args:
+            query: As for `rank`.
+            documents: As for `rank`.
+            top_k: As for `rank`.
+            threshold: As for `rank`.
+            normalize_scores: As for `rank`.
+            batch_size: As for `embed`.
+            parallel: As for `embed`.
+
+        Returns:
+            What `rank` returns.
+        """
+        return await self.run_async(
+            lambda: self.rank(
+                query,
+                documents,
+                top_k,
+                threshold,
+                normalize_scores=normalize_scores,
+                batch_size=batch_size,
+                parallel=parallel,
+            )
+        )
 
     def tokens(self, texts: str | Iterable[str], side: Side = "passage") -> Iterator[list[str]]:
         """Tell which token each vector belongs to, such as for a heat map; loads no weights.

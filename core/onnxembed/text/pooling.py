@@ -12,13 +12,15 @@ from typing import Any
 
 import numpy as np
 
+from onnxembed.engine.vectors import finish, normalize
 from onnxembed.errors import ModelError
 from onnxembed.models.spec import PoolingType
 
+__all__ = ["first_token", "last_token", "mean", "normalize", "pool", "shorten"]
+
 Array = np.ndarray[Any, np.dtype[Any]]
 
-# Below these a length counts as zero: the usual guards of the reference implementations.
-_MIN_NORM = 1e-12
+# Below this a count is zero: the usual guard of the reference implementations.
 _MIN_COUNT = 1e-9
 
 
@@ -69,21 +71,6 @@ def mean(hidden: Array, mask: Array) -> Array:
     return averaged
 
 
-def normalize(vectors: Array) -> Array:
-    """Scale rows to length 1; rows of zeros stay zeros.
-
-    Args:
-        vectors: (batch, dim).
-
-    Returns:
-        (batch, dim); computed in float32 at least, and of the type of ``vectors``.
-    """
-    wide = vectors.astype(np.promote_types(vectors.dtype, np.float32), copy=False)
-    norms = np.sqrt(np.einsum("bd,bd->b", wide, wide))[:, None]
-    scaled: Array = (wide / np.maximum(norms, _MIN_NORM)).astype(vectors.dtype, copy=False)
-    return scaled
-
-
 _POOLINGS: Mapping[PoolingType, Callable[[Array, Array], Array]] = {
     PoolingType.CLS: first_token,
     PoolingType.MEAN: mean,
@@ -120,11 +107,7 @@ def pool(output: Array, mask: Array, pooling: PoolingType, *, normalized: bool) 
             f"pooling={pooling.value} needs token vectors (batch, tokens, dim), but the graph gives shape "
             f"{list(output.shape)}; use PoolingType.DISABLED, or name an output that holds token vectors"
         )
-    if normalized:
-        pooled = normalize(pooled)
-    if pooled.dtype == np.float64 and np.issubdtype(output.dtype, np.floating):
-        pooled = pooled.astype(output.dtype, copy=False)
-    return pooled.astype(np.float32, copy=False)
+    return finish(pooled, output.dtype, normalized=normalized)
 
 
 def shorten(vectors: Array, dim: int, *, layer_norm: bool, normalized: bool) -> Array:

@@ -88,7 +88,7 @@ class TextTokenizer:
         tokens: list[Tokens] = []
         for start in range(0, len(texts), _CHUNK):
             chunk = texts[start : start + _CHUNK]
-            for offset, encoding in enumerate(self._encode_chunk(chunk, clip=truncate)):
+            for offset, encoding in enumerate(self.encodings(chunk, clip=truncate)):
                 if len(encoding.ids) >= self.rules.max_length and encoding.overflowing:
                     index = first_index + start + offset
                     if not truncate:
@@ -107,9 +107,18 @@ class TextTokenizer:
         Returns:
             The sum.
         """
-        return sum(len(encoding.ids) for encoding in self._encode_chunk(texts, clip=True))
+        return sum(len(encoding.ids) for encoding in self.encodings(texts, clip=True))
 
-    def _encode_chunk(self, texts: Sequence[str], *, clip: bool) -> list[Any]:
+    def encodings(self, texts: Sequence[str], *, clip: bool) -> list[Any]:
+        """Tokenise a few texts at once; what is beyond the limit is in ``overflowing``.
+
+        Args:
+            texts: The texts, already checked.
+            clip: Whether texts far beyond the limit may be shortened first, so that their overflow is not whole.
+
+        Returns:
+            One ``tokenizers.Encoding`` each, without offsets.
+        """
         if clip:
             texts = [self._clip(text) for text in texts]
         if len(texts) == 1:

@@ -9,11 +9,32 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from langchain_onnxembed.cross_encoder import OnnxCrossEncoder
     from langchain_onnxembed.embeddings import OnnxEmbeddings
+    from langchain_onnxembed.milvus import OnnxMilvusSparse
+    from langchain_onnxembed.rerank import OnnxLateInteractionRerank, OnnxRerank
+    from langchain_onnxembed.retrievers import OnnxSparseRetriever
+    from langchain_onnxembed.sparse import OnnxSparse
 
-__all__ = ["OnnxEmbeddings"]
+__all__ = [
+    "OnnxCrossEncoder",
+    "OnnxEmbeddings",
+    "OnnxLateInteractionRerank",
+    "OnnxMilvusSparse",
+    "OnnxRerank",
+    "OnnxSparse",
+    "OnnxSparseRetriever",
+]
 
-_HOMES = {"OnnxEmbeddings": "langchain_onnxembed.embeddings"}
+_HOMES = {
+    "OnnxCrossEncoder": "langchain_onnxembed.cross_encoder",
+    "OnnxEmbeddings": "langchain_onnxembed.embeddings",
+    "OnnxLateInteractionRerank": "langchain_onnxembed.rerank",
+    "OnnxMilvusSparse": "langchain_onnxembed.milvus",
+    "OnnxRerank": "langchain_onnxembed.rerank",
+    "OnnxSparse": "langchain_onnxembed.sparse",
+    "OnnxSparseRetriever": "langchain_onnxembed.retrievers",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -2,56 +2,22 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Literal, Self
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from langchain_core.embeddings import Embeddings
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
+from pydantic import Field
 
-from langchain_onnxembed._options import DeviceName, ModelName, PathText, PlainText, Provider, refuse_unknown
+from langchain_onnxembed._engine import COMMON_NAMES, EngineModel, as_list
+from langchain_onnxembed._options import ModelName, PlainText
 
 if TYPE_CHECKING:
-    from onnxembed import TextEmbedding  # noqa: TC004  # pydantic does not evaluate the annotations of private attributes
+    from onnxembed import TextEmbedding
 
-# What the core calls each option, and what it is called here. A test holds this against the core's own signature.
-_ENGINE_OPTIONS = {
-    "model_name": "model_name",
-    "cache_dir": "cache_dir",
-    "threads": "threads",
-    "providers": "providers",
-    "cuda": "device",
-    "device_ids": "device_ids",
-    "local_files_only": "local_files_only",
-    "specific_model_path": "model_path",
-    "revision": "revision",
-    "max_length": "max_length",
-    "truncate": "truncate",
-    "dim": "dimensions",
-    "normalize": "normalize",
-    "pooling": "pooling",
-    "query_prompt": "query_prompt",
-    "passage_prompt": "document_prompt",
-    "task_id": "task_id",
-    "enable_cpu_mem_arena": "enable_cpu_mem_arena",
-    "session_options": "session_options",
-    "token_budget": "token_budget",
-}
-
-_ELSEWHERE = {
-    "doc_embed_type": "texts are embedded as documents and queries as queries by themselves; "
-    "to change what precedes a document pass document_prompt= (an empty string for none)",
-    **{core: f"here it is called {here!r}" for core, here in _ENGINE_OPTIONS.items() if core != here},
-    "text_instruction": "here it is called 'document_prompt'",
-    "query_instruction": "here it is called 'query_prompt'",
-    "cache_folder": "here it is called 'cache_dir'",
-    "model_kwargs": "pass its entries by their own names, such as device=",
-    "encode_kwargs": "pass its entries by their own names, such as normalize= and batch_size=",
-    "multi_process": "pass parallel=, the number of workers",
-}
+_SINGLE = "wrap a single text in a list, or use embed_query for a query"
 
 
-class OnnxEmbeddings(BaseModel, Embeddings):
+class OnnxEmbeddings(EngineModel, Embeddings):
     """Onnx embedding model integration.
 
     Texts become vectors on this machine, through ONNX Runtime; nothing is sent anywhere.
@@ -153,77 +119,42 @@ class OnnxEmbeddings(BaseModel, Embeddings):
         show_progress: Whether a progress bar is shown while documents are embedded.
     """
 
-    model_config = ConfigDict(extra="forbid", protected_namespaces=(), populate_by_name=True)
+    core_names: ClassVar[Mapping[str, str]] = {
+        **COMMON_NAMES,
+        "dim": "dimensions",
+        "normalize": "normalize",
+        "pooling": "pooling",
+        "query_prompt": "query_prompt",
+        "passage_prompt": "document_prompt",
+        "task_id": "task_id",
+    }
+    elsewhere: ClassVar[Mapping[str, str]] = {
+        "doc_embed_type": "texts are embedded as documents and queries as queries by themselves; "
+        "to change what precedes a document pass document_prompt= (an empty string for none)",
+        "text_instruction": "here it is called 'document_prompt'",
+        "query_instruction": "here it is called 'query_prompt'",
+    }
 
     model_name: ModelName = Field(default="BAAI/bge-small-en-v1.5", alias="model")
-    # Read here too, so that the setting is seen on the object and travels to workers with another environment.
-    cache_dir: PathText | None = Field(default_factory=lambda: os.environ.get("ONNXEMBED_CACHE") or None)
-    local_files_only: bool = False
-    revision: str | None = None
-    model_path: PathText | None = None
-    device: DeviceName = "auto"
-    device_ids: list[int] | None = None
-    providers: list[Provider] | None = None
-    threads: int | None = Field(default=None, ge=1)
-    parallel: int | None = Field(default=None, ge=0)
-    batch_size: int = Field(default=256, ge=1)
-    max_length: int | None = Field(default=None, ge=1)
-    truncate: bool = True
     dimensions: int | None = Field(default=None, ge=1)
     normalize: bool | None = None
     pooling: PlainText | None = None
     query_prompt: str | None = None
     document_prompt: str | None = None
     task_id: int | str | None = None
-    enable_cpu_mem_arena: bool | None = None
-    session_options: dict[str, str | int | bool] | None = None
-    token_budget: int | None = Field(default=None, ge=1)
-    lazy_load: bool = True
     show_progress: bool = False
 
-    # The engine, with the settings that it was opened with: changing a field opens another one.
-    _opened: tuple[dict[str, Any], TextEmbedding] | None = PrivateAttr(default=None)
-
-    @model_validator(mode="before")
     @classmethod
-    def _check_names(cls, data: Any) -> Any:
-        if isinstance(data, dict):
-            aliases = {field.alias for field in cls.model_fields.values() if field.alias}
-            refuse_unknown(cls.__name__, data, {*cls.model_fields, *aliases}, _ELSEWHERE)
-        return data
+    def _make(cls, settings: dict[str, Any], *, lazy_load: bool) -> TextEmbedding:
+        from onnxembed import TextEmbedding
 
-    def model_post_init(self, _context: Any, /) -> None:
-        """Make the engine, so that bad settings are told at once; it loads nothing unless ``lazy_load`` is off.
-
-        Args:
-            _context: Not used.
-        """
-        self._open(lazy_load=self.lazy_load)
-
-    @classmethod
-    def from_engine(cls, engine: TextEmbedding) -> Self:
-        """Use an engine that is already there.
-
-        Args:
-            engine: The engine; its settings become the fields.
-
-        Returns:
-            An adapter that shares the engine.
-        """
-        given = engine.options
-        made = cls(**{here: given[core] for core, here in _ENGINE_OPTIONS.items()})
-        made._opened = (made._settings(), engine)
-        return made
+        return TextEmbedding(**settings, lazy_load=lazy_load)
 
     @property
     def engine(self) -> TextEmbedding:
         """The core object that does the work; equal settings share one set of weights."""
-        return self._open(lazy_load=True)
-
-    @property
-    def model(self) -> str:
-        """The model's name, as other LangChain classes spell it."""
-        return self.model_name
+        engine: TextEmbedding = self._open(lazy_load=True)
+        return engine
 
     @property
     def dimension(self) -> int:
@@ -255,7 +186,7 @@ class OnnxEmbeddings(BaseModel, Embeddings):
         Returns:
             One vector a text, in the same order.
         """
-        texts = _as_list(texts)
+        texts = as_list(texts, "embed_documents", "str", _SINGLE)
         if not texts:
             return []
         if self.show_progress:
@@ -282,7 +213,7 @@ class OnnxEmbeddings(BaseModel, Embeddings):
         Returns:
             One vector a text, in the same order.
         """
-        texts = _as_list(texts)
+        texts = as_list(texts, "embed_documents", "str", _SINGLE)
         return await self.engine.run_async(lambda: self.embed_documents(texts)) if texts else []
 
     async def aembed_query(self, text: str) -> list[float]:
@@ -307,30 +238,3 @@ class OnnxEmbeddings(BaseModel, Embeddings):
         vectors = self.engine.passage_embed(texts, batch_size=self.batch_size, parallel=self.parallel)
         bar = tqdm(vectors, total=len(texts), desc="Embedding documents", unit="document")
         return [vector.tolist() for vector in bar]
-
-    def _settings(self) -> dict[str, Any]:
-        return {core: getattr(self, here) for core, here in _ENGINE_OPTIONS.items()}
-
-    def _open(self, *, lazy_load: bool) -> TextEmbedding:
-        settings = self._settings()
-        if self._opened is None or self._opened[0] != settings:
-            from onnxembed import TextEmbedding
-
-            self._opened = (settings, TextEmbedding(**settings, lazy_load=lazy_load))
-        return self._opened[1]
-
-    def __eq__(self, other: object) -> bool:
-        """Compare the settings; whether the model is already loaded makes no difference."""
-        return type(self) is type(other) and self.__dict__ == other.__dict__
-
-
-def _as_list(texts: Iterable[str]) -> list[str]:
-    """Take any collection of texts but not a single one, which would be read letter by letter."""
-    if isinstance(texts, str) or not isinstance(texts, Iterable):
-        from onnxembed.errors import InputTypeError
-
-        raise InputTypeError(
-            f"embed_documents was given a {type(texts).__name__}, expected a list of str; "
-            "wrap a single text in a list, or use embed_query for a query"
-        )
-    return list(texts)

@@ -6,12 +6,21 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from onnxembed.models.image_spec import ImageModel
     from onnxembed.models.late_interaction_spec import LateInteractionModel
+    from onnxembed.models.multimodal_spec import MultimodalModel
     from onnxembed.models.rerank_spec import CrossEncoderModel
     from onnxembed.models.sparse_spec import SparseModel
     from onnxembed.models.spec import DenseModel
 
-__all__ = ["dense_models", "late_interaction_models", "rerank_models", "sparse_models"]
+__all__ = [
+    "dense_models",
+    "image_models",
+    "late_interaction_models",
+    "multimodal_models",
+    "rerank_models",
+    "sparse_models",
+]
 
 
 @cache
@@ -73,3 +82,33 @@ def late_interaction_models() -> tuple[LateInteractionModel, ...]:
 
     content = get_data(__name__, "late_interaction.toml")
     return read_late_interaction_models(b"" if content is None else content, "late_interaction.toml")
+
+
+@cache
+def image_models() -> tuple[ImageModel, ...]:
+    """Give the known image models.
+
+    Returns:
+        The models of ``image.toml``, in the order of the file.
+    """
+    from pkgutil import get_data
+
+    from onnxembed.models.catalog.image_rows import read_image_models
+
+    content = get_data(__name__, "image.toml")
+    return read_image_models(b"" if content is None else content, "image.toml")
+
+
+@cache
+def multimodal_models() -> tuple[MultimodalModel, ...]:
+    """Give the known late-interaction models of texts and pictures.
+
+    Returns:
+        The models of ``multimodal.toml``, in the order of the file.
+    """
+    from pkgutil import get_data
+
+    from onnxembed.models.catalog.multimodal_rows import read_multimodal_models
+
+    content = get_data(__name__, "multimodal.toml")
+    return read_multimodal_models(b"" if content is None else content, "multimodal.toml")

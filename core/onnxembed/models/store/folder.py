@@ -93,8 +93,20 @@ def safe_relative(name: str) -> str:
     return name
 
 
+def companion_file(model: StoredModel) -> str:
+    """The file that a graph cannot be used without: its tokenizer, unless the specification names another.
+
+    Args:
+        model: The specification.
+
+    Returns:
+        Its name relative to the model's folder.
+    """
+    return str(getattr(model, "companion_file", TOKENIZER_FILE))
+
+
 def specified_files(model: StoredModel) -> tuple[str, ...]:
-    """The files that the specification names, the tokenizer included.
+    """The files that the specification names, the tokenizer, or what takes its place, included.
 
     Args:
         model: The specification.
@@ -106,7 +118,7 @@ def specified_files(model: StoredModel) -> tuple[str, ...]:
         InputError: A name points outside the folder.
     """
     try:
-        names = [safe_relative(name) for name in (model.model_file, *model.additional_files, TOKENIZER_FILE)]
+        names = [safe_relative(name) for name in (model.model_file, *model.additional_files, companion_file(model))]
     except UnsafeModelError as error:
         raise InputError(f"model {model.name!r}: {error}") from error
     return tuple(dict.fromkeys(names))
@@ -190,7 +202,7 @@ def missing_from_any_layout(folder: Path, model: StoredModel) -> tuple[str, ...]
     if not missing or not absent(folder, COMPILABLE_FILES):
         return ()
     for graph in GRAPH_LAYOUTS:
-        if not absent(folder, (graph, TOKENIZER_FILE)):
+        if not absent(folder, (graph, companion_file(model))):
             return absent(folder, external_files(folder / graph, graph))
     return missing
 

@@ -5,21 +5,15 @@ from __future__ import annotations
 import inspect
 import logging
 import pickle
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, Literal, Self, cast
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, cast
 
 from llama_index.core.base.embeddings.base import BaseEmbedding, Embedding
 from llama_index.core.callbacks.base import CallbackManager
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
+from pydantic import BaseModel, Field
 
-from llama_index.embeddings.onnxembed._options import (
-    DeviceName,
-    ModelName,
-    PathText,
-    PlainText,
-    Provider,
-    refuse_unknown,
-)
+from llama_index.embeddings.onnxembed._engine import COMMON_NAMES, EngineFields
+from llama_index.embeddings.onnxembed._options import ModelName, PlainText
 from llama_index.embeddings.onnxembed.cache import Role, RoleCache
 
 if TYPE_CHECKING:
@@ -27,44 +21,8 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger("onnxembed.llamaindex")
 
-# What the core calls each option, and what it is called here. A test holds this against the core's own signature.
-_ENGINE_OPTIONS = {
-    "model_name": "model_name",
-    "cache_dir": "cache_dir",
-    "threads": "threads",
-    "providers": "providers",
-    "cuda": "device",
-    "device_ids": "device_ids",
-    "local_files_only": "local_files_only",
-    "specific_model_path": "model_path",
-    "revision": "revision",
-    "max_length": "max_length",
-    "truncate": "truncate",
-    "dim": "dimensions",
-    "normalize": "normalize",
-    "pooling": "pooling",
-    "query_prompt": "query_instruction",
-    "passage_prompt": "text_instruction",
-    "task_id": "task_id",
-    "enable_cpu_mem_arena": "enable_cpu_mem_arena",
-    "session_options": "session_options",
-    "token_budget": "token_budget",
-}
 
-_ELSEWHERE = {
-    "doc_embed_type": "texts are embedded as documents and queries as queries by themselves; "
-    "to change what precedes a text pass text_instruction=, the document prompt (an empty string for none)",
-    **{core: f"here it is called {here!r}" for core, here in _ENGINE_OPTIONS.items() if core != here},
-    "document_prompt": "here it is called 'text_instruction'",
-    "model": "here it is called 'model_name'",
-    "cache_folder": "here it is called 'cache_dir'",
-    "parallel_process": "pass parallel=, the number of workers",
-    "target_devices": "pass device= and device_ids=",
-    "show_progress_bar": "pass show_progress= to the call",
-}
-
-
-class OnnxEmbedding(BaseEmbedding):
+class OnnxEmbedding(EngineFields, BaseEmbedding):
     """Dense text embeddings on this machine, through ONNX Runtime.
 
     Everything that the constructor takes is a field, so that ``to_dict``, ``from_dict`` and pickling lose nothing;
@@ -113,36 +71,31 @@ class OnnxEmbedding(BaseEmbedding):
         lazy_load: Whether the model is loaded on first use; otherwise in the constructor.
     """
 
-    model_config = ConfigDict(extra="forbid", protected_namespaces=("pydantic_model_",), arbitrary_types_allowed=True)
+    core_names: ClassVar[Mapping[str, str]] = {
+        **COMMON_NAMES,
+        "dim": "dimensions",
+        "normalize": "normalize",
+        "pooling": "pooling",
+        "query_prompt": "query_instruction",
+        "passage_prompt": "text_instruction",
+        "task_id": "task_id",
+    }
+    elsewhere: ClassVar[Mapping[str, str]] = {
+        "doc_embed_type": "texts are embedded as documents and queries as queries by themselves; "
+        "to change what precedes a text pass text_instruction=, the document prompt (an empty string for none)",
+        "document_prompt": "here it is called 'text_instruction'",
+        "model": "here it is called 'model_name'",
+    }
 
     model_name: ModelName = "BAAI/bge-small-en-v1.5"
     embed_batch_size: int = Field(default=256, gt=0, le=2048)
     embeddings_cache: Any = Field(default=None, exclude=True)
-    cache_dir: PathText | None = None
-    local_files_only: bool = False
-    revision: str | None = None
-    model_path: PathText | None = None
-    device: DeviceName = "auto"
-    device_ids: list[int] | None = None
-    providers: list[Provider] | None = None
-    threads: int | None = Field(default=None, ge=1)
-    parallel: int | None = Field(default=None, ge=0)
-    batch_size: int = Field(default=256, ge=1)
-    max_length: int | None = Field(default=None, ge=1)
-    truncate: bool = True
     dimensions: int | None = Field(default=None, ge=1)
     normalize: bool | None = None
     pooling: PlainText | None = None
     query_instruction: str | None = None
     text_instruction: str | None = None
     task_id: int | str | None = None
-    enable_cpu_mem_arena: bool | None = None
-    session_options: dict[str, str | int | bool] | None = None
-    token_budget: int | None = Field(default=None, ge=1)
-    lazy_load: bool = True
-
-    # The engine, with the settings that it was opened with: changing a field opens another one.
-    _opened: tuple[dict[str, Any], TextEmbedding] | None = PrivateAttr(default=None)
 
     @classmethod
     def class_name(cls) -> str:
@@ -153,44 +106,17 @@ class OnnxEmbedding(BaseEmbedding):
         """
         return "OnnxEmbedding"
 
-    @model_validator(mode="before")
     @classmethod
-    def _check_names(cls, data: Any) -> Any:
-        if not isinstance(data, dict):
-            return data
-        if data.get("class_name") == cls.class_name():
-            # Every dump of the framework carries it; from_dict takes it out, plain validation of a dump does not.
-            data = {name: value for name, value in data.items() if name != "class_name"}
-        refuse_unknown(cls.__name__, data, cls.model_fields, _ELSEWHERE)
-        return data
+    def _make(cls, settings: dict[str, Any], *, lazy_load: bool) -> TextEmbedding:
+        from onnxembed import TextEmbedding
 
-    def model_post_init(self, _context: Any, /) -> None:
-        """Make the engine, so that bad settings are told at once; it loads nothing unless ``lazy_load`` is off.
-
-        Args:
-            _context: Not used.
-        """
-        self._open(lazy_load=self.lazy_load)
-
-    @classmethod
-    def from_engine(cls, engine: TextEmbedding) -> Self:
-        """Use an engine that is already there.
-
-        Args:
-            engine: The engine; its settings become the fields.
-
-        Returns:
-            An adapter that shares the engine.
-        """
-        given = engine.options
-        made = cls(**{here: given[core] for core, here in _ENGINE_OPTIONS.items()})
-        made._opened = (made._settings(), engine)
-        return made
+        return TextEmbedding(**settings, lazy_load=lazy_load)
 
     @property
     def engine(self) -> TextEmbedding:
         """The core object that does the work; equal settings share one set of weights."""
-        return self._open(lazy_load=True)
+        engine: TextEmbedding = self._open(lazy_load=True)
+        return engine
 
     @property
     def dimension(self) -> int:
@@ -335,17 +261,6 @@ class OnnxEmbedding(BaseEmbedding):
         # The payload of the first event tells the dimension, which may have to be loaded.
         _, ready = await engine.run_async(lambda: (engine.embedding_size, self._as_role(role)))
         return ready
-
-    def _settings(self) -> dict[str, Any]:
-        return {core: getattr(self, here) for core, here in _ENGINE_OPTIONS.items()}
-
-    def _open(self, *, lazy_load: bool) -> TextEmbedding:
-        settings = self._settings()
-        if self._opened is None or self._opened[0] != settings:
-            from onnxembed import TextEmbedding
-
-            self._opened = (settings, TextEmbedding(**settings, lazy_load=lazy_load))
-        return self._opened[1]
 
     def __getstate__(self) -> dict[str, Any]:
         """Give the fields and the engine's settings; weights are opened again, on first use, wherever the copy lands.

@@ -1,0 +1,131 @@
+"""One task in a process of its own, told as one line of JSON; its results as arrays, to be compared.
+
+Runs as a script in either library's interpreter, so it imports nothing of this project but the library it measures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+Work = Callable[[Sequence[Any], dict[str, Any]], Iterable[Any]]
+
+QUERY = "how does the standard library open, read and close a file"
+
+
+def peak_bytes() -> int:
+    """The most memory that this process ever held."""
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM:"))
+
+
+def _open_bm25(library: Any, folder: str | None) -> Work:
+    ours = library.__name__ == "onnxembed"
+    chosen = {"compatible": True} if ours else {"specific_model_path": folder}
+    model = library.SparseTextEmbedding("Qdrant/bm25", **chosen)
+    return lambda texts, options: model.embed(texts, **options)
+
+
+def _open_sparse(name: str) -> Callable[[Any, str | None], Work]:
+    def opened(library: Any, folder: str | None) -> Work:
+        model = library.SparseTextEmbedding(name, specific_model_path=folder)
+        return lambda texts, options: model.embed(texts, **options)
+
+    return opened
+
+
+def _open_cross_encoder(library: Any, folder: str | None) -> Work:
+    if library.__name__ == "onnxembed":
+        encoder = library.TextCrossEncoder
+    else:
+        encoder = import_module("fastembed.rerank.cross_encoder").TextCrossEncoder
+    model = encoder("Xenova/ms-marco-MiniLM-L-6-v2", specific_model_path=folder)
+    return lambda texts, options: model.rerank(QUERY, texts, **options)
+
+
+def _open_colbert(side: str) -> Callable[[Any, str | None], Work]:
+    def opened(library: Any, folder: str | None) -> Work:
+        model = library.LateInteractionTextEmbedding("colbert-ir/colbertv2.0", specific_model_path=folder)
+        method = model.query_embed if side == "query" else model.embed
+        return lambda texts, options: method(texts, **options)
+
+    return opened
+
+
+def _open_muvera(library: Any, folder: str | None) -> Work:  # noqa: ARG001  # no model
+    import numpy as np
+
+    ours = library.__name__ == "onnxembed"
+    muvera = (library if ours else import_module("fastembed.postprocess")).Muvera(128)
+
+    def work(seeds: Sequence[Any], options: dict[str, Any]) -> Iterable[Any]:  # noqa: ARG001  # nothing to choose
+        documents = [np.random.default_rng(int(seed)).normal(size=(200, 128)).astype(np.float32) for seed in seeds]
+        started = time.perf_counter()
+        results = list(muvera.process_documents(documents) if ours else map(muvera.process_document, documents))
+        yield time.perf_counter() - started  # making the documents does not count
+        yield from results
+
+    return work
+
+
+def _open_image(library: Any, folder: str | None) -> Work:
+    model = library.ImageEmbedding("Qdrant/clip-ViT-B-32-vision", specific_model_path=folder)
+    return lambda paths, options: model.embed(paths, **options)
+
+
+OPENERS: Mapping[str, Callable[[Any, str | None], Work]] = {
+    "bm25": _open_bm25,
+    "splade": _open_sparse("prithivida/Splade_PP_en_v1"),
+    "bm42": _open_sparse("Qdrant/bm42-all-minilm-l6-v2-attentions"),
+    "rerank": _open_cross_encoder,
+    "colbert-documents": _open_colbert("document"),
+    "colbert-queries": _open_colbert("query"),
+    "muvera": _open_muvera,
+    "images": _open_image,
+}
+
+
+def _plain(result: Any) -> Any:
+    """An array of one result; of a sparse vector its entries in the order of their ids, each as a row."""
+    import numpy as np
+
+    if hasattr(result, "indices"):
+        order = np.argsort(result.indices)
+        return np.stack([np.asarray(result.indices)[order], np.asarray(result.values)[order]], axis=1).astype(float)
+    return np.atleast_2d(np.asarray(result, dtype=np.float64))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("task", choices=OPENERS)
+    parser.add_argument("--library", required=True)
+    parser.add_argument("--folder")
+    parser.add_argument("--inputs", required=True)
+    parser.add_argument("--results", required=True)
+    parser.add_argument("--options", default="{}")
+    parser.add_argument("--warm-up", type=int, default=1)
+    chosen = parser.parse_args(arguments)
+    import numpy as np
+
+    inputs = json.loads(Path(chosen.inputs).read_text(encoding="utf-8"))
+    work = OPENERS[chosen.task](import_module(chosen.library), chosen.folder)
+    options = json.loads(chosen.options)
+    list(work(inputs[: chosen.warm_up], {}))
+    started = time.perf_counter()
+    results = list(work(inputs, options))
+    seconds = time.perf_counter() - started
+    if chosen.task == "muvera":
+        seconds = results.pop(0)
+    peak = peak_bytes()
+    rows = [_plain(result) for result in results]
+    np.savez(chosen.results, values=np.concatenate(rows), lengths=[len(row) for row in rows])
+    print(json.dumps({"seconds": seconds, "peak_bytes": peak, "items": len(inputs)}), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,133 @@
+"""SPLADE: a weight for every entry of the vocabulary, from the logits of a masked-language model.
+
+The weight is ``ln(1 + max(0, m))`` with ``m`` the largest logit over the tokens (Formal et al., 2021,
+arXiv:2109.10086); the inference-free form takes the logarithm twice (Geng et al., 2024, arXiv:2411.04403). Logarithms
+keep the order, so the maximum is taken first, and only what is above zero is ever touched again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from onnxembed.errors import ModelError
+from onnxembed.sparse.rows import split_rows
+from onnxembed.sparse.vector import SparseEmbedding
+from onnxembed.text.graph import PaddedTokens
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Pruning:
+    """Which entries of a vector are kept.
+
+    Attributes:
+        top_k: At most so many, the heaviest; of equal weights those with lower ids. ``None`` for all.
+        min_weight: Those of at least this weight.
+    """
+
+    top_k: int | None = None
+    min_weight: float = 0.0
+
+
+class SpladeWeigher:
+    """Logits of a batch to sparse vectors."""
+
+    def __init__(
+        self,
+        output: str,
+        *,
+        pruning: Pruning,
+        logarithms: int = 1,
+        left_out: Array | None = None,
+    ) -> None:
+        """Choose the form of the weights.
+
+        Args:
+            output: Name of the graph output: logits (batch, sequence, vocabulary), or their maximum over the tokens
+                (batch, vocabulary).
+            pruning: Which entries are kept.
+            logarithms: How many times ``log1p`` is taken; 0 where the graph gives weights already.
+            left_out: (ids,) entries of the vocabulary that never count, such as special tokens.
+        """
+        self.output = output
+        self._pruning = pruning
+        self._logarithms = logarithms
+        self._left_out = left_out
+
+    def weigh(self, output: Array, padded: PaddedTokens) -> list[SparseEmbedding]:
+        """Make vectors of what the graph gave.
+
+        Args:
+            output: (batch, sequence, vocabulary) or (batch, vocabulary) of any float type.
+            padded: The batch.
+
+        Returns:
+            One vector a text; a text without tokens has the empty one.
+
+        Raises:
+            ModelError: If the output has another shape.
+        """
+        maxima = largest_logits(output, padded.mask, self.output)
+        positive = maxima > 0
+        if self._left_out is not None:
+            positive[:, self._left_out[self._left_out < positive.shape[1]]] = False
+        rows, ids = np.nonzero(positive)
+        weights = maxima[rows, ids].astype(np.float32, copy=False)
+        for _ in range(self._logarithms):
+            weights = np.log1p(weights)
+        if not np.isfinite(weights).all():
+            raise ModelError(f"the graph's output {self.output!r} holds infinite numbers; are the weights damaged?")
+        kept = _kept(rows, ids, weights, self._pruning)
+        return split_rows(rows[kept], ids[kept], weights[kept], len(maxima))
+
+
+def largest_logits(output: Array, mask: Array, name: str) -> Array:
+    """Take the largest logit of each entry of the vocabulary over a text's tokens, one text at a time.
+
+    Args:
+        output: (batch, sequence, vocabulary), or (batch, vocabulary) where the graph did it.
+        mask: (batch, sequence) 1 where a token is.
+        name: The output's name, for messages.
+
+    Returns:
+        (batch, vocabulary); 0 for a text without tokens.
+
+    Raises:
+        ModelError: If the output has another shape.
+    """
+    if output.ndim not in (2, 3) or len(output) != len(mask) or (output.ndim == 3 and output.shape[1] != mask.shape[1]):
+        raise ModelError(
+            f"the graph's output {name!r} has the shape {list(output.shape)} for a batch of {list(mask.shape)}; "
+            "expected (batch, sequence, vocabulary) or (batch, vocabulary). Is this a masked-language model?"
+        )
+    counts = mask.sum(axis=1)
+    if output.ndim == 2:
+        return output if counts.all() else np.where(counts[:, None] > 0, output, np.zeros_like(output))
+    if counts.min() == mask.shape[1]:
+        whole: Array = output.max(axis=1)
+        return whole
+    maxima = np.zeros((len(output), output.shape[2]), dtype=output.dtype)
+    # Tokens are next to each other, on the left or on the right, so a text's logits are a view.
+    for row, (start, count) in enumerate(zip(mask.argmax(axis=1).tolist(), counts.tolist(), strict=True)):
+        if count:
+            np.max(output[row, start : start + count], axis=0, out=maxima[row])
+    return maxima
+
+
+def _kept(rows: Array, ids: Array, weights: Array, pruning: Pruning) -> Array:
+    """The positions of the entries to keep, ascending."""
+    positions = np.flatnonzero(weights >= pruning.min_weight) if pruning.min_weight > 0 else np.arange(len(rows))
+    if pruning.top_k is None:
+        return positions
+    rows, ids, weights = rows[positions], ids[positions], weights[positions]
+    order = np.lexsort((ids, -weights, rows))
+    ordered = rows[order]
+    rank = np.arange(len(order)) - np.searchsorted(ordered, ordered)
+    chosen = order[rank < pruning.top_k]
+    chosen.sort()
+    kept: Array = positions[chosen]
+    return kept

@@ -1,0 +1,143 @@
+"""What every adapter of one engine has in common: the fields that say which model and where, and the engine itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Protocol, Self
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
+
+from llama_index.embeddings.onnxembed._options import DeviceName, PathText, Provider, refuse_unknown
+
+COMMON_NAMES: Mapping[str, str] = {
+    "model_name": "model_name",
+    "cache_dir": "cache_dir",
+    "threads": "threads",
+    "providers": "providers",
+    "cuda": "device",
+    "device_ids": "device_ids",
+    "local_files_only": "local_files_only",
+    "specific_model_path": "model_path",
+    "revision": "revision",
+    "max_length": "max_length",
+    "truncate": "truncate",
+    "enable_cpu_mem_arena": "enable_cpu_mem_arena",
+    "session_options": "session_options",
+    "token_budget": "token_budget",
+}
+"""What the core calls the options of every engine, and what they are called here."""
+
+_ELSEWHERE: Mapping[str, str] = {
+    "cache_folder": "here it is called 'cache_dir'",
+    "parallel_process": "pass parallel=, the number of workers",
+    "target_devices": "pass device= and device_ids=",
+    "show_progress_bar": "pass show_progress= to the call",
+}
+
+
+class CoreEngine(Protocol):
+    """What the adapters ask of a core object beside its work."""
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The constructor's arguments that would make it again."""
+        ...
+
+
+class EngineFields(BaseModel):
+    """Fields of every adapter, and the engine that they describe.
+
+    Attributes:
+        cache_dir: Where the model's files are kept; by default the usual cache of the Hugging Face Hub.
+        local_files_only: Never use the network.
+        revision: The revision of the model's repository.
+        model_path: A local folder with the model's files.
+        device: Where the model runs.
+        device_ids: The devices to share the work, by number.
+        providers: ONNX Runtime execution providers, names or ``(name, options)``; instead of ``device``.
+        threads: Threads for one inference.
+        parallel: Batches run at once; 0 means as many as there are processors, ``None`` one a device.
+        batch_size: The most items in one batch.
+        max_length: The longest text, in tokens; longer ones are cut.
+        truncate: Whether longer texts are cut; otherwise they are refused.
+        enable_cpu_mem_arena: Whether ONNX Runtime keeps memory for reuse.
+        session_options: Further options of the ONNX Runtime session.
+        token_budget: The most tokens in one batch.
+        lazy_load: Whether the model is loaded on first use; otherwise in the constructor.
+    """
+
+    model_config = ConfigDict(extra="forbid", protected_namespaces=("pydantic_model_",), arbitrary_types_allowed=True)
+
+    core_names: ClassVar[Mapping[str, str]] = COMMON_NAMES
+    """What the core calls each option, and what it is called here. A test holds this against the core's signature."""
+    elsewhere: ClassVar[Mapping[str, str]] = {}
+    """Names that users bring from other libraries, with what to do instead."""
+
+    cache_dir: PathText | None = None
+    local_files_only: bool = False
+    revision: str | None = None
+    model_path: PathText | None = None
+    device: DeviceName = "auto"
+    device_ids: list[int] | None = None
+    providers: list[Provider] | None = None
+    threads: int | None = Field(default=None, ge=1)
+    parallel: int | None = Field(default=None, ge=0)
+    batch_size: int = Field(default=256, ge=1)
+    max_length: int | None = Field(default=None, ge=1)
+    truncate: bool = True
+    enable_cpu_mem_arena: bool | None = None
+    session_options: dict[str, str | int | bool] | None = None
+    token_budget: int | None = Field(default=None, ge=1)
+    lazy_load: bool = True
+
+    # The engine, with the settings that it was opened with: changing a field opens another one.
+    _opened: tuple[dict[str, Any], Any] | None = PrivateAttr(default=None)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _check_names(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        if data.get("class_name") == cls.__name__:
+            # Every dump of the framework carries it; from_dict takes it out, plain validation of a dump does not.
+            data = {name: value for name, value in data.items() if name != "class_name"}
+        renamed = {core: f"here it is called {here!r}" for core, here in cls.core_names.items() if core != here}
+        refuse_unknown(cls.__name__, data, cls.model_fields, {**_ELSEWHERE, **renamed, **cls.elsewhere})
+        return data
+
+    def model_post_init(self, _context: Any, /) -> None:
+        """Make the engine, so that bad settings are told at once; it loads nothing unless ``lazy_load`` is off.
+
+        Args:
+            _context: Not used.
+        """
+        self._open(lazy_load=self.lazy_load)
+
+    @classmethod
+    def from_engine(cls, engine: CoreEngine) -> Self:
+        """Use an engine that is already there.
+
+        Args:
+            engine: The core object; its settings become the fields.
+
+        Returns:
+            An adapter that shares the engine.
+        """
+        given = engine.options
+        made = cls(**{here: given[core] for core, here in cls.core_names.items()})
+        made._opened = (made._settings(), engine)
+        return made
+
+    @classmethod
+    def _make(cls, settings: dict[str, Any], *, lazy_load: bool) -> Any:
+        """Make the core object; every adapter does."""
+        raise NotImplementedError
+
+    def _settings(self) -> dict[str, Any]:
+        return {core: getattr(self, here) for core, here in self.core_names.items()}
+
+    def _open(self, *, lazy_load: bool) -> Any:
+        settings = self._settings()
+        if self._opened is None or self._opened[0] != settings:
+            self._opened = (settings, self._make(settings, lazy_load=lazy_load))
+        return self._opened[1]
