@@ -1,7 +1,7 @@
-"""The model table of the README, made from the catalogue so that it cannot go stale.
+"""The model tables of the README, made from the catalogue so that they cannot go stale.
 
-python docs/model_table.py README.md           rewrite the table
-python docs/model_table.py --check README.md   fail when it is out of date
+python docs/model_table.py README.md           rewrite the tables
+python docs/model_table.py --check README.md   fail when it are out of date
 """
 
 from __future__ import annotations
@@ -11,10 +11,16 @@ import re
 import sys
 from pathlib import Path
 
+from onnxembed import LateInteractionTextEmbedding, SparseTextEmbedding, TextCrossEncoder
 from onnxembed.models.catalog import dense_models
 from onnxembed.models.spec import DenseModel
 
-_MARKED = re.compile(r"(<!-- models:begin -->\n).*?(<!-- models:end -->)", re.DOTALL)
+_MARKED = re.compile(r"(<!-- (models|other models):begin -->\n).*?(<!-- \2:end -->)", re.DOTALL)
+_OTHERS = (
+    ("sparse", SparseTextEmbedding),
+    ("reranker", TextCrossEncoder),
+    ("late interaction", LateInteractionTextEmbedding),
+)
 
 
 def _row(model: DenseModel) -> str:
@@ -45,6 +51,21 @@ def table() -> str:
     return "\n".join([head, "|---|--:|--:|--:|---|---|---|---|---|", *map(_row, dense_models())]) + "\n"
 
 
+def other_table() -> str:
+    """Draw the table of the models that are not dense.
+
+    Returns:
+        Markdown, with a final newline.
+    """
+    lines = ["| model | kind | dim | tokens | GB | licence |", "|---|---|--:|--:|--:|---|"]
+    for kind, facade in _OTHERS:
+        for entry in facade.list_supported_models():
+            cells = (f"`{entry['model']}`", kind, entry.get("dim"), entry.get("max_tokens"), entry["size_in_GB"])
+            shown = ["" if cell is None else str(cell) for cell in cells]
+            lines.append(f"| {' | '.join(shown)} | {entry['license']} |")
+    return "\n".join(lines) + "\n"
+
+
 def main() -> int:
     """Check or rewrite the table.
 
@@ -56,10 +77,11 @@ def main() -> int:
     parser.add_argument("readme", type=Path)
     arguments = parser.parse_args()
     text = arguments.readme.read_text(encoding="utf-8")
-    fresh = _MARKED.sub(lambda marks: marks[1] + table() + marks[2], text)
+    tables = {"models": table, "other models": other_table}
+    fresh = _MARKED.sub(lambda marks: marks[1] + tables[marks[2]]() + marks[3], text)
     if arguments.check and fresh != text:
         sys.stderr.write(
-            f"the model table of {arguments.readme} is out of date: run python docs/model_table.py README.md\n"
+            f"the model tables of {arguments.readme} are out of date: run python docs/model_table.py README.md\n"
         )
         return 1
     if not arguments.check:

@@ -1,4 +1,4 @@
-"""Search Python's own documentation by meaning, through LangChain and through LlamaIndex, on this machine alone.
+"""Search Python's own documentation, by meaning and by words, through LangChain and LlamaIndex, on this machine alone.
 
 Run ``make demo``, or this file where both adapters and the model's package are installed.
 """
@@ -19,6 +19,7 @@ QUESTIONS = (
     "Compare two files and show the lines that differ",
 )
 HITS = 3
+CANDIDATES = 20
 
 
 def load_model() -> None:
@@ -34,7 +35,7 @@ def load_model() -> None:
 
 
 def search_with_langchain(passages: Sequence[Passage]) -> None:
-    """Index and ask in LangChain's own vector store.
+    """Index and ask in LangChain's own vector store, then rerank the best by late interaction.
 
     Args:
         passages: What to search.
@@ -42,7 +43,7 @@ def search_with_langchain(passages: Sequence[Passage]) -> None:
     from langchain_core.documents import Document
     from langchain_core.vectorstores import InMemoryVectorStore
 
-    from langchain_onnxembed import OnnxEmbeddings
+    from langchain_onnxembed import OnnxEmbeddings, OnnxLateInteractionRerank
 
     documents = [Document(page.text, metadata={"name": page.name, "summary": page.summary}) for page in passages]
     store = InMemoryVectorStore(OnnxEmbeddings(model=MODEL, show_progress=True))
@@ -52,6 +53,20 @@ def search_with_langchain(passages: Sequence[Passage]) -> None:
     for question in QUESTIONS:
         hits = store.similarity_search_with_score(question, k=HITS)
         show(question, ((score, hit.metadata["name"], hit.metadata["summary"]) for hit, score in hits))
+
+    print(f"\nThe best {CANDIDATES} of each reranked by MaxSim, token against token, with the same model:")
+    reranker = OnnxLateInteractionRerank(model=MODEL, dense=True, top_n=HITS, normalize_scores=True)
+    started = time.perf_counter()
+    rankings = [
+        reranker.compress_documents(store.similarity_search(question, k=CANDIDATES), question) for question in QUESTIONS
+    ]
+    seconds = time.perf_counter() - started
+    for question, kept in zip(QUESTIONS, rankings, strict=True):
+        show(
+            question,
+            ((hit.metadata["relevance_score"], hit.metadata["name"], hit.metadata["summary"]) for hit in kept),
+        )
+    print(f"\n  {len(QUESTIONS)} questions searched and reranked in {seconds:.1f} s.")
 
 
 def search_with_llama_index(passages: Sequence[Passage]) -> None:
@@ -90,7 +105,7 @@ def report(store: str, count: int, seconds: float) -> None:
 
 
 def show(question: str, hits: Iterable[tuple[float, str, str]]) -> None:
-    """Print the answers to a question: cosine similarity, name, and the first line of the documentation."""
+    """Print the answers to a question: score, name, and the first line of the documentation."""
     print(f"\n  {question}")
     for score, name, summary in hits:
         print(f"    {score:.3f}  {name:<38} {summary[:72]}")

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from onnxembed.engine.ranking import RankedDocument, check_cut, ranked
 from onnxembed.errors import (
     InputError,
     InputTypeError,
@@ -27,7 +28,6 @@ from onnxembed.errors import (
 )
 from onnxembed.models.spec import ModelSource
 from onnxembed.rerank.cross_encoder import raw_scores
-from onnxembed.engine.ranking import RankedDocument, check_cut, ranked
 from onnxembed.rerank.text_cross_encoder import TextCrossEncoder
 from tests.fixtures.dense_graphs import GraphForm, write_graph
 from tests.fixtures.rerank_models import DOCUMENTS, PAIRS, QUERY, variant, write_variant
