@@ -13,7 +13,7 @@ NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 
 
 def test_there_are_notebooks() -> None:
-    assert "hybrid_search.ipynb" in {path.name for path in NOTEBOOKS}
+    assert {"hybrid_search", "reranking"} <= {path.stem for path in NOTEBOOKS}
 
 
 # The kernel is a process of its own: warnings of its client and of what it plots with are not this project's.
