@@ -11,7 +11,13 @@ import re
 import sys
 from pathlib import Path
 
-from onnxembed import LateInteractionTextEmbedding, SparseTextEmbedding, TextCrossEncoder
+from onnxembed import (
+    ImageEmbedding,
+    LateInteractionMultimodalEmbedding,
+    LateInteractionTextEmbedding,
+    SparseTextEmbedding,
+    TextCrossEncoder,
+)
 from onnxembed.models.catalog import dense_models
 from onnxembed.models.spec import DenseModel
 
@@ -20,6 +26,8 @@ _OTHERS = (
     ("sparse", SparseTextEmbedding),
     ("reranker", TextCrossEncoder),
     ("late interaction", LateInteractionTextEmbedding),
+    ("image", ImageEmbedding),
+    ("late interaction, text and image", LateInteractionMultimodalEmbedding),
 )
 
 

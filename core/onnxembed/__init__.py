@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from onnxembed.engine.ranking import RankedDocument
     from onnxembed.errors import OnnxEmbedError
+    from onnxembed.image.embedding import ImageEmbedding
     from onnxembed.late_interaction.embedding import LateInteractionTextEmbedding
     from onnxembed.late_interaction.maxsim import maxsim, maxsim_matrix, maxsim_top_k, similarities
     from onnxembed.late_interaction.multi_vectors import MultiVectors
     from onnxembed.late_interaction.muvera import Muvera
+    from onnxembed.models.multimodal_spec import MultimodalKind
     from onnxembed.models.rerank_spec import Activation
     from onnxembed.models.sparse_spec import SparseKind
     from onnxembed.models.spec import ModelSource, PoolingType
+    from onnxembed.multimodal.embedding import LateInteractionMultimodalEmbedding
     from onnxembed.rerank.text_cross_encoder import TextCrossEncoder
     from onnxembed.runtime.providers import Device
     from onnxembed.sparse.embedding import SparseTextEmbedding
@@ -31,9 +34,12 @@ __all__ = [
     "Activation",
     "Bm25Statistics",
     "Device",
+    "ImageEmbedding",
+    "LateInteractionMultimodalEmbedding",
     "LateInteractionTextEmbedding",
     "ModelSource",
     "MultiVectors",
+    "MultimodalKind",
     "Muvera",
     "OnnxEmbedError",
     "PoolingType",
@@ -55,9 +61,12 @@ _HOMES = {
     "Activation": "onnxembed.models.rerank_spec",
     "Bm25Statistics": "onnxembed.sparse.statistics",
     "Device": "onnxembed.runtime.providers",
+    "ImageEmbedding": "onnxembed.image.embedding",
+    "LateInteractionMultimodalEmbedding": "onnxembed.multimodal.embedding",
     "LateInteractionTextEmbedding": "onnxembed.late_interaction.embedding",
     "ModelSource": "onnxembed.models.spec",
     "MultiVectors": "onnxembed.late_interaction.multi_vectors",
+    "MultimodalKind": "onnxembed.models.multimodal_spec",
     "Muvera": "onnxembed.late_interaction.muvera",
     "OnnxEmbedError": "onnxembed.errors",
     "PoolingType": "onnxembed.models.spec",

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ast
 import json
+import math
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from benchmarks import dense, machine, report, texts, worker
+from benchmarks import compare, cranfield, dense, machine, models, report, tasks, texts, worker
 
 
 def make_results() -> dict:
@@ -173,3 +175,49 @@ def test_bulk_runs_stop_when_enough_was_measured(monkeypatch, tmp_path):
     assert list(bulk["weights"]) == ["default"]
     assert difference == 0.25
     assert told.count(("theirs", "8")) == 1
+
+
+def test_comparisons_name_tasks_and_models_that_exist():
+    for comparison in (one for kind in compare.COMPARISONS.values() for one in kind):
+        assert comparison.task in tasks.OPENERS
+        assert comparison.model in {None, "bm25", "bm42", *models.MAKERS}
+
+
+def test_results_that_differ_are_noticed(tmp_path):
+    for library, values in (("onnxembed", [[1.0, 2.0]]), ("fastembed", [[1.0, 2.5]])):
+        np.savez(tmp_path / f"{library}.npz", values=values, lengths=[1])
+    assert compare._difference(tmp_path) == 0.5
+    np.savez(tmp_path / "fastembed.npz", values=[[1.0, 2.0], [3.0, 4.0]], lengths=[2])
+    assert compare._difference(tmp_path) == float("inf")
+
+
+def test_a_table_of_comparisons():
+    figure = {"speed_ratio": 9.876, "least_speed": 8, "memory_ratio": 0.04, "most_memory": 0.05}
+    figure["largest_difference"] = 0
+        "speed_ratio": 9.876,
+        "least_speed": 8,
+        "memory_ratio": 0.04,
+        "most_memory": 0.05,
+        "largest_difference": 0,
+    }
+    assert "| BM25 | 9.88 times | >= 8 | 0.040 | <= 0.050 | 0.0e+00 |" in compare.table({"figures": {"BM25": figure}})
+
+
+def test_ndcg_by_hand():
+    relevant = {"1": {"a": 1, "b": 1, "c": 0}}
+    assert cranfield.ndcg({"1": ["a", "b"]}, relevant) == 1.0
+    assert cranfield.ndcg({"1": ["c", "a"]}, relevant) == pytest.approx((1 / math.log2(3)) / (1 + 1 / math.log2(3)))
+    assert cranfield.ndcg({"1": []}, relevant) == 0.0
+
+
+def test_a_collection_is_read(tmp_path):
+    (tmp_path / "cran.all.1400.xml").write_text(
+        "<doc>\n<docno>1</docno>\n<title>a\nwing .</title>\n<text>a\nwing .\n  lift</text>\n</doc>\n"
+        "<doc>\n<docno>2</docno>\n<title>only a title</title>\n<text></text>\n</doc>"
+    )
+    (tmp_path / "cran.qry.xml").write_text("<top>\n<num> 7</num>\n<title>\nwhat\nlifts .\n</title>\n</top>")
+    (tmp_path / "cranqrel.trec.txt").write_text("1 0 2 1\n1 0 1 0\n")
+    collection = cranfield.read_collection(tmp_path)
+    assert collection.documents == {"1": "a wing . lift", "2": "only a title"}
+    assert collection.questions == {"1": "what lifts"}
+    assert collection.relevant == {"1": {"2": 1, "1": 0}}

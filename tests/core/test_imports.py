@@ -26,12 +26,21 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
     assert not loaded_by("import onnxembed") & HEAVY
 
 
-def test_importing_the_class_loads_no_weights_machinery() -> None:
-    assert not loaded_by("from onnxembed import TextEmbedding") & (HEAVY - {"asyncio"})
+FACADES = [name for name in onnxembed.__all__ if hasattr(getattr(onnxembed, name), "list_supported_models")]
 
 
-def test_listing_models_loads_no_weights_machinery() -> None:
-    code = "from onnxembed import TextEmbedding; TextEmbedding.list_supported_models()"
+def test_there_is_a_facade_for_every_kind() -> None:
+    assert {"TextEmbedding", "SparseTextEmbedding", "TextCrossEncoder", "LateInteractionTextEmbedding"} <= set(FACADES)
+
+
+@pytest.mark.parametrize("name", FACADES)
+def test_importing_the_class_loads_no_weights_machinery(name: str) -> None:
+    assert not loaded_by(f"from onnxembed import {name}") & (HEAVY - {"asyncio"})
+
+
+@pytest.mark.parametrize("name", FACADES)
+def test_listing_models_loads_no_weights_machinery(name: str) -> None:
+    code = f"from onnxembed import {name}; {name}.list_supported_models()"
     assert not loaded_by(code) & (HEAVY - {"asyncio"})
 
 
@@ -43,8 +52,9 @@ def test_names() -> None:
         onnxembed.TextEmbeding  # noqa: B018
 
 
-def test_no_signature_takes_whatever_comes() -> None:
-    for name, member in inspect.getmembers(onnxembed.TextEmbedding, callable):
+@pytest.mark.parametrize("facade", FACADES)
+def test_no_signature_takes_whatever_comes(facade: str) -> None:
+    for name, member in inspect.getmembers(getattr(onnxembed, facade), callable):
         if name.startswith("_") and name != "__init__":
             continue
         kinds = {parameter.kind for parameter in inspect.signature(member).parameters.values()}

@@ -49,8 +49,10 @@ def test_defaults_are_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_public_names() -> None:
     import langchain_onnxembed
 
-    assert langchain_onnxembed.__all__ == ["OnnxEmbeddings"]
-    assert "OnnxEmbeddings" in dir(langchain_onnxembed)
+    assert sorted(langchain_onnxembed.__all__) == langchain_onnxembed.__all__
+    assert set(langchain_onnxembed.__all__) <= set(dir(langchain_onnxembed))
+    for name in sorted(set(langchain_onnxembed.__all__) - {"OnnxMilvusSparse"}):
+        assert getattr(langchain_onnxembed, name).__name__ == name
     with pytest.raises(AttributeError, match="has no attribute 'OnnxEmbedding'"):
         langchain_onnxembed.OnnxEmbedding  # noqa: B018
 

@@ -12,17 +12,19 @@ Sizes are checked before memory is spent on them, against limits of our own: no 
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from onnxembed.errors import InputError, InputTypeError
 from onnxembed.image import colour, decoding, sources
+from onnxembed.image.limits import ImageLimits
 from onnxembed.runtime.per_process import PerProcess
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+__all__ = ["ImageLimits", "load_image"]
 
 # A PIL image decodes itself on first use and is not made for two threads that come at once, as they do when a caller
 # passes one picture twice. Many locks, so that different pictures seldom wait for each other.
@@ -30,24 +32,7 @@ _LOCKS = 64
 _LOADING = PerProcess(lambda: tuple(threading.Lock() for _ in range(_LOCKS)))
 
 
-@dataclass(frozen=True, slots=True)
-class ImageLimits:
-    """What an image may cost, and where it may come from.
-
-    Attributes:
-        max_pixels: Highest width times height, checked before decoding. A decoded pixel takes 4 bytes.
-        max_bytes: Highest encoded size.
-        allow_urls: Whether strings that begin with ``http://`` or ``https://`` are fetched.
-        timeout_seconds: Longest time that fetching one URL may take, redirects included.
-    """
-
-    max_pixels: int = 89_478_485
-    max_bytes: int = 100 * 1024 * 1024
-    allow_urls: bool = False
-    timeout_seconds: float = 20.0
-
-
-def load_image(source: object, index: int, limits: ImageLimits) -> Image:
+def load_image(source: object, index: int, limits: ImageLimits, *, described: str | None = None) -> Image:
     """Load one picture: decoded, turned upright by its EXIF orientation, laid on white, in RGB.
 
     A file object is read from its present position to its end and stays there. Of several frames the first is taken;
@@ -58,6 +43,7 @@ def load_image(source: object, index: int, limits: ImageLimits) -> Image:
             uint8 array of shape (height, width), (height, width, 1), (height, width, 3) RGB or (height, width, 4) RGBA.
         index: Position of the image among those given, counted from 0; for messages.
         limits: What it may cost.
+        described: What messages call the source; ``None`` for a description of itself.
 
     Returns:
         The picture, in mode RGB. Not to be written to: it may share its memory with the caller's.
@@ -78,7 +64,7 @@ def load_image(source: object, index: int, limits: ImageLimits) -> Image:
         name = f"image {index} (an array)"
         picture = _from_array(source, limits, name)
     else:
-        name = f"image {index} ({sources.describe(source)})"
+        name = f"image {index} ({described or sources.describe(source)})"
         data = sources.read(source, name, limits.max_bytes, _url_timeout(limits))
         picture = decoding.decode(data, limits.max_pixels, name)
     return colour.to_rgb(colour.upright(picture), name)

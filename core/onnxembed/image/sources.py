@@ -9,10 +9,11 @@ from urllib.parse import urlsplit
 
 from onnxembed.errors import InputError, InputTypeError
 
-_ACCEPTED = (
+ACCEPTED = (
     "a path, bytes, a binary file object, a data URI, a PIL image, or a uint8 array of shape (height, width) or "
     "(height, width, channels)"
 )
+"""What an image may be, for messages."""
 _SHOWN_CHARACTERS = 300
 _CHUNK_BYTES = 1024 * 1024  # file objects set aside what they are asked for, not what there is
 
@@ -82,7 +83,7 @@ def read(source: object, name: str, max_bytes: int, url_timeout_seconds: float |
     elif callable(getattr(source, "read", None)):
         data = _read_stream(source, name, max_bytes)
     else:
-        raise InputTypeError(f"{name} cannot be used; expected {_ACCEPTED}")
+        raise InputTypeError(f"{name} cannot be used; expected {ACCEPTED}")
     check_length(len(data), name, max_bytes)
     return data
 
@@ -119,7 +120,7 @@ def _is_url(text: str) -> bool:
 def _read_text(text: str, name: str, max_bytes: int, url_timeout_seconds: float | None) -> bytes:
     """Read what a string points to: a data URI, a URL, or a path."""
     if not text:
-        raise InputError(f"{name} is an empty string; expected {_ACCEPTED}")
+        raise InputError(f"{name} is an empty string; expected {ACCEPTED}")
     if _scheme(text) == "data":
         return _read_data_uri(text, name, max_bytes)
     if _is_url(text):

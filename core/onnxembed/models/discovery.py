@@ -7,14 +7,14 @@ prompts they want (``config_sentence_transformers.json``). Folders of model2vec 
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from onnxembed.errors import ModelError, ModelNotFoundError, UnsupportedModelError
+from onnxembed.errors import ModelNotFoundError, UnsupportedModelError
 from onnxembed.models.graph_file import find_graph
+from onnxembed.models.json_file import read_json_file, read_object
 from onnxembed.models.onnx_graph import inspect_graph
 from onnxembed.models.spec import DenseModel, Matryoshka, PoolingType, Prompts
 from onnxembed.models.store.folder import GRAPH_LAYOUTS, WEIGHTS_FILE, safe_relative
@@ -60,7 +60,7 @@ def describe_folder(folder: Path, pooling: PoolingType | None = None) -> DenseMo
         raise ModelNotFoundError(
             f"the folder {folder} holds no tokenizer.json; expected the model's fast tokenizer there"
         )
-    config = _read(folder / "config.json")
+    config = read_object(folder / "config.json")
     modules = _modules(folder)
     # Static models are published with a graph beside them; the table is smaller, faster, and takes no offsets.
     if weights.is_file() and (config.get("model_type") == "model2vec" or "StaticEmbedding" in modules):
@@ -87,24 +87,9 @@ def describe_folder(folder: Path, pooling: PoolingType | None = None) -> DenseMo
     )
 
 
-def _read(path: Path) -> dict[str, Any]:
-    """A JSON object, empty when the file is missing."""
-    content = _read_any(path)
-    return content if isinstance(content, dict) else {}
-
-
-def _read_any(path: Path) -> object:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    except (ValueError, RecursionError) as error:
-        raise ModelError(f"{path} is not valid JSON in UTF-8 ({error})") from error
-
-
 def _modules(folder: Path) -> dict[str, str]:
     """The stages of a sentence-transformers model: class name without its package, and folder."""
-    listed = _read_any(folder / "modules.json")
+    listed = read_json_file(folder / "modules.json")
     modules: dict[str, str] = {}
     for module in listed if isinstance(listed, list) else []:
         if isinstance(module, dict) and isinstance(module.get("type"), str):
@@ -132,7 +117,7 @@ def _pooling(folder: Path, modules: Mapping[str, str], shape: _Shape | None) -> 
     if shape is not None and len(shape) == 2:
         return PoolingType.DISABLED
     where = modules.get("Pooling", "1_Pooling")
-    config = _read(folder / where / "config.json")
+    config = read_object(folder / where / "config.json")
     chosen = [pooling for flag, pooling in _POOLING_FLAGS.items() if config.get(flag) is True]
     named = config.get("pooling_mode")
     if isinstance(named, str) and named in _POOLING_NAMES:
@@ -150,7 +135,7 @@ def _pooling(folder: Path, modules: Mapping[str, str], shape: _Shape | None) -> 
 
 def _prompts(folder: Path) -> Prompts:
     """The prompts of a sentence-transformers configuration; the passage side has had three names."""
-    stored = _read(folder / "config_sentence_transformers.json").get("prompts")
+    stored = read_object(folder / "config_sentence_transformers.json").get("prompts")
     if not isinstance(stored, dict):
         return Prompts()
     passage = next(
