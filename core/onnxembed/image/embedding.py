@@ -16,7 +16,7 @@ from onnxembed.engine.shared import EngineHandle
 from onnxembed.errors import InputError, InputTypeError
 from onnxembed.image.given import as_images
 from onnxembed.image.limits import ImageLimits, check_limits
-from onnxembed.models.image_registry import describe_image, image_registry
+from onnxembed.models.image_registry import describe_image, image_half, image_registry
 from onnxembed.models.image_spec import IMAGE_POOLINGS, ImageModel
 from onnxembed.models.spec import ModelSource, PoolingType
 from onnxembed.runtime.providers import Device
@@ -311,6 +311,19 @@ class ImageEmbedding:
             A description of each, as plain data.
         """
         return [describe_image(model) for model in image_registry.models()]
+
+    @classmethod
+    def image_half(cls, text_model: str, image_model: str | None = None) -> str:
+        """Tell which image model lies in one space with a text model of `TextEmbedding`.
+
+        Args:
+            text_model: Name of the text half, in any case.
+            image_model: The image half where one was chosen already; it is only checked.
+
+        Returns:
+            Name of the image half.
+        """
+        return image_half(text_model, image_model)
 
     @classmethod
     def get_embedding_size(cls, model_name: str) -> int:

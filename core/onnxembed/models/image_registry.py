@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from onnxembed.errors import InputError
 from onnxembed.models.catalog import image_models
 from onnxembed.models.image_spec import ImageModel
 from onnxembed.models.registry import Registry, describe_files
@@ -29,3 +30,33 @@ def describe_image(model: ImageModel) -> dict[str, object]:
         "normalize": model.normalize,
         "text_model": model.text_model,
     }
+
+
+def image_half(text_model: str, image_model: str | None = None) -> str:
+    """Find the image half of a model of texts and images.
+
+    Args:
+        text_model: Name of the text half, in any case.
+        image_model: Name of the image half, or a folder, where the caller chose one.
+
+    Returns:
+        The image half.
+
+    Raises:
+        InputError: The two are known to belong to different models, or no image half is known of the text half.
+    """
+    halves = {model.name: model.text_model for model in image_registry.models() if model.text_model is not None}
+    asked = text_model.casefold()
+    if image_model is not None:
+        text = next((text for name, text in halves.items() if name.casefold() == image_model.casefold()), None)
+        others = {half.casefold() for half in halves.values()} - {(text or "").casefold()}
+        if text is not None and asked in others:
+            raise InputError(f"the image model {image_model!r} belongs to the text model {text!r}, not {text_model!r}")
+        return image_model
+    for name, text in halves.items():
+        if text.casefold() == asked:
+            return name
+    raise InputError(
+        f"no image model is known to belong to the text model {text_model!r}; choose one, or one of the text models "
+        f"{', '.join(sorted(set(halves.values())))}"
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from onnxembed import ImageEmbedding
 from onnxembed.errors import InputError
 from onnxembed.models.catalog import dense_models, image_models
 from onnxembed.models.catalog.image_rows import read_image_models
@@ -134,3 +135,13 @@ def test_description_is_plain_data() -> None:
 )
 def test_width_of_a_vector(shape: tuple[int | str | None, ...] | None, pooling: PoolingType, width: int | None) -> None:
     assert vector_width(shape, pooling) == width
+
+
+def test_the_image_half_of_a_text_model() -> None:
+    assert ImageEmbedding.image_half("qdrant/CLIP-ViT-B-32-text") == "Qdrant/clip-ViT-B-32-vision"
+    assert ImageEmbedding.image_half("Qdrant/clip-ViT-B-32-text", "a/folder") == "a/folder"
+    assert ImageEmbedding.image_half("a/folder", "Qdrant/clip-ViT-B-32-vision") == "Qdrant/clip-ViT-B-32-vision"
+    with pytest.raises(InputError, match=r"no image model is known to belong to the text model 'thenlper/gte-base'"):
+        ImageEmbedding.image_half("thenlper/gte-base")
+    with pytest.raises(InputError, match=r"belongs to the text model 'Qdrant/clip-ViT-B-32-text', not 'jinaai"):
+        ImageEmbedding.image_half("jinaai/jina-clip-v1", "Qdrant/clip-ViT-B-32-vision")
