@@ -22,7 +22,7 @@ from typing import Any
 
 from benchmarks.dense import TOKENIZER_FILES, say
 from benchmarks.machine import describe_machine, slug
-from benchmarks.texts import as_written, log_uniform, queries
+from benchmarks.texts import as_written, queries
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
@@ -60,15 +60,15 @@ class Comparison:
 
 
 def paragraphs(_: Path) -> list[str]:
-    """Short paragraphs, about 28 words each, many of them."""
-    texts = as_written(5_000)
-    words = " ".join(texts).split()
-    return [" ".join(words[start : start + 28]) for start in range(0, min(len(words), 28 * 20_000) - 28, 28)]
+    """20,000 short paragraphs of 28 words, as a collection has them: the same words come again and again."""
+    words = " ".join(as_written(5_000)).split()
+    starts = [start for offset in (0, 9, 18) for start in range(offset, len(words) - 28, 28)]
+    return [" ".join(words[start : start + 28]) for start in starts[:20_000]]
 
 
 def mixed(count: int) -> Callable[[Path], list[str]]:
-    """Texts of every length up to the model's limit."""
-    return lambda _: log_uniform(count)
+    """Texts as people wrote them: most are short, a few fill the model's limit."""
+    return lambda _: as_written(count)
 
 
 def full_length(_: Path) -> list[str]:

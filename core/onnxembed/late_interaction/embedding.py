@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -186,6 +187,19 @@ class LateInteractionTextEmbedding:
             "skip_special_tokens": self._handle.settings.model.skip_special_tokens,
             "token_budget": self._token_budget,
         }
+
+    @property
+    def fingerprint(self) -> str:
+        """32 hexadecimal digits that change whenever the vectors may: made of the files and of all options that count.
+
+        Finds, and if need be downloads, the files; loads no weights.
+        """
+        from onnxembed.models.fingerprint import folder_fingerprint
+
+        model = self._handle.settings.model
+        folder = folder_fingerprint(self._engine.folder.path, model.model_file, model.additional_files)
+        relevant = (replace(model, name="", sources=(), description=""), self.max_length, self._truncate)
+        return hashlib.sha256(f"{folder}\0{relevant!r}\0{self._normalize!r}".encode()).hexdigest()[:32]
 
     # embedding
 

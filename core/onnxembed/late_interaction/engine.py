@@ -14,6 +14,7 @@ from onnxembed.late_interaction.tokens import SideTokenizer, side_tokenizer
 from onnxembed.models.graph_file import GraphFile
 from onnxembed.models.late_interaction_spec import LateInteractionModel
 from onnxembed.models.safetensors import SafetensorsFile
+from onnxembed.models.store import ModelFolder
 from onnxembed.models.store.folder import WEIGHTS_FILE
 from onnxembed.runtime.bounded_pool import BoundedPool
 from onnxembed.runtime.per_process import PerProcess
@@ -52,6 +53,11 @@ class LateInteractionEngine:
     def pool(self) -> BoundedPool:
         """Runs the asynchronous calls."""
         return self._text.base.pool
+
+    @property
+    def folder(self) -> ModelFolder:
+        """Where the files are; finds or downloads them."""
+        return self._text.base.folder
 
     @property
     def loaded(self) -> bool:

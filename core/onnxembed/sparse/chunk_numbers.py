@@ -64,11 +64,9 @@ class ChunkNumbers:
         with self._lock:
             numbers, unknown = self._look_up(low, high, places, np.flatnonzero(lengths > _LONGEST))
         if len(unknown):
-            terms = self.terms
-            numbers[unknown] = [
-                terms[padded[start:end]]
-                for start, end in zip(starts[unknown].tolist(), ends[unknown].tolist(), strict=True)
-            ]
+            numbers[unknown] = self.terms.numbers(
+                [padded[start:end] for start, end in zip(starts[unknown].tolist(), ends[unknown].tolist(), strict=True)]
+            )
             learned = unknown[lengths[unknown] <= _LONGEST]
             with self._lock:
                 self._learn(low[learned], high[learned], places[learned], numbers[learned])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from typing import Protocol
 
 from onnxembed.errors import InputTypeError
@@ -70,7 +71,10 @@ class Terms(dict[bytes, int]):
             token_max_length: Longer words are dropped, in code points.
             track_collisions: Whether ``collided`` is kept.
         """
+        import mmh3
+
         super().__init__({END: END_NUMBER})
+        self._hash = mmh3.hash
         self._words = words
         self._stem_word = stemmer.stem_word if stemmer is not None else None
         self._stop_words = stop_words
@@ -81,6 +85,46 @@ class Terms(dict[bytes, int]):
         self.groups: list[list[int]] = []
         self.collided: set[int] = set()
         self.size = 0
+
+    def numbers(self, chunks: Sequence[bytes]) -> list[int]:
+        """Number chunks, most of which were not met before.
+
+        Args:
+            chunks: The chunks.
+
+        Returns:
+            Their numbers.
+        """
+        self._learn_plain(chunks)
+        return [self[chunk] for chunk in chunks]
+
+    def _learn_plain(self, chunks: Sequence[bytes]) -> None:
+        """Number the chunks that are one plain word each, as new ones in most texts are, without a call for each step.
+
+        What happens to a word is that of `_number`.
+        """
+        if not self._words.ascii_is_one_word:
+            return
+        trim, stem_word, hashed = self._words.trim, self._stem_word, self._hash
+        stop_words, longest, stem_of = self._stop_words, self._token_max_length, self._stem_of
+        size = 0
+        for chunk in set(chunks).difference(self):
+            word = chunk.decode()
+            if not word.isascii():
+                continue
+            if not word.isalnum():
+                word = trim(word)
+            if not word or word in stop_words or len(word) > longest:
+                self[chunk] = DROPPED
+                continue
+            stem = word if stem_word is None else stem_word(word)
+            if not isinstance(stem, str):
+                continue  # refused where it is asked for by itself
+            number = self[chunk] = abs(hashed(stem)) if stem else DROPPED
+            if stem_of is not None and stem and stem_of.setdefault(number, stem) != stem:
+                self.collided.add(number)
+            size += len(word)
+        self.size += size + _BYTES_AN_ENTRY * len(chunks)
 
     def __missing__(self, chunk: bytes) -> int:
         words = self._words.split(chunk.decode())

@@ -47,6 +47,10 @@ class Words(Protocol):
     def chunk_bytes(self) -> bytes:
         """What becomes of each byte of UTF-8 before chunks are cut."""
 
+    @property
+    def ascii_is_one_word(self) -> bool:
+        """Whether a chunk of ASCII is one word as it stands, so that `split` need not be asked."""
+
     def split(self, chunk: str) -> list[str]:
         """Give the words of a chunk."""
 
@@ -91,10 +95,12 @@ class CompatibleWords:
 
     Attributes:
         chunk_bytes: See `Words`.
+        ascii_is_one_word: See `Words`.
     """
 
     def __init__(self) -> None:
         """Start with no character met."""
+        self.ascii_is_one_word = True
         self.chunk_bytes = _chunk_bytes(kept="")
         self._characters = _Characters(lambda character: character if _is_word(character) else " ")
 
@@ -146,6 +152,7 @@ class UnicodeWords:
 
     Attributes:
         chunk_bytes: See `Words`.
+        ascii_is_one_word: See `Words`.
     """
 
     def __init__(self, language: str, segmenter: Segmenter | None = None) -> None:
@@ -156,6 +163,7 @@ class UnicodeWords:
             segmenter: Cuts runs of scripts without spaces into words; ``None`` for pairs of characters.
         """
         self._letters = _LETTERS_OF_LANGUAGE.get(language, ())
+        self.ascii_is_one_word = not self._letters
         self._segmenter = segmenter
         self._characters = _Characters(_readable)
         self.chunk_bytes = _chunk_bytes(kept="I" if self._letters is _TURKIC else "")
@@ -169,7 +177,7 @@ class UnicodeWords:
         Returns:
             Its words.
         """
-        if chunk.isascii() and not self._letters:
+        if chunk.isascii() and self.ascii_is_one_word:
             return [chunk]
         return separate_runs(self._readable(chunk), self._segmenter).split()
 

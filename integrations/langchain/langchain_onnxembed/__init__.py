@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from langchain_onnxembed.cross_encoder import OnnxCrossEncoder
     from langchain_onnxembed.embeddings import OnnxEmbeddings
+    from langchain_onnxembed.late_interaction import OnnxLateInteractionRetriever
     from langchain_onnxembed.milvus import OnnxMilvusSparse
+    from langchain_onnxembed.multimodal import OnnxMultimodalEmbeddings
+    from langchain_onnxembed.muvera import OnnxMuveraEmbeddings
     from langchain_onnxembed.rerank import OnnxLateInteractionRerank, OnnxRerank
     from langchain_onnxembed.retrievers import OnnxSparseRetriever
     from langchain_onnxembed.sparse import OnnxSparse
@@ -20,7 +23,10 @@ __all__ = [
     "OnnxCrossEncoder",
     "OnnxEmbeddings",
     "OnnxLateInteractionRerank",
+    "OnnxLateInteractionRetriever",
     "OnnxMilvusSparse",
+    "OnnxMultimodalEmbeddings",
+    "OnnxMuveraEmbeddings",
     "OnnxRerank",
     "OnnxSparse",
     "OnnxSparseRetriever",
@@ -30,7 +36,10 @@ _HOMES = {
     "OnnxCrossEncoder": "langchain_onnxembed.cross_encoder",
     "OnnxEmbeddings": "langchain_onnxembed.embeddings",
     "OnnxLateInteractionRerank": "langchain_onnxembed.rerank",
+    "OnnxLateInteractionRetriever": "langchain_onnxembed.late_interaction",
     "OnnxMilvusSparse": "langchain_onnxembed.milvus",
+    "OnnxMultimodalEmbeddings": "langchain_onnxembed.multimodal",
+    "OnnxMuveraEmbeddings": "langchain_onnxembed.muvera",
     "OnnxRerank": "langchain_onnxembed.rerank",
     "OnnxSparse": "langchain_onnxembed.sparse",
     "OnnxSparseRetriever": "langchain_onnxembed.retrievers",

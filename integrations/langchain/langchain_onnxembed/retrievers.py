@@ -10,13 +10,11 @@ from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever
 from pydantic import ConfigDict, Field, PrivateAttr
 
-from langchain_onnxembed._engine import as_list
+from langchain_onnxembed._documents import as_documents, documents_of, texts_of
 from langchain_onnxembed._sparse_model import SparseModel
 
 if TYPE_CHECKING:
     from onnxembed import SparseIndex, SparseTextEmbedding
-
-_SINGLE = "wrap a single one in a list"
 
 
 class OnnxSparseRetriever(BaseRetriever):
@@ -83,8 +81,8 @@ class OnnxSparseRetriever(BaseRetriever):
         Returns:
             The retriever.
         """
-        documents = as_list(documents, "from_documents", "Document", _SINGLE)
-        retriever = cls(embedding=_core_model(embedding, [document.page_content for document in documents]), k=k)
+        documents = as_documents(documents, "from_documents")
+        retriever = cls(embedding=_core_model(embedding, texts_of(documents)), k=k)
         retriever.add_documents(documents)
         return retriever
 
@@ -111,12 +109,7 @@ class OnnxSparseRetriever(BaseRetriever):
         Raises:
             ValueError: There are not as many metadatas as texts.
         """
-        texts = as_list(texts, "from_texts", "str", _SINGLE)
-        if metadatas is not None and len(metadatas) != len(texts):
-            raise ValueError(f"{len(texts)} texts and {len(metadatas)} metadatas; pass one for each text")
-        known = [{}] * len(texts) if metadatas is None else metadatas
-        documents = [Document(text, metadata=dict(one)) for text, one in zip(texts, known, strict=True)]
-        return cls.from_documents(documents, embedding, k=k)
+        return cls.from_documents(documents_of(texts, metadatas), embedding, k=k)
 
     def add_documents(self, documents: Iterable[Document]) -> None:
         """Index further documents.
@@ -126,8 +119,8 @@ class OnnxSparseRetriever(BaseRetriever):
         """
         from onnxembed import SparseIndex
 
-        documents = as_list(documents, "add_documents", "Document", _SINGLE)
-        vectors = list(self.embedding.passage_embed([document.page_content for document in documents]))
+        documents = as_documents(documents, "add_documents")
+        vectors = list(self.embedding.passage_embed(texts_of(documents)))
         present, index = self._content
         self._content = ((*present, *documents), (index or SparseIndex()).extended(vectors))
 

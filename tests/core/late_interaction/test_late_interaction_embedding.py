@@ -265,3 +265,15 @@ def test_token_vectors_of_the_real_model() -> None:
     scaled = LateInteractionTextEmbedding(MINILM, dense=True, skip_special_tokens=True)
     assert next(scaled.tokens("hello world")) == ["hello", "world"]
     assert np.linalg.norm(next(scaled.embed("hello world")), axis=1) == pytest.approx([1, 1], abs=1e-5)
+
+
+def test_the_fingerprint_follows_what_changes_a_vector() -> None:
+    def fingerprint(**options: object) -> str:
+        name = "sentence-transformers/all-MiniLM-L6-v2"
+        return LateInteractionTextEmbedding(name, dense=True, lazy_load=True, **options).fingerprint  # type: ignore[arg-type]
+
+    plain = fingerprint()
+    assert len(plain) == 32
+    assert fingerprint(threads=1, token_budget=64) == plain
+    others = [fingerprint(normalize=False), fingerprint(max_length=32), fingerprint(skip_special_tokens=True)]
+    assert len({plain, *others}) == 4
