@@ -54,15 +54,23 @@ class ChunkNumbers:
         padded = b" " + joined + b" " * _LONGEST
         inside = np.frombuffer(padded, dtype=np.uint8) != _SPACE
         edges = np.flatnonzero(inside[1:] != inside[:-1]) + 1
-        starts, ends = edges[0::2], edges[1::2]
+        starts, ends = np.ascontiguousarray(edges[0::2]), edges[1::2]
         lengths = ends - starts
-        # Eight bytes from any position on, as one integer.
+        # Eight bytes from any position on, as one integer. take() with "clip" is indexing without its checks.
         eight = np.ndarray((len(padded) - 7,), dtype="<u8", buffer=padded, strides=(1,))
-        low = eight[starts] & _KEPT_BYTES[np.minimum(lengths, 8)]
-        high = eight[np.minimum(starts + 8, len(eight) - 1)] & _KEPT_BYTES[np.clip(lengths - 8, 0, 8)]
-        places = ((low * _SPREAD_LOW + high * _SPREAD_HIGH) >> _SHIFT).astype(np.int64)
+        low = eight[starts]
+        low &= _KEPT_BYTES.take(lengths, mode="clip")
+        # Most words end within the first eight bytes.
+        beyond = np.flatnonzero(lengths > 8)
+        lengths_beyond = lengths[beyond]
+        high = np.zeros(len(starts), dtype=np.uint64)
+        high[beyond] = eight[starts[beyond] + 8] & _KEPT_BYTES.take(lengths_beyond - 8, mode="clip")
+        spread = low * _SPREAD_LOW
+        spread += high * _SPREAD_HIGH
+        spread >>= _SHIFT
         with self._lock:
-            numbers, unknown = self._look_up(low, high, places, np.flatnonzero(lengths > _LONGEST))
+            long = beyond[lengths_beyond > _LONGEST]
+            numbers, unknown = self._look_up(low, high, places := spread.view(np.int64), long)
         if len(unknown):
             numbers[unknown] = self.terms.numbers(
                 [padded[start:end] for start, end in zip(starts[unknown].tolist(), ends[unknown].tolist(), strict=True)]
@@ -74,8 +82,9 @@ class ChunkNumbers:
 
     def _look_up(self, low: Array, high: Array, places: Array, long: Array) -> tuple[Array, Array]:
         """Numbers, and the positions of those that are not known."""
-        numbers = self._numbers[places]
-        same = (self._low[places] == low) & (self._high[places] == high)
+        numbers = self._numbers.take(places)
+        same = self._low.take(places) == low
+        same &= self._high.take(places) == high
         same[long] = False
         left = np.flatnonzero(~same)
         second = places[left] ^ 1

@@ -10,7 +10,7 @@ from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.embeddings.onnxembed import OnnxMuveraEmbedding
 
 if TYPE_CHECKING:
-    from onnxembed import LateInteractionTextEmbedding, Muvera
+    from onnxembed import LateInteractionMultimodalEmbedding, LateInteractionTextEmbedding, Muvera
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class FirstStage:
     """
 
     embedding: BaseEmbedding | None
-    tokens: LateInteractionTextEmbedding
+    tokens: LateInteractionTextEmbedding | LateInteractionMultimodalEmbedding
 
     @property
     def _muvera(self) -> OnnxMuveraEmbedding | None:

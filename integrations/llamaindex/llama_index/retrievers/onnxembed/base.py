@@ -1,4 +1,4 @@
-"""Retrieval by MaxSim over token vectors that Qdrant holds, for LlamaIndex."""
+"""Retrieval by MaxSim over the token or patch vectors that Qdrant holds, for LlamaIndex."""
 
 from __future__ import annotations
 
@@ -12,20 +12,23 @@ from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.callbacks.base import CallbackManager
 from llama_index.core.constants import DEFAULT_SIMILARITY_TOP_K
-from llama_index.core.schema import BaseNode, MetadataMode, NodeWithScore, QueryBundle
+from llama_index.core.schema import BaseNode, NodeWithScore, QueryBundle
 from llama_index.core.vector_stores.utils import metadata_dict_to_node, node_to_metadata_dict
 
 from llama_index.embeddings.onnxembed import OnnxMuveraEmbedding
 from llama_index.postprocessor.onnxembed_rerank import OnnxLateInteractionRerank
 from llama_index.retrievers.onnxembed._collection import AsyncCollection, Collection
 from llama_index.retrievers.onnxembed._first_stage import FirstStage
+from llama_index.retrievers.onnxembed._models import NodeReader, PageReader, TextReader, texts_of
 from llama_index.retrievers.onnxembed._vectors import Layout, Question, batches, point, with_rows
 
 if TYPE_CHECKING:
     from qdrant_client import AsyncQdrantClient, QdrantClient
     from qdrant_client.models import PointStruct, ScoredPoint
 
-    from onnxembed import LateInteractionTextEmbedding
+    from onnxembed import LateInteractionMultimodalEmbedding, LateInteractionTextEmbedding
+
+    CoreModel = LateInteractionTextEmbedding | LateInteractionMultimodalEmbedding
 
 # Nodes embedded and stored at once.
 _WINDOW = 256
@@ -53,6 +56,9 @@ class OnnxLateInteractionRetriever(BaseRetriever):
         engine = RetrieverQueryEngine.from_args(retriever, llm=llm)
         ```
 
+        With a ``LateInteractionMultimodalEmbedding``, such as ColPali, the nodes are image nodes: scanned pages found
+        by what is on them, without any text recognition.
+
     Args:
         embedding: The late-interaction model, from the core or an adapter.
         client: Qdrant's client; without it and ``aclient``, one in memory is made.
@@ -73,7 +79,7 @@ class OnnxLateInteractionRetriever(BaseRetriever):
 
     def __init__(
         self,
-        embedding: LateInteractionTextEmbedding | OnnxLateInteractionRerank | OnnxMuveraEmbedding,
+        embedding: CoreModel | OnnxLateInteractionRerank | OnnxMuveraEmbedding,
         client: QdrantClient | None = None,
         aclient: AsyncQdrantClient | None = None,
         collection_name: str = "late-interaction",
@@ -84,13 +90,15 @@ class OnnxLateInteractionRetriever(BaseRetriever):
         object_map: dict[str, Any] | None = None,
         verbose: bool = False,
     ) -> None:
-        self._model = _core_model(embedding)
+        self._model, self._reader = _core_model(embedding)
         if prefetch is not None and not isinstance(prefetch, BaseEmbedding):
             raise _wrong("prefetch", prefetch, "a BaseEmbedding, such as OnnxEmbedding")
         self.similarity_top_k = _positive(similarity_top_k, "similarity_top_k")
         self.prefetch_top_k = _positive(prefetch_top_k, "prefetch_top_k")
         self._client, self._aclient = _clients(client, aclient)
         self._name = collection_name
+        if prefetch is not None and isinstance(self._reader, PageReader):
+            raise _wrong("prefetch", prefetch, "None: a first stage reads texts, and this model reads pictures")
         self._first_stage = FirstStage(prefetch, self._model)
         self._opened: set[str] = set()
         super().__init__(callback_manager=callback_manager, object_map=object_map, verbose=verbose)
@@ -99,7 +107,7 @@ class OnnxLateInteractionRetriever(BaseRetriever):
     def from_nodes(
         cls,
         nodes: Iterable[BaseNode],
-        embedding: LateInteractionTextEmbedding | OnnxLateInteractionRerank | OnnxMuveraEmbedding,
+        embedding: CoreModel | OnnxLateInteractionRerank | OnnxMuveraEmbedding,
         client: QdrantClient | None = None,
         aclient: AsyncQdrantClient | None = None,
         collection_name: str = "late-interaction",
@@ -139,10 +147,11 @@ class OnnxLateInteractionRetriever(BaseRetriever):
             nodes: The nodes; one replaces the node that had its id.
         """
         nodes = _checked(nodes)
+        self._reader.check(nodes)
         self._open(create=True)
         reader = self._first_stage.reader
         for window in _windows(nodes):
-            self._store(window, None if reader is None else reader.get_text_embedding_batch(_texts(window)))
+            self._store(window, None if reader is None else reader.get_text_embedding_batch(texts_of(window)))
 
     async def aadd_nodes(self, nodes: Iterable[BaseNode]) -> None:
         """Index further nodes without blocking the event loop.
@@ -151,10 +160,11 @@ class OnnxLateInteractionRetriever(BaseRetriever):
             nodes: The nodes; one replaces the node that had its id.
         """
         nodes = _checked(nodes)
+        self._reader.check(nodes)
         await self._aopen(create=True)
         reader = self._first_stage.reader
         for window in _windows(nodes):
-            first = None if reader is None else await reader.aget_text_embedding_batch(_texts(window))
+            first = None if reader is None else await reader.aget_text_embedding_batch(texts_of(window))
             if self._aclient is None:
                 await self._model.run_async(partial(self._store, window, first))
                 continue
@@ -212,13 +222,13 @@ class OnnxLateInteractionRetriever(BaseRetriever):
     def _points(self, nodes: list[BaseNode], first_stage: list[list[float]] | None) -> Iterator[PointStruct]:
         dim, encoder = self._model.embedding_size, self._first_stage.encoder
         singles = repeat(None) if first_stage is None else first_stage
-        for node, matrix, single in zip(nodes, self._model.passage_embed(_texts(nodes)), singles, strict=False):
+        for node, matrix, single in zip(nodes, self._reader.documents(nodes), singles, strict=False):
             rows = with_rows(matrix, dim)
             first = single if encoder is None else encoder.process_document(rows).tolist()
             yield point(node.node_id, rows.tolist(), first, node_to_metadata_dict(node))
 
     def _question(self, asked: list[str], first_stage: list[float] | None) -> Question:
-        rows = with_rows(np.concatenate(list(self._model.query_embed(asked))), self._model.embedding_size)
+        rows = with_rows(np.concatenate(list(self._reader.queries(asked))), self._model.embedding_size)
         encoder = self._first_stage.encoder
         first = first_stage if encoder is None else encoder.process_query(rows).tolist()
         return Question(rows.tolist(), first, self.similarity_top_k, self.prefetch_top_k)
@@ -228,14 +238,19 @@ class OnnxLateInteractionRetriever(BaseRetriever):
         return _nodes(self._blocking().search(self._question(asked, first_stage)))
 
 
-def _core_model(given: object) -> LateInteractionTextEmbedding:
-    from onnxembed import LateInteractionTextEmbedding
+def _core_model(given: object) -> tuple[CoreModel, NodeReader]:
+    from onnxembed import LateInteractionMultimodalEmbedding, LateInteractionTextEmbedding
 
     model = given.engine if isinstance(given, OnnxLateInteractionRerank | OnnxMuveraEmbedding) else given
+    if isinstance(model, LateInteractionMultimodalEmbedding):
+        return model, PageReader(model)
     if not isinstance(model, LateInteractionTextEmbedding):
-        expected = "a LateInteractionTextEmbedding; make one with dense=True for the token vectors of a dense model"
+        expected = (
+            "a LateInteractionTextEmbedding (with dense=True for the token vectors of a dense model) or, for pictures, "
+            "a LateInteractionMultimodalEmbedding"
+        )
         raise _wrong("embedding", given, expected)
-    return model
+    return model, TextReader(model)
 
 
 def _clients(client: object, aclient: object) -> tuple[QdrantClient | None, AsyncQdrantClient | None]:
@@ -278,10 +293,6 @@ def _checked(nodes: Iterable[BaseNode]) -> list[BaseNode]:
 
 def _windows(nodes: list[BaseNode]) -> Iterator[list[BaseNode]]:
     return (nodes[first : first + _WINDOW] for first in range(0, len(nodes), _WINDOW))
-
-
-def _texts(nodes: list[BaseNode]) -> list[str]:
-    return [node.get_content(metadata_mode=MetadataMode.EMBED) for node in nodes]
 
 
 def _asked(query_bundle: QueryBundle) -> list[str]:
