@@ -26,7 +26,9 @@ def _text_inputs() -> dict[str, Any]:
     return {"input_ids": ids, "attention_mask": torch.ones_like(ids), "token_type_ids": torch.zeros_like(ids)}
 
 
-def _export(model: Any, folder: Path, inputs: dict[str, Any], output: str, axes: dict[int, str]) -> None:
+def _export(
+    model: Any, folder: Path, inputs: dict[str, Any], output: str, axes: dict[int, str], file: str = "model.onnx"
+) -> None:
     import torch
 
     class Named(torch.nn.Module):
@@ -44,7 +46,7 @@ def _export(model: Any, folder: Path, inputs: dict[str, Any], output: str, axes:
     torch.onnx.export(
         Named().eval(),
         tuple(inputs.values()),
-        str(folder / "model.onnx"),
+        str(folder / file),
         input_names=list(inputs),
         output_names=[output],
         dynamic_axes=dynamic,
@@ -66,7 +68,8 @@ def make_cross_encoder(folder: Path) -> None:
     from transformers import BertConfig, BertForSequenceClassification
 
     config = BertConfig(**SIZES, num_labels=1)
-    _export(BertForSequenceClassification(config), folder, _text_inputs(), "logits", {0: "batch"})
+    (folder / "onnx").mkdir()
+    _export(BertForSequenceClassification(config), folder, _text_inputs(), "logits", {0: "batch"}, "onnx/model.onnx")
     (folder / "config.json").write_text(
         json.dumps({"pad_token_id": 0, "architectures": ["BertForSequenceClassification"], "num_labels": 1})
     )
