@@ -31,6 +31,7 @@ lint: $(VENV)/.lint
 bench: $(VENV)/.peers $(VENV)/.test
 	$(BIN)/python -m benchmarks.dense
 	for kind in sparse rerank image; do $(BIN)/python -m benchmarks.compare $$kind || exit 1; done
+	$(BIN)/python -m benchmarks.maxsim
 
 golden: $(VENV)/.peers
 	for made in tests/golden/make_*.py; do $(VENV)/peers/bin/python -m tests.golden.$$(basename $$made .py) || exit 1; done

@@ -78,6 +78,42 @@ def _open_image(library: Any, folder: str | None) -> Work:
     return lambda paths, options: model.embed(paths, **options)
 
 
+def _open_preprocessing(library: Any, folder: str | None) -> Work:
+    """Decode and transform alone, with as many threads as there are processors where the library has threads."""
+    import numpy as np
+
+    if library.__name__ == "onnxembed":
+        from concurrent.futures import ThreadPoolExecutor
+        from os import cpu_count
+
+        loading = import_module("onnxembed.image.loading")
+        processor = import_module("onnxembed.image.processor_config").read_processor(Path(str(folder)))
+        limits = loading.ImageLimits()
+
+        def work(paths: Sequence[Any], options: dict[str, Any]) -> Iterable[Any]:  # noqa: ARG001
+            batch = np.empty((len(paths), 3, 224, 224), np.float32)
+            with ThreadPoolExecutor(cpu_count()) as pool:
+                list(
+                    pool.map(
+                        lambda n: processor.into(loading.load_image(paths[n], n, limits), batch[n]), range(len(paths))
+                    )
+                )
+            return (picture.ravel() for picture in batch)
+
+        return work
+    image = import_module("PIL.Image")
+    compose = import_module("fastembed.image.transform.operators").Compose
+    transform = compose.from_config(json.loads(Path(str(folder), "preprocessor_config.json").read_text()))
+
+    def theirs(paths: Sequence[Any], options: dict[str, Any]) -> Iterable[Any]:  # noqa: ARG001
+        for start in range(0, len(paths), 16):
+            yield from (
+                picture.ravel() for picture in transform([image.open(path) for path in paths[start : start + 16]])
+            )
+
+    return theirs
+
+
 OPENERS: Mapping[str, Callable[[Any, str | None], Work]] = {
     "bm25": _open_bm25,
     "splade": _open_sparse("prithivida/Splade_PP_en_v1"),
@@ -87,6 +123,7 @@ OPENERS: Mapping[str, Callable[[Any, str | None], Work]] = {
     "colbert-queries": _open_colbert("query"),
     "muvera": _open_muvera,
     "images": _open_image,
+    "preprocessing": _open_preprocessing,
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from onnxembed.models.compile import compile_model
+from onnxembed.models.graph_head import GraphHead
+from onnxembed.models.registry import dense_registry
+from onnxembed.models.store import StoreSettings, locate
 from onnxembed.sparse.embedding import SparseTextEmbedding
+from onnxembed.sparse.languages import stop_words
 from tests.fixtures.sparse_models import FOLDERS
 from tests.full.sparse_peers import TEXTS
 
@@ -27,6 +33,7 @@ def peers(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any
     if not python.is_file():
         pytest.skip(f"no peers to compare with: {python} is not there; `make test-full` sets it up")
     folder = tmp_path_factory.mktemp("peers")
+    _compile_minilm(folder / "bm42-minilm")
     done = subprocess.run(
         [python, "-m", "tests.full.sparse_peers", folder],
         cwd=ROOT,
@@ -39,6 +46,18 @@ def peers(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any
     return folder, json.loads((folder / "vectors.json").read_text(encoding="utf-8"))
 
 
+def _compile_minilm(folder: Path) -> None:
+    """The real all-MiniLM-L6-v2 as the graph with attentions that fastembed asks for."""
+    minilm = locate(
+        dense_registry.find("sentence-transformers/all-MiniLM-L6-v2"), StoreSettings(local_files_only=True)
+    ).path
+    folder.mkdir()
+    compile_model(minilm, folder / "model.onnx", head=GraphHead.ATTENTIONS)
+    for name in ("config.json", "special_tokens_map.json", "tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(minilm / name, folder / name)
+    (folder / "stopwords.txt").write_text("\n".join(stop_words("english")), encoding="utf-8")
+
+
 @pytest.mark.parametrize("way", ["embed", "query"])
 @pytest.mark.parametrize("kind", FOLDERS)
 def test_ids_and_values_of_fastembed(kind: str, way: str, peers: tuple[Path, dict[str, Any]]) -> None:
@@ -47,5 +66,16 @@ def test_ids_and_values_of_fastembed(kind: str, way: str, peers: tuple[Path, dic
     model = SparseTextEmbedding(FOLDERS[kind][0], specific_model_path=folder / kind, **options)
     embed = model.embed if way == "embed" else model.query_embed
     for vector, (ids, values) in zip(embed(TEXTS, batch_size=64), vectors[kind][way], strict=True):
+        assert vector.indices.tolist() == ids
+        assert np.abs(vector.values - values).max(initial=0) <= 1e-5
+
+
+@pytest.mark.parametrize("way", ["embed", "query"])
+def test_bm42_on_real_weights(way: str, peers: tuple[Path, dict[str, Any]]) -> None:
+    folder, vectors = peers
+    limit = json.loads((folder / "bm42-minilm" / "tokenizer_config.json").read_text())["model_max_length"]
+    same = SparseTextEmbedding(FOLDERS["bm42"][0], specific_model_path=folder / "bm42-minilm", max_length=limit)
+    embed = same.embed if way == "embed" else same.query_embed
+    for vector, (ids, values) in zip(embed(TEXTS), vectors["bm42-minilm"][way], strict=True):
         assert vector.indices.tolist() == ids
         assert np.abs(vector.values - values).max(initial=0) <= 1e-5
