@@ -150,8 +150,9 @@ class Bm25:
 
         Args:
             documents: A text, a collection of texts, or an iterable of any length.
-            parallel: Processes to share the work, 0 for one a processor, ``None`` for none but this. They start in some
-                tenths of a second: worth it from some 50,000 texts on. Scripts need the usual ``__main__`` guard.
+            parallel: Processes to share the work, this one included; 0 for one a processor, ``None`` for this alone.
+                They start in some tenths of a second: worth it from some 100,000 texts on. Scripts need the usual
+                ``__main__`` guard.
 
         Returns:
             An iterator over one vector a document, in order; values float64, ids int64 ascending.
@@ -298,7 +299,7 @@ class Bm25:
         if len(first) < 2:
             yield from map(here, first)
             return
-        yield from map_in_processes(elsewhere, chain(first, windows), workers)
+        yield from map_in_processes(elsewhere, chain(first, windows), workers - 1, here)
 
 
 def _workers(parallel: int | None) -> int:

@@ -229,8 +229,7 @@ class SparseTextEmbedding:
             documents: One text, or any iterable of texts; a generator may be endless.
             batch_size: Most texts in a batch; batches are also bounded by ``token_budget``.
             parallel: Batches run at once. ``None`` for one a device, each using ``threads`` processors; 0 for one a
-                usable processor. For BM25 it is the number of processes that share the work, ``None`` for none but
-                this.
+                usable processor. For BM25 it is the number of processes that share the work, this one included.
 
         Returns:
             An iterator of one `SparseEmbedding` a text, in order: values float64, indices int64 ascending.

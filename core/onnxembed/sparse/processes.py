@@ -30,7 +30,10 @@ _SECONDS_TO_END = 5.0
 
 
 def map_in_processes(
-    function: Callable[[ChunkT], ResultT], chunks: Iterable[ChunkT], workers: int
+    function: Callable[[ChunkT], ResultT],
+    chunks: Iterable[ChunkT],
+    workers: int,
+    here: Callable[[ChunkT], ResultT] | None = None,
 ) -> Iterator[ResultT]:
     """Map a function over chunks in other processes.
 
@@ -39,7 +42,8 @@ def map_in_processes(
     Args:
         function: Sent to every process once; must be picklable.
         chunks: Read in the caller's thread, at most four a worker ahead of the results.
-        workers: Number of processes.
+        workers: Number of processes, this one not counted.
+        here: Does the same in this process, whenever the others have enough to do; ``None`` to leave it all to them.
 
     Yields:
         One result a chunk, in the order of the chunks.
@@ -59,30 +63,35 @@ def map_in_processes(
     try:
         for _ in range(workers):
             pool.append(_Worker(sent))
-        yield from _run(pool, iter(chunks))
+        yield from _run(pool, iter(chunks), here)
         for worker in pool:
             worker.dismiss()
     finally:
         _end(pool)
 
 
-def _run(pool: list[_Worker], chunks: Iterator[Any]) -> Iterator[Any]:
+def _run(pool: list[_Worker], chunks: Iterator[Any], here: Callable[[Any], Any] | None) -> Iterator[Any]:
     """Hand out chunks, hand back results in order."""
+    most_ahead = _CHUNKS_AHEAD_A_WORKER * (len(pool) + (here is not None))
     following = 0
     handed_out = 0
     waiting: dict[int, Any] = {}
     exhausted = False
     while True:
-        while not exhausted and handed_out - following < _CHUNKS_AHEAD_A_WORKER * len(pool):
+        while not exhausted and handed_out - following < most_ahead:
             worker = min(pool, key=lambda candidate: len(candidate.numbers))
-            if len(worker.numbers) >= _CHUNKS_A_WORKER:
+            busy = len(worker.numbers) >= _CHUNKS_A_WORKER
+            if busy and (here is None or following in waiting or _receive(pool, waiting, wait=False)):
                 break
-            try:
-                chunk = next(chunks)
-            except StopIteration:
+            chunk = next(chunks, _STOP)
+            if isinstance(chunk, _Stop):
                 exhausted = True
                 break
-            worker.send(handed_out, chunk)
+            if not busy:
+                worker.send(handed_out, chunk)
+            elif here is not None:
+                # Nothing is ready and everybody is busy: instead of waiting, this process does its share.
+                waiting[handed_out] = here(chunk)
             handed_out += 1
         if following in waiting:
             yield waiting.pop(following)
@@ -90,15 +99,17 @@ def _run(pool: list[_Worker], chunks: Iterator[Any]) -> Iterator[Any]:
         elif following == handed_out:
             return
         else:
-            _receive(pool, waiting)
+            _receive(pool, waiting, wait=True)
 
 
-def _receive(pool: list[_Worker], waiting: dict[int, Any]) -> None:
-    """Wait for a result, or for the end of a process."""
+def _receive(pool: list[_Worker], waiting: dict[int, Any], *, wait: bool) -> bool:
+    """Take the results that are ready, or wait for one, or for the end of a process; tell whether there was one."""
     of_channel = {worker.channel: worker for worker in pool if worker.numbers}
-    for channel in connection.wait(list(of_channel)):
+    ready = connection.wait(list(of_channel), None if wait else 0)
+    for channel in ready:
         number, result = of_channel[channel].receive()  # type: ignore[index]
         waiting[number] = result
+    return bool(ready)
 
 
 def _end(pool: list[_Worker]) -> None:

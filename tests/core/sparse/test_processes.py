@@ -215,3 +215,24 @@ def test_little_work_starts_no_process(monkeypatch: pytest.MonkeyPatch) -> None:
     model = Bm25()
     assert list(model.embed(["fox", "dog"], parallel=0)) == list(model.embed(["fox", "dog"]))
     assert list(model.embed([], parallel=2)) == []
+
+
+def test_this_process_does_its_share() -> None:
+    own: list[int] = []
+
+    def here(chunk: int) -> int:
+        own.append(chunk)
+        return slow_square(chunk)
+
+    results = list(map_in_processes(slow_square, range(40), 1, here))
+    assert results == [chunk * chunk for chunk in range(40)]
+    assert 0 < len(own) < 40
+
+
+def test_an_error_here_ends_the_others() -> None:
+    def here(chunk: int) -> int:
+        raise ValueError(f"here with {chunk}")
+
+    with pytest.raises(ValueError, match="here with"):
+        list(map_in_processes(slow_square, range(100), 1, here))
+    assert children() == []
