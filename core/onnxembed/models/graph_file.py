@@ -23,7 +23,7 @@ from onnxembed.models.store.settings import StoreSettings
 logger = logging.getLogger("onnxembed.models")
 
 # Part of the name of every compiled graph: a change of the compiler must not meet graphs of an older one.
-COMPILER_VERSION = 2
+COMPILER_VERSION = 3
 
 
 class GraphModel(Protocol):

@@ -90,6 +90,10 @@ class WireReader:
         """Decode a string field; bytes that are not UTF-8 stay distinguishable, as escapes."""
         return self._buffer[start:end].decode("utf-8", "backslashreplace")
 
+    def ends_of_varints(self, start: int, end: int) -> int:
+        """Count the packed integers between two positions."""
+        return sum(byte < 0x80 for byte in self._buffer[start:end])
+
     def malformed(self, position: int, what: str) -> ModelError:
         """The error for bytes that cannot be an ONNX file."""
         return ModelError(

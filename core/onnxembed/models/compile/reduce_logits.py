@@ -13,18 +13,20 @@ from typing import TYPE_CHECKING
 
 from onnxembed.errors import ModelError, UnsupportedModelError
 from onnxembed.models.compile.graph_builder import BOOL, FLOAT, FLOAT16, INT32, INT64, GraphBuilder, replacing
+from onnxembed.models.compile.projection import Projection, find_projection
 from onnxembed.models.compile.vocabulary import MAX_LOGITS
 from onnxembed.models.onnx_graph import inspect_graph
 from onnxembed.models.protobuf import BYTES, VARINT, MessageWriter, WireReader
 from onnxembed.suggest import nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from pathlib import Path
 
     from onnxembed.models.onnx_graph import GraphFacts, TensorInfo
 
 _OLDEST_OPSET = 11
+_OPSET_WITH_BATCHED_GATHER = 12
 _OPSET_WITH_AXES_AS_INPUT = 18
 """From here on ``ReduceMax`` takes the axes as an input, before as an attribute."""
 _LOGITS_RANK = 3
@@ -32,7 +34,7 @@ _OWN = "onnxembed/"
 """Before the names of added values, which must not meet those of the file."""
 
 # Field numbers, by message, of the published ONNX schema.
-_MODEL_GRAPH, _GRAPH_OUTPUT, _VALUE_NAME = 7, 12, 1
+_MODEL_GRAPH, _GRAPH_NODE, _GRAPH_OUTPUT, _VALUE_NAME = 7, 1, 12, 1
 
 
 def with_max_over_tokens(source: Path, target: Path, *, logits: str, attention_mask: str) -> None:
@@ -57,17 +59,29 @@ def with_max_over_tokens(source: Path, target: Path, *, logits: str, attention_m
         OSError: The target cannot be written.
     """
     facts = inspect_graph(source, require_external_data=False)
-    addition = _addition(source, facts, logits, attention_mask)
+    half = _is_half(source, facts, logits, attention_mask)
     with (
         replacing(target) as file,
         source.open("rb") as original,
         mmap.mmap(original.fileno(), 0, access=mmap.ACCESS_READ) as buffer,
     ):
-        _copy_with(addition, buffer, str(source), logits).write_to(file)
+        reader = WireReader(buffer, str(source))
+        parts = [
+            # A graph that comes in several parts is one, as protobuf has it.
+            part
+            for number, wire_type, first, last in reader.fields(0, len(buffer))
+            if number == _MODEL_GRAPH and wire_type == BYTES
+            for part in reader.fields(first, last)
+        ]
+        projection = None
+        if not half and facts.opset >= _OPSET_WITH_BATCHED_GATHER:
+            projection = find_projection(reader, parts, logits)
+        addition = _addition(facts, logits, attention_mask, projection, half=half)
+        _copy_with(addition, reader, buffer, logits, () if projection is None else projection.nodes).write_to(file)
 
 
-def _addition(source: Path, facts: GraphFacts, logits: str, attention_mask: str) -> GraphBuilder:
-    """The nodes and tensors to add, and the output to give instead."""
+def _is_half(source: Path, facts: GraphFacts, logits: str, attention_mask: str) -> bool:
+    """Check that the graph has what is needed, and tell whether the logits are float16."""
     if facts.opset < _OLDEST_OPSET:
         raise UnsupportedModelError(
             f"{source} uses version {facts.opset} of ONNX's operators, expected {_OLDEST_OPSET} or later; "
@@ -90,9 +104,20 @@ def _addition(source: Path, facts: GraphFacts, logits: str, attention_mask: str)
             f"{source}: the output {logits!r} has the shape {scores.shape}, expected (batch, sequence, vocabulary); "
             "name the output with the logits of a masked-language model"
         )
+    return scores.element_type == FLOAT16
+
+
+def _addition(
+    facts: GraphFacts, logits: str, attention_mask: str, projection: Projection | None, *, half: bool
+) -> GraphBuilder:
+    """The nodes and tensors to add, and the output to give instead."""
     graph = GraphBuilder("addition")
-    _add_maximum(graph, logits, attention_mask, half=scores.element_type == FLOAT16, opset=facts.opset)
-    batch, _, vocabulary = scores.shape
+    if projection is None:
+        _add_maximum(graph, logits, attention_mask, half=half, opset=facts.opset)
+    else:
+        _add_projected_maximum(graph, projection, attention_mask, facts.opset)
+    shape = next(output.shape for output in facts.outputs if output.name == logits) or (None, None, None)
+    batch, vocabulary = shape[0], shape[2]
     graph.output(
         MAX_LOGITS, FLOAT, ["batch" if batch is None else batch, "vocabulary" if vocabulary is None else vocabulary]
     )
@@ -123,14 +148,42 @@ def _add_maximum(graph: GraphBuilder, logits: str, attention_mask: str, *, half:
     limit = graph.node("Where", [kept, infinity, minus_infinity], f"{_OWN}limit")
     # The smaller of logit and limit needs no second array of the logits' size; choosing by the mask does.
     masked = graph.node("Min", [logits, limit], f"{_OWN}masked_logits")
-    output = f"{_OWN}maximum" if half else MAX_LOGITS
-    if opset < _OPSET_WITH_AXES_AS_INPUT:
-        graph.node("ReduceMax", [masked], output, {"axes": [1], "keepdims": 0})
-    else:
-        axes = graph.initializer(f"{_OWN}axes", np.array([1], np.int64))
-        graph.node("ReduceMax", [masked, axes], output, {"keepdims": 0})
+    maximum = _maximum(graph, masked, "maximum" if half else MAX_LOGITS, opset)
     if half:
-        graph.node("Cast", [output], MAX_LOGITS, {"to": FLOAT})
+        graph.node("Cast", [maximum], MAX_LOGITS, {"to": FLOAT})
+
+
+def _add_projected_maximum(graph: GraphBuilder, projection: Projection, attention_mask: str, opset: int) -> None:
+    """The same in two passes over the logits less: padding repeats a token, and the bias comes after the maximum."""
+    import numpy as np
+
+    column = graph.initializer(f"{_OWN}column", np.array([0, 0, 1], np.int64))
+    one_row = graph.initializer(f"{_OWN}one_row", np.array([0, 1, 1], np.int64))
+    lowest = graph.initializer(f"{_OWN}minus_infinity", np.array(-np.inf, np.float32))
+    mask = graph.node("Cast", [attention_mask], f"{_OWN}mask", {"to": INT64})
+    mask_column = graph.node("Reshape", [mask, column], f"{_OWN}mask_column")
+    kept = graph.node("Cast", [mask_column], f"{_OWN}kept", {"to": BOOL})
+    # The first token of each item, wherever padding stands: what it gives once more changes no maximum.
+    place = graph.node("ArgMax", [mask], f"{_OWN}first_token", {"axis": 1, "keepdims": 1})
+    places = graph.node("Reshape", [place, one_row], f"{_OWN}first_token_place")
+    first = graph.node("GatherND", [projection.states, places], f"{_OWN}first_state", {"batch_dims": 1})
+    states = graph.node("Where", [kept, projection.states, first], f"{_OWN}states")
+    product = graph.node("MatMul", [states, projection.weight], f"{_OWN}products")
+    largest = graph.node("Add", [_maximum(graph, product, "maximum", opset), projection.bias], f"{_OWN}biased")
+    # An item of padding alone has no token to repeat.
+    some = graph.node("Cast", [_maximum(graph, mask, "any_token", opset, keepdims=1)], f"{_OWN}some", {"to": BOOL})
+    graph.node("Where", [some, largest, lowest], MAX_LOGITS)
+
+
+def _maximum(graph: GraphBuilder, values: str, name: str, opset: int, *, keepdims: int = 0) -> str:
+    """The largest along the tokens."""
+    import numpy as np
+
+    output = name if name == MAX_LOGITS else f"{_OWN}{name}"
+    if opset < _OPSET_WITH_AXES_AS_INPUT:
+        return graph.node("ReduceMax", [values], output, {"axes": [1], "keepdims": keepdims})
+    axes = graph.initializer(f"{_OWN}axes_of_{name}", np.array([1], np.int64))
+    return graph.node("ReduceMax", [values, axes], output, {"keepdims": keepdims})
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,9 +201,10 @@ class _Slice:
         return self.buffer[self.first : self.last]
 
 
-def _copy_with(addition: GraphBuilder, buffer: mmap.mmap, source: str, logits: str) -> MessageWriter:
-    """The source's message with the addition, its output in the place of the logits."""
-    reader = WireReader(buffer, source)
+def _copy_with(
+    addition: GraphBuilder, reader: WireReader, buffer: mmap.mmap, logits: str, left_out: Collection[int]
+) -> MessageWriter:
+    """The source's message with the addition, its output in the place of the logits, without some nodes."""
     fields = list(addition.fields())
     (output,) = (message for number, message in fields if number == _GRAPH_OUTPUT)
     model, graph = MessageWriter(), MessageWriter()
@@ -158,11 +212,10 @@ def _copy_with(addition: GraphBuilder, buffer: mmap.mmap, source: str, logits: s
         if number != _MODEL_GRAPH or wire_type != BYTES:
             _copy_field(model, number, wire_type, buffer, first, last)
             continue
-        # A graph that comes in several parts is one, as protobuf has it.
         for part in reader.fields(first, last):
             if _is_output(reader, part, logits):
                 graph.message(_GRAPH_OUTPUT, output)
-            else:
+            elif part[0] != _GRAPH_NODE or part[2] not in left_out:
                 _copy_field(graph, part[0], part[1], buffer, part[2], part[3])
     for number, message in fields:
         if number != _GRAPH_OUTPUT:

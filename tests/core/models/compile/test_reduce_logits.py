@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
 from onnxembed.errors import ModelError, UnsafeModelError, UnsupportedModelError
 from onnxembed.models.compile.reduce_logits import with_max_over_tokens
 from onnxembed.models.onnx_graph import inspect_graph
 from tests.fixtures.graph_runs import run_graph
-from tests.fixtures.logits_models import HIDDEN, VOCABULARY, expected, feed, logits_model, words
+from tests.fixtures.logits_models import HIDDEN, VOCABULARY, biases, expected, feed, logits_model, words
 
 
 def reduced(model: Any, folder: Path) -> Path:
@@ -162,3 +162,55 @@ def test_the_second_time_there_are_no_logits(tmp_path: Path) -> None:
         with_max_over_tokens(
             tmp_path / "reduced.onnx", tmp_path / "twice.onnx", logits="logits", attention_mask="attention_mask"
         )
+
+
+def operators(path: Path) -> list[str]:
+    return [node.op_type for node in onnx.load(path).graph.node]
+
+
+@pytest.mark.parametrize("bias", ["after", "before"])
+@pytest.mark.parametrize(("opset", "ir_version"), [(12, 6), (13, 7), (17, 8), (18, 8), (21, 10)])
+def test_a_bias_is_added_to_the_maximum(tmp_path: Path, opset: int, ir_version: int, bias: str) -> None:
+    path = reduced(logits_model(opset=opset, ir_version=ir_version, bias=bias), tmp_path)
+    given = feed()
+    results = run_graph(path, given)
+    np.testing.assert_allclose(results["max_logits"], expected(given) + biases(), atol=1e-5)
+    np.testing.assert_array_equal(results["states"], words()[given["input_ids"]])
+    assert operators(path).count("MatMul") == 1
+    assert "Min" not in operators(path)
+    onnx.checker.check_model(str(path), full_check=True)
+
+
+def test_padding_on_any_side_and_padding_alone_beside_a_bias(tmp_path: Path) -> None:
+    path = reduced(logits_model(bias="after"), tmp_path)
+    given = feed()
+    given["attention_mask"] = np.array([[0, 0, 0, 1, 1, 0], [0, 0, 0, 0, 0, 0], [1, 1, 0, 0, 0, 0]])
+    result = run_graph(path, given)["max_logits"]
+    np.testing.assert_allclose(result[[0, 2]], (expected(given) + biases())[[0, 2]], atol=1e-5)
+    assert (result[1] == -np.inf).all()
+
+
+@pytest.mark.parametrize(
+    ("bias", "opset"), [("computed", 17), ("shared", 17), ("after", 11)], ids=["computed", "shared", "old"]
+)
+def test_other_forms_of_a_bias_are_left_where_they_are(tmp_path: Path, bias: str, opset: int) -> None:
+    path = reduced(logits_model(bias=bias, opset=opset), tmp_path)
+    np.testing.assert_allclose(run_graph(path, feed())["max_logits"], expected(feed()) + biases(), atol=1e-5)
+    assert "Min" in operators(path)
+
+
+def test_a_product_of_another_domain_is_another_product(tmp_path: Path) -> None:
+    model = logits_model(bias="after")
+    function = onnx.helper.make_function(
+        "com.unused",
+        "MatMul",
+        ["a", "b"],
+        ["c"],
+        [helper.make_node("MatMul", ["a", "b"], ["c"])],
+        [helper.make_opsetid("", 17)],
+    )
+    model.functions.append(function)
+    next(node for node in model.graph.node if node.op_type == "MatMul").domain = "com.unused"
+    path = reduced(model, tmp_path)
+    np.testing.assert_allclose(run_graph(path, feed())["max_logits"], expected(feed()) + biases(), atol=1e-5)
+    assert "Min" in operators(path)
