@@ -60,7 +60,7 @@ class Squares:
 
 
 def ours() -> list[str]:
-    # Those of the asynchronous pools live as long as their models, which an earlier test may have left to the collector.
+    # Threads of asynchronous pools live as long as their models, which an earlier test may have left to the collector.
     ours = (RUN_THREAD_PREFIX, PREPARE_THREAD_PREFIX)
     return [thread.name for thread in threading.enumerate() if thread.name.startswith(ours)]
 
