@@ -14,7 +14,7 @@ demo: $(VENV)/.demo
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest -m "not full" --cov --cov-report=term $(ARGS)
-	PYTHONPATH=$(VENV)/hub-1 $(BIN)/python -m pytest -m "not full" tests/core/models/store tests/core/test_hub_end_to_end.py $(ARGS)
+	PYTHONPATH=$(VENV)/hub-1 $(BIN)/python -m pytest -m "not full" tests/core/hub tests/core/test_hub_end_to_end.py $(ARGS)
 
 test-full: $(VENV)/.test $(VENV)/.peers
 	$(BIN)/python -m pytest -m full $(ARGS)
@@ -26,7 +26,7 @@ lint: $(VENV)/.lint
 	$(BIN)/mypy integrations/llamaindex/llama_index
 	$(BIN)/pydoclint --config=pyproject.toml core/onnxembed integrations
 	$(BIN)/lint-imports
-	$(BIN)/python docs/model_table.py --check README.md
+	$(BIN)/python scripts/model_table.py --check README.md
 
 bench: $(VENV)/.peers $(VENV)/.test
 	$(BIN)/python -m benchmarks.dense

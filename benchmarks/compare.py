@@ -150,9 +150,9 @@ def make_models(names: set[str], scratch: Path, peers: str) -> dict[str, str]:
     Returns:
         Folder by name.
     """
-    from onnxembed.models.registry import dense_registry
-    from onnxembed.models.store import locate
-    from onnxembed.models.store.settings import StoreSettings
+    from onnxembed.catalog.registry import dense_registry
+    from onnxembed.hub import locate
+    from onnxembed.hub.settings import StoreSettings
     from onnxembed.sparse.languages import stop_words
 
     minilm = locate(
@@ -179,8 +179,8 @@ def _make_bm42(minilm: Path, folder: Path) -> None:
     """The published weights, as the graph with attentions that the other library asks for."""
     import shutil
 
-    from onnxembed.models.compile import compile_model
-    from onnxembed.models.graph_head import GraphHead
+    from onnxembed.compile import compile_model
+    from onnxembed.graph_head import GraphHead
     from onnxembed.sparse.languages import stop_words
 
     folder.mkdir()

@@ -8,25 +8,25 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from onnxembed.engine.ranking import RankedDocument
+    from onnxembed.api.ranking import RankedDocument
     from onnxembed.errors import OnnxEmbedError
-    from onnxembed.image.embedding import ImageEmbedding
-    from onnxembed.late_interaction.embedding import LateInteractionTextEmbedding
+    from onnxembed.image.model import ImageEmbedding
     from onnxembed.late_interaction.maxsim import maxsim, maxsim_matrix, maxsim_top_k, similarities
+    from onnxembed.late_interaction.model import LateInteractionTextEmbedding
     from onnxembed.late_interaction.multi_vectors import MultiVectors
     from onnxembed.late_interaction.muvera import Muvera
-    from onnxembed.models.multimodal_spec import MultimodalKind
-    from onnxembed.models.rerank_spec import Activation
-    from onnxembed.models.sparse_spec import SparseKind
-    from onnxembed.models.spec import ModelSource, PoolingType
-    from onnxembed.multimodal.embedding import LateInteractionMultimodalEmbedding
-    from onnxembed.rerank.text_cross_encoder import TextCrossEncoder
+    from onnxembed.multimodal.model import LateInteractionMultimodalEmbedding
+    from onnxembed.multimodal.spec import MultimodalKind
+    from onnxembed.rerank.model import TextCrossEncoder
+    from onnxembed.rerank.spec import Activation
     from onnxembed.runtime.providers import Device
-    from onnxembed.sparse.embedding import SparseTextEmbedding
     from onnxembed.sparse.index import SparseIndex
+    from onnxembed.sparse.model import SparseTextEmbedding
+    from onnxembed.sparse.spec import SparseKind
     from onnxembed.sparse.statistics import Bm25Statistics
     from onnxembed.sparse.vector import SparseEmbedding
-    from onnxembed.text.embedding import TextEmbedding
+    from onnxembed.spec import ModelSource, PoolingType
+    from onnxembed.text.model import TextEmbedding
 
 __version__ = "0.1.0"
 
@@ -58,25 +58,25 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Activation": "onnxembed.models.rerank_spec",
+    "Activation": "onnxembed.rerank.spec",
     "Bm25Statistics": "onnxembed.sparse.statistics",
     "Device": "onnxembed.runtime.providers",
-    "ImageEmbedding": "onnxembed.image.embedding",
-    "LateInteractionMultimodalEmbedding": "onnxembed.multimodal.embedding",
-    "LateInteractionTextEmbedding": "onnxembed.late_interaction.embedding",
-    "ModelSource": "onnxembed.models.spec",
+    "ImageEmbedding": "onnxembed.image.model",
+    "LateInteractionMultimodalEmbedding": "onnxembed.multimodal.model",
+    "LateInteractionTextEmbedding": "onnxembed.late_interaction.model",
+    "ModelSource": "onnxembed.spec",
     "MultiVectors": "onnxembed.late_interaction.multi_vectors",
-    "MultimodalKind": "onnxembed.models.multimodal_spec",
+    "MultimodalKind": "onnxembed.multimodal.spec",
     "Muvera": "onnxembed.late_interaction.muvera",
     "OnnxEmbedError": "onnxembed.errors",
-    "PoolingType": "onnxembed.models.spec",
-    "RankedDocument": "onnxembed.engine.ranking",
+    "PoolingType": "onnxembed.spec",
+    "RankedDocument": "onnxembed.api.ranking",
     "SparseEmbedding": "onnxembed.sparse.vector",
     "SparseIndex": "onnxembed.sparse.index",
-    "SparseKind": "onnxembed.models.sparse_spec",
-    "SparseTextEmbedding": "onnxembed.sparse.embedding",
-    "TextCrossEncoder": "onnxembed.rerank.text_cross_encoder",
-    "TextEmbedding": "onnxembed.text.embedding",
+    "SparseKind": "onnxembed.sparse.spec",
+    "SparseTextEmbedding": "onnxembed.sparse.model",
+    "TextCrossEncoder": "onnxembed.rerank.model",
+    "TextEmbedding": "onnxembed.text.model",
     "maxsim": "onnxembed.late_interaction.maxsim",
     "maxsim_matrix": "onnxembed.late_interaction.maxsim",
     "maxsim_top_k": "onnxembed.late_interaction.maxsim",

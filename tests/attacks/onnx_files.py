@@ -10,7 +10,7 @@ from typing import Any
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper
 
 from onnxembed.errors import ModelError, UnsafeModelError
-from onnxembed.models.protobuf import MessageWriter
+from onnxembed.formats.protobuf import MessageWriter
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from onnxembed.errors import ModelError
-from onnxembed.models.onnx_graph import inspect_graph
+from onnxembed.formats.onnx_graph import inspect_graph
 from tests.attacks.onnx_files import DAMAGED, LOCATIONS, OPERATORS, PLACES, Attack
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from onnxembed.errors import ModelError
-from onnxembed.models.safetensors import SafetensorsFile
+from onnxembed.formats.safetensors import SafetensorsFile
 
 
 def entry(dtype: Any = "F32", shape: Any = (2,), offsets: Any = (0, 8)) -> dict[str, Any]:

@@ -49,7 +49,7 @@ def test_equal_settings_share_a_session_and_others_do_not(folder: Path) -> None:
 
 
 def test_a_race_of_threads_loads_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from onnxembed.engine import graph_engine
+    from onnxembed.api import engine as graph_engine
 
     opened = []
     real = graph_engine.Session

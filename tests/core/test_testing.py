@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from onnxembed.models.spec import PoolingType
+from onnxembed.spec import PoolingType
 from onnxembed.testing import FakeSession
 from onnxembed.text.dense import DenseFamily, Projection
 from onnxembed.text.graph import TextGraph

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from onnxembed.image.embedding import ImageEmbedding
-from onnxembed.text.embedding import TextEmbedding
+from onnxembed.image.model import ImageEmbedding
+from onnxembed.text.model import TextEmbedding
 from tests.fixtures.images import picture
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(600)]

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from onnxembed.late_interaction.embedding import LateInteractionTextEmbedding
+from onnxembed.late_interaction.model import LateInteractionTextEmbedding
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(600)]
 

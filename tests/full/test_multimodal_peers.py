@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from onnxembed.multimodal.embedding import LateInteractionMultimodalEmbedding
+from onnxembed.multimodal.model import LateInteractionMultimodalEmbedding
 from tests.full.multimodal_peers import KINDS, TEXTS, page_pictures
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(600)]
@@ -66,7 +66,7 @@ def test_vectors_of_fastembed(name: str, batch_size: int, token_budget: int | No
 def test_text_queries_take_a_fifth_of_the_memory(peers: Path) -> None:
     theirs = json.loads((peers / "told.json").read_text(encoding="utf-8"))["added_megabytes"]
     code = (
-        "import sys; from onnxembed.multimodal.embedding import LateInteractionMultimodalEmbedding as M; "
+        "import sys; from onnxembed.multimodal.model import LateInteractionMultimodalEmbedding as M; "
         "from tests.full.multimodal_peers import COLPALI, added_by_queries; "
         "print(added_by_queries(M(COLPALI, specific_model_path=sys.argv[1])))"
     )

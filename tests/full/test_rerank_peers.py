@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from onnxembed.rerank.text_cross_encoder import TextCrossEncoder
+from onnxembed.rerank.model import TextCrossEncoder
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(600)]
 

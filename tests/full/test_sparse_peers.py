@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from onnxembed.models.compile import compile_model
-from onnxembed.models.graph_head import GraphHead
-from onnxembed.models.registry import dense_registry
-from onnxembed.models.store import StoreSettings, locate
-from onnxembed.sparse.embedding import SparseTextEmbedding
+from onnxembed.catalog.registry import dense_registry
+from onnxembed.compile import compile_model
+from onnxembed.graph_head import GraphHead
+from onnxembed.hub import StoreSettings, locate
 from onnxembed.sparse.languages import stop_words
+from onnxembed.sparse.model import SparseTextEmbedding
 from tests.fixtures.sparse_models import FOLDERS
 from tests.full.sparse_peers import TEXTS
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from onnxembed.engine.graph_engine import GraphEngine
-from onnxembed.engine.settings import EngineSettings
-from onnxembed.image.family import ImageFamily
+from onnxembed.api.engine import GraphEngine
+from onnxembed.api.settings import EngineSettings
+from onnxembed.hub import ModelFolder
 from onnxembed.image.graph import ImageGraph, image_graph
 from onnxembed.image.limits import ImageLimits
 from onnxembed.image.processor import ImageProcessor
 from onnxembed.image.processor_config import read_processor
-from onnxembed.models.image_spec import ImageModel, vector_width
-from onnxembed.models.store import ModelFolder
+from onnxembed.image.spec import ImageModel, vector_width
+from onnxembed.image.work import ImageFamily
 from onnxembed.runtime.bounded_pool import BoundedPool
 from onnxembed.runtime.cpu import usable_cpus
 from onnxembed.runtime.per_process import PerProcess

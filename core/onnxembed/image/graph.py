@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from onnxembed.engine.graph_engine import LoadedGraph
-from onnxembed.engine.vectors import finish
+from onnxembed.api.engine import LoadedGraph
+from onnxembed.api.vectors import finish
 from onnxembed.errors import ModelError
-from onnxembed.models.image_spec import ImageModel
-from onnxembed.models.spec import PoolingType
+from onnxembed.image.spec import ImageModel
 from onnxembed.runtime.session import Session
+from onnxembed.spec import PoolingType
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

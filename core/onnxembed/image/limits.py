@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from onnxembed.checks import check_count, check_flag, check_number
+from onnxembed.api.inputs import check_count, check_flag, check_number
 
 _SHORTEST_TIMEOUT = 0.001
 

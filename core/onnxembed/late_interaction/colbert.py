@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from onnxembed.checks import check_text
+from onnxembed.api.inputs import check_text
 from onnxembed.late_interaction.tokens import MarkedTokens, SideTokenizer
 from onnxembed.text.graph import PaddedTokens, TextGraph
 

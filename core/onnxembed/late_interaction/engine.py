@@ -7,15 +7,15 @@ from pathlib import Path
 
 import numpy as np
 
-from onnxembed.engine.settings import EngineSettings
+from onnxembed.api.graph_file import GraphFile
+from onnxembed.api.settings import EngineSettings
 from onnxembed.errors import ModelError
+from onnxembed.formats.safetensors import SafetensorsFile
+from onnxembed.hub import ModelFolder
+from onnxembed.hub.folder import WEIGHTS_FILE
 from onnxembed.late_interaction.colbert import ColbertFamily, LinearLayer, TokenHead
+from onnxembed.late_interaction.spec import LateInteractionModel
 from onnxembed.late_interaction.tokens import SideTokenizer, side_tokenizer
-from onnxembed.models.graph_file import GraphFile
-from onnxembed.models.late_interaction_spec import LateInteractionModel
-from onnxembed.models.safetensors import SafetensorsFile
-from onnxembed.models.store import ModelFolder
-from onnxembed.models.store.folder import WEIGHTS_FILE
 from onnxembed.runtime.bounded_pool import BoundedPool
 from onnxembed.runtime.per_process import PerProcess
 from onnxembed.text.call import Side

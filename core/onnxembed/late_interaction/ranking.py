@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from onnxembed.engine.ranking import Cut, RankedDocument, ranked
+from onnxembed.api.ranking import Cut, RankedDocument, ranked
 from onnxembed.late_interaction.maxsim import maxsim
 
 Array = np.ndarray[Any, np.dtype[Any]]

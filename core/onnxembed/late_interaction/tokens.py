@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from onnxembed.errors import ModelError
-from onnxembed.models.late_interaction_spec import LateInteractionModel, SkipRule
+from onnxembed.late_interaction.spec import LateInteractionModel, SkipRule
 from onnxembed.text.call import Side
 from onnxembed.text.tokenizer import TextTokenizer, Tokens
 from onnxembed.text.tokenizer_rules import TokenizerRules

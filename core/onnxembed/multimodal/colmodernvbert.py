@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from onnxembed.models.json_file import read_object
+from onnxembed.formats.json_file import read_object
 from onnxembed.multimodal.conventions import PIXELS, Array, Page, prompt_ids
 from onnxembed.multimodal.picture_config import PROCESSOR_NAME, PictureConfig
 from onnxembed.multimodal.tiles import read_tiling

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from onnxembed.errors import ModelError
-from onnxembed.models.json_file import read_object
+from onnxembed.formats.json_file import read_object
 from onnxembed.multimodal.conventions import GRIDS, PIXELS, Array, Page, prompt_ids
 from onnxembed.multimodal.picture_config import PROCESSOR_NAME
 from onnxembed.multimodal.qwen_patches import read_patching

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from onnxembed.engine.graph_engine import GraphEngine
-from onnxembed.engine.settings import EngineSettings
+from onnxembed.api.engine import GraphEngine
+from onnxembed.api.graph_file import find_graph
+from onnxembed.api.settings import EngineSettings
+from onnxembed.formats.onnx_graph import inspect_graph
 from onnxembed.image.limits import ImageLimits
-from onnxembed.models.graph_file import find_graph
-from onnxembed.models.multimodal_spec import MultimodalKind, MultimodalModel
-from onnxembed.models.onnx_graph import inspect_graph
 from onnxembed.multimodal.colmodernvbert import ColModernVbert
 from onnxembed.multimodal.colpali import ColPali
 from onnxembed.multimodal.colqwen2 import ColQwen2
 from onnxembed.multimodal.conventions import Array, Conventions
-from onnxembed.multimodal.family import PageFamily, QueryFamily
 from onnxembed.multimodal.graph import MultimodalGraph, open_graph, takes_flat_patches
+from onnxembed.multimodal.spec import MultimodalKind, MultimodalModel
+from onnxembed.multimodal.work import PageFamily, QueryFamily
 from onnxembed.runtime.batching import BatchLimits
 from onnxembed.runtime.bounded_pool import BoundedPool
 from onnxembed.runtime.cpu import usable_cpus

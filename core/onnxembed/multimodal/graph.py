@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from onnxembed.engine.graph_engine import LoadedGraph
+from onnxembed.api.engine import LoadedGraph
+from onnxembed.api.graph_file import GraphFile
 from onnxembed.errors import ModelError
-from onnxembed.models.graph_file import GraphFile
-from onnxembed.models.onnx_graph import TensorInfo
+from onnxembed.formats.onnx_graph import TensorInfo
 from onnxembed.multimodal.conventions import GRIDS, PIXELS, Array
 from onnxembed.text.graph import INTEGER_TYPES, PaddedTokens, TextGraph
 from onnxembed.text.tokenizer import TextTokenizer

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from onnxembed.checks import check_count, check_number
+from onnxembed.api.inputs import check_count, check_number
 from onnxembed.errors import InputError, InputTypeError
 from onnxembed.runtime.per_process import PerProcess
 

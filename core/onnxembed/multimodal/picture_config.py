@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from onnxembed.errors import ModelError, UnsupportedModelError
+from onnxembed.formats.json_file import read_object
 from onnxembed.image.processor import ImageProcessor
 from onnxembed.image.processor_config import CONFIG_NAME, read_processor
-from onnxembed.models.json_file import read_object
 
 PROCESSOR_NAME = "processor_config.json"
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from onnxembed.checks import check_count, check_text
-from onnxembed.engine.questions import check_query
+from onnxembed.api.inputs import check_count, check_text
+from onnxembed.api.questions import check_query
 from onnxembed.errors import InputError, InputTypeError
-from onnxembed.models.rerank_spec import Activation
+from onnxembed.rerank.spec import Activation
 
 Pair = tuple[str, str]
 

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from onnxembed.errors import ModelError, UnsupportedModelError
-from onnxembed.models.rerank_discovery import MOST_LABELS
-from onnxembed.models.rerank_spec import Activation
 from onnxembed.rerank.call import Pair, check_pair
+from onnxembed.rerank.discovery import MOST_LABELS
 from onnxembed.rerank.settings import ScoreSettings, Windows
+from onnxembed.rerank.spec import Activation
 from onnxembed.runtime.batching import plan_batches
 from onnxembed.text.graph import TextGraph
 from onnxembed.text.pair_tokenizer import PairTokenizer

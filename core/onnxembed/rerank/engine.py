@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from onnxembed.engine.settings import EngineSettings
-from onnxembed.models.rerank_discovery import check_head, read_activation
-from onnxembed.models.rerank_spec import Activation, CrossEncoderModel
+from onnxembed.api.settings import EngineSettings
 from onnxembed.rerank.cross_encoder import CrossEncoder, CrossEncoderFamily, RunBounds
+from onnxembed.rerank.discovery import check_head, read_activation
 from onnxembed.rerank.settings import ScoreSettings
+from onnxembed.rerank.spec import Activation, CrossEncoderModel
 from onnxembed.runtime.bounded_pool import BoundedPool
 from onnxembed.runtime.per_process import PerProcess
 from onnxembed.text.pair_tokenizer import PairTokenizer

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeVar
 
-from onnxembed.checks import check_count, check_flag
+from onnxembed.api.inputs import check_count, check_flag
 from onnxembed.errors import InputError, InputTypeError
-from onnxembed.models.rerank_spec import Activation
+from onnxembed.rerank.spec import Activation
 from onnxembed.suggest import nearest
 
 _ChoiceT = TypeVar("_ChoiceT", bound=StrEnum)

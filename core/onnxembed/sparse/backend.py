@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from onnxembed.checks import as_texts, check_count
+from onnxembed.api.inputs import as_texts, check_count
 
 if TYPE_CHECKING:
-    from onnxembed.models.sparse_spec import SparseModel
     from onnxembed.runtime.bounded_pool import BoundedPool
+    from onnxembed.sparse.spec import SparseModel
     from onnxembed.sparse.vector import SparseEmbedding
 
 

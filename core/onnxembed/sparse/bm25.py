@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from onnxembed.checks import as_texts, check_count, check_text
+from onnxembed.api.inputs import as_texts, check_count, check_text
 from onnxembed.errors import InputError
 from onnxembed.runtime.cpu import usable_cpus
 from onnxembed.sparse.bm25_settings import Bm25Settings

@@ -9,7 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from onnxembed.checks import check_count, check_flag, check_number
+from onnxembed.api.inputs import check_count, check_flag, check_number
 from onnxembed.errors import InputError, InputTypeError
 from onnxembed.sparse.languages import language_name, stop_words
 from onnxembed.sparse.scripts import Segmenter

@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from onnxembed.engine.graph_engine import Runner
-from onnxembed.engine.settings import EngineSettings
+from onnxembed.api.engine import Runner
+from onnxembed.api.graph_file import GraphFile, find_graph
+from onnxembed.api.settings import EngineSettings
 from onnxembed.errors import ModelError
-from onnxembed.models.graph_file import GraphFile, find_graph
-from onnxembed.models.onnx_graph import inspect_graph
-from onnxembed.models.sparse_spec import SparseKind, SparseModel
-from onnxembed.models.store import ModelFolder
+from onnxembed.formats.onnx_graph import inspect_graph
+from onnxembed.hub import ModelFolder
 from onnxembed.runtime.bounded_pool import BoundedPool
 from onnxembed.runtime.per_process import PerProcess
 from onnxembed.runtime.pipeline import Family
-from onnxembed.sparse.family import LookupFamily, SparseGraphFamily, Weigher
 from onnxembed.sparse.options import GraphChoices
+from onnxembed.sparse.spec import SparseKind, SparseModel
 from onnxembed.sparse.special import special_ids
 from onnxembed.sparse.splade import Pruning, SpladeWeigher
 from onnxembed.sparse.vector import SparseEmbedding
+from onnxembed.sparse.work import LookupFamily, SparseGraphFamily, Weigher
 from onnxembed.text.text_engine import TextEngine
 from onnxembed.text.tokenizer import TextTokenizer, Tokens
 

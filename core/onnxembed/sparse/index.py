@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from onnxembed.checks import check_count
+from onnxembed.api.inputs import check_count
 from onnxembed.errors import InputTypeError
 from onnxembed.sparse.idf import inverse_document_frequency
 from onnxembed.sparse.vector import SparseEmbedding

@@ -7,15 +7,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from onnxembed.engine.options import engine_options
-from onnxembed.engine.settings import EngineSettings
-from onnxembed.models.sparse_spec import SparseModel
-from onnxembed.models.store.settings import StoreSettings
+from onnxembed.api.options import engine_options
+from onnxembed.api.settings import EngineSettings
+from onnxembed.hub.settings import StoreSettings
 from onnxembed.runtime.bounded_pool import BoundedPool
 from onnxembed.runtime.cpu import usable_cpus
 from onnxembed.sparse.backend import SparseCall
 from onnxembed.sparse.bm25 import Bm25
 from onnxembed.sparse.options import KINDS_OF_OPTION
+from onnxembed.sparse.spec import SparseModel
 
 if TYPE_CHECKING:
     from onnxembed.sparse.vector import SparseEmbedding
@@ -146,7 +146,7 @@ def _stop_words_folder(model: SparseModel, store: StoreSettings) -> Path | None:
     """The caller's folder, else a copy of the model's repository that is there already."""
     if store.specific_model_path is not None:
         return Path(store.specific_model_path)
-    from onnxembed.models.store.hub_cache import repository_place
+    from onnxembed.hub.hub_cache import repository_place
 
     for source in model.sources:
         if source.hf is not None:

@@ -7,13 +7,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from onnxembed.checks import check_text
-from onnxembed.engine.options import engine_options
-from onnxembed.engine.settings import EngineSettings
-from onnxembed.engine.shared import EngineHandle
-from onnxembed.models.sparse_spec import SparseModel
+from onnxembed.api.inputs import check_text
+from onnxembed.api.options import engine_options
+from onnxembed.api.settings import EngineSettings
+from onnxembed.api.shared import EngineHandle
 from onnxembed.sparse.backend import SparseCall
 from onnxembed.sparse.options import KINDS_OF_OPTION, GraphChoices
+from onnxembed.sparse.spec import SparseModel
 
 if TYPE_CHECKING:
     from onnxembed.runtime.bounded_pool import BoundedPool
@@ -79,7 +79,7 @@ class NeuralBackend:
     @property
     def fingerprint(self) -> str:
         """Made of the files and of all options that count. Finds the files; loads no weights."""
-        from onnxembed.models.fingerprint import folder_fingerprint
+        from onnxembed.hub.fingerprint import folder_fingerprint
 
         model = self.model
         folder = folder_fingerprint(self._engine.folder.path, model.model_file, model.additional_files)
@@ -104,7 +104,7 @@ class NeuralBackend:
         Returns:
             An iterator of one vector a text.
         """
-        from onnxembed.engine.graph_engine import nothing, start
+        from onnxembed.api.engine import nothing, start
 
         if nothing(call.texts):
             return iter(())

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from onnxembed.checks import check_count, check_flag, check_number
+from onnxembed.api.inputs import check_count, check_flag, check_number
 from onnxembed.errors import InputError
-from onnxembed.models.sparse_registry import sparse_registry
-from onnxembed.models.sparse_spec import SparseKind, SparseModel
+from onnxembed.sparse.known import sparse_registry
+from onnxembed.sparse.spec import SparseKind, SparseModel
 
 _WEIGHTED = (SparseKind.SPLADE, SparseKind.INFERENCE_FREE)
 _COUNTED = (SparseKind.BM25, SparseKind.MINICOIL)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from onnxembed.errors import InputError, InputTypeError, ModelError
-from onnxembed.models.store.disk import private_name
+from onnxembed.hub.disk import private_name
 from onnxembed.sparse.idf import inverse_document_frequency
 
 Array = np.ndarray[Any, np.dtype[Any]]

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from onnxembed.checks import as_texts, check_count
+from onnxembed.api.inputs import as_texts, check_count
 from onnxembed.errors import InputTypeError
-from onnxembed.models.spec import DenseModel
+from onnxembed.spec import DenseModel
 from onnxembed.text.options import parse_prompt, parse_task
 from onnxembed.text.settings import VectorSettings
 

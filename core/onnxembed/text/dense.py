@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from onnxembed.checks import check_text
+from onnxembed.api.inputs import check_text
 from onnxembed.errors import ModelError
-from onnxembed.models.spec import PoolingType
+from onnxembed.spec import PoolingType
 from onnxembed.text.graph import TextGraph
 from onnxembed.text.pooling import pool, shorten
 from onnxembed.text.tokenizer import Tokens

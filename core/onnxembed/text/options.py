@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from onnxembed.checks import check_count, check_text
+from onnxembed.api.inputs import check_count, check_text
 from onnxembed.errors import InputError, InputTypeError
-from onnxembed.models.spec import DenseModel, PoolingType
+from onnxembed.spec import DenseModel, PoolingType
 from onnxembed.suggest import nearest
 
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from onnxembed.engine.vectors import finish, normalize
+from onnxembed.api.vectors import finish, normalize
 from onnxembed.errors import ModelError
-from onnxembed.models.spec import PoolingType
+from onnxembed.spec import PoolingType
 
 __all__ = ["first_token", "last_token", "mean", "normalize", "pool", "shorten"]
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from onnxembed.checks import check_text
+from onnxembed.api.inputs import check_text
 from onnxembed.errors import InputError, ModelError
-from onnxembed.models.safetensors import SafetensorsFile
+from onnxembed.formats.safetensors import SafetensorsFile
 from onnxembed.text.pooling import normalize, shorten
 from onnxembed.text.tokenizer import TextTokenizer, Tokens, read_tokenizer
 from onnxembed.text.tokenizer_rules import TokenizerRules, read_json

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Generic
 
-from onnxembed.engine.graph_engine import GraphEngine
-from onnxembed.engine.settings import EngineSettings, ModelT
-from onnxembed.models.graph_file import GraphFile
+from onnxembed.api.engine import GraphEngine
+from onnxembed.api.graph_file import GraphFile
+from onnxembed.api.settings import EngineSettings, ModelT
 from onnxembed.runtime.per_process import PerProcess
 from onnxembed.text.graph import TextGraph
 from onnxembed.text.tokenizer import TextTokenizer, load_tokenizer

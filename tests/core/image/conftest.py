@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from onnxembed.image.embedding import ImageEmbedding
-from onnxembed.models.image_registry import image_registry
+from onnxembed.image.known import image_registry
+from onnxembed.image.model import ImageEmbedding
 from tests.fixtures.image_models import image_variant, write_image_variant
 
 ImageFolderOf = Callable[[str], Path]

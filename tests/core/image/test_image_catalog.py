@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from onnxembed import ImageEmbedding
+from onnxembed.catalog import dense_models, image_models
 from onnxembed.errors import InputError
-from onnxembed.models.catalog import dense_models, image_models
-from onnxembed.models.catalog.image_rows import read_image_models
-from onnxembed.models.image_registry import describe_image, image_registry
-from onnxembed.models.image_spec import ImageModel, vector_width
-from onnxembed.models.spec import ModelSource, PoolingType
-from onnxembed.models.store.folder import specified_files
+from onnxembed.hub.folder import specified_files
+from onnxembed.image.known import describe_image, image_registry
+from onnxembed.image.rows import read_image_models
+from onnxembed.image.spec import ImageModel, vector_width
+from onnxembed.spec import ModelSource, PoolingType
 
 # Name, repository, file, dim, licence, GB, pooling, output, text half.
 FACTS: list[tuple[object, ...]] = [

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from onnxembed.errors import ModelError, ModelNotFoundError
-from onnxembed.image.embedding import ImageEmbedding
-from onnxembed.models.image_discovery import describe_image_folder
-from onnxembed.models.spec import PoolingType
+from onnxembed.image.discovery import describe_image_folder
+from onnxembed.image.model import ImageEmbedding
+from onnxembed.spec import PoolingType
 from tests.fixtures.image_models import CLIP, HIDDEN, VARIANTS, ImageForm, pictures, write_image_graph
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 
 from onnxembed.errors import InputError, InputTypeError, ModelNotFoundError, UnknownModelError
-from onnxembed.image.embedding import ImageEmbedding
-from onnxembed.models.spec import ModelSource, PoolingType
+from onnxembed.image.model import ImageEmbedding
+from onnxembed.spec import ModelSource, PoolingType
 from tests.fixtures.image_models import HIDDEN, image_variant, pictures
 from tests.fixtures.images import encoded, picture
 
@@ -292,7 +292,7 @@ def test_a_model_that_is_not_there_names_what_was_tried() -> None:
 
 def test_importing_the_facade_loads_nothing_heavy() -> None:
     code = (
-        "import sys; import onnxembed.image.embedding as e; e.ImageEmbedding(lazy_load=True); "
+        "import sys; import onnxembed.image.model as e; e.ImageEmbedding(lazy_load=True); "
         "print(sorted({'numpy', 'PIL', 'onnxruntime', 'huggingface_hub', 'tokenizers'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

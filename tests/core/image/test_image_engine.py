@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from onnxembed.engine.graph_engine import LoadedGraph
+from onnxembed.api.engine import LoadedGraph
+from onnxembed.api.graph_file import GraphFile
 from onnxembed.errors import InputError, ModelError
-from onnxembed.image import family as family_module
+from onnxembed.formats.onnx_graph import TensorInfo
+from onnxembed.image import work as family_module
 from onnxembed.image.graph import image_graph, pool
-from onnxembed.models.graph_file import GraphFile
-from onnxembed.models.image_spec import ImageModel
-from onnxembed.models.onnx_graph import TensorInfo
-from onnxembed.models.spec import PoolingType
+from onnxembed.image.spec import ImageModel
+from onnxembed.spec import PoolingType
 from tests.fixtures.image_models import HIDDEN, SIZES, pictures
 from tests.fixtures.images import encoded, levels, picture
 
@@ -138,7 +138,7 @@ def test_stream_reads_few_images_ahead(open_image_variant: OpenImageVariant) -> 
 def test_window_ends_where_arrays_fill_the_memory(
     open_image_variant: OpenImageVariant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("onnxembed.image.embedding._WINDOW_BYTES", 30_000)
+    monkeypatch.setattr("onnxembed.image.model._WINDOW_BYTES", 30_000)
     array = levels(100, 100)
     read = 0
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import ImageOps
 
-from onnxembed.models.catalog import image_models
+from onnxembed.catalog import image_models
 from tests.fixtures.image_models import SIZES, VARIANTS, pictures
 from tests.fixtures.images import oriented, picture
 

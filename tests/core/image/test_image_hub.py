@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from onnxembed.errors import ModelNotFoundError
-from onnxembed.image.embedding import ImageEmbedding
-from onnxembed.models.spec import ModelSource
+from onnxembed.image.model import ImageEmbedding
+from onnxembed.spec import ModelSource
 from tests.fixtures.hub_server import HubServer, hub_server
 from tests.fixtures.image_models import HIDDEN, pictures
 

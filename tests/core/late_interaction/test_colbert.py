@@ -12,7 +12,7 @@ import pytest
 
 from onnxembed.errors import InputTypeError, ModelError
 from onnxembed.late_interaction.colbert import ColbertFamily, LinearLayer, TokenHead
-from onnxembed.late_interaction.embedding import LateInteractionTextEmbedding
+from onnxembed.late_interaction.model import LateInteractionTextEmbedding
 from onnxembed.late_interaction.tokens import Marking, SideTokenizer
 from onnxembed.testing import FakeSession
 from onnxembed.text.graph import TextGraph

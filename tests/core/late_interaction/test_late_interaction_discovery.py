@@ -20,9 +20,9 @@ from onnxembed.errors import (
     UnsafeModelError,
     UnsupportedModelError,
 )
-from onnxembed.late_interaction.embedding import LateInteractionTextEmbedding
-from onnxembed.models.late_interaction_discovery import describe_late_interaction_folder
-from onnxembed.models.late_interaction_spec import PUNCTUATION, SkipRule
+from onnxembed.late_interaction.discovery import describe_late_interaction_folder
+from onnxembed.late_interaction.model import LateInteractionTextEmbedding
+from onnxembed.late_interaction.spec import PUNCTUATION, SkipRule
 from tests.fixtures.dense_models import variant, write_safetensors, write_static, write_variant
 from tests.fixtures.dense_tokenizers import word_pieces, write_json
 from tests.fixtures.late_interaction_models import (

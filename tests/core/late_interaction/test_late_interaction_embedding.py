@@ -16,8 +16,8 @@ import pytest
 
 from onnxembed import ModelSource, TextEmbedding
 from onnxembed.errors import InputError, InputTypeError, TextTooLongError, UnknownModelError
-from onnxembed.late_interaction.embedding import LateInteractionTextEmbedding
-from onnxembed.models.late_interaction_registry import late_interaction_registry
+from onnxembed.late_interaction.known import late_interaction_registry
+from onnxembed.late_interaction.model import LateInteractionTextEmbedding
 from tests.fixtures.late_interaction_models import DIM, DOCUMENTS, FORMS, QUERIES, write_form, write_token_graph
 
 BOUND = 1e-5
@@ -242,7 +242,7 @@ def test_listing() -> None:
 
 def test_importing_and_listing_load_nothing_heavy() -> None:
     code = (
-        "import sys; from onnxembed.late_interaction.embedding import LateInteractionTextEmbedding as L; "
+        "import sys; from onnxembed.late_interaction.model import LateInteractionTextEmbedding as L; "
         "L.list_supported_models(); print(sorted({'numpy', 'onnxruntime', 'tokenizers'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from onnxembed.late_interaction.embedding import LateInteractionTextEmbedding
+from onnxembed.late_interaction.model import LateInteractionTextEmbedding
 from tests.fixtures.late_interaction_models import DIM, DOCUMENTS, FORMS, LIMIT, QUERIES, write_form
 
 GOLDEN: dict[str, Any] = json.loads(

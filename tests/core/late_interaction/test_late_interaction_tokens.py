@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 import tokenizers
 
+from onnxembed.catalog import late_interaction_models
 from onnxembed.errors import ModelError, TextTooLongError
 from onnxembed.late_interaction.colbert import ColbertFamily, TokenHead
-from onnxembed.late_interaction.embedding import LateInteractionTextEmbedding
+from onnxembed.late_interaction.model import LateInteractionTextEmbedding
+from onnxembed.late_interaction.spec import LateInteractionModel, SkipRule
 from onnxembed.late_interaction.tokens import MarkedTokens, Marking, SideTokenizer, side_tokenizer
-from onnxembed.models.catalog import late_interaction_models
-from onnxembed.models.late_interaction_spec import LateInteractionModel, SkipRule
 from onnxembed.testing import FakeSession
 from onnxembed.text.call import Side
 from onnxembed.text.graph import TextGraph

@@ -28,9 +28,9 @@ from onnxembed.errors import (
     UnknownModelError,
     UnsupportedModelError,
 )
-from onnxembed.models.multimodal_registry import multimodal_registry
-from onnxembed.models.multimodal_spec import MultimodalKind
-from onnxembed.multimodal.embedding import LateInteractionMultimodalEmbedding
+from onnxembed.multimodal.known import multimodal_registry
+from onnxembed.multimodal.model import LateInteractionMultimodalEmbedding
+from onnxembed.multimodal.spec import MultimodalKind
 from tests.fixtures.dense_tokenizers import write_json
 from tests.fixtures.images import encoded, picture
 from tests.fixtures.multimodal_models import COLMODERNVBERT, COLPALI, COLQWEN2, DIM, QUERIES, Form, pictures
@@ -330,7 +330,7 @@ def test_graphs_that_do_not_fit(form_folder: FormFolder, tmp_path: Path) -> None
 
 def test_import_is_light() -> None:
     code = (
-        "import sys, onnxembed.multimodal.embedding; "
+        "import sys, onnxembed.multimodal.model; "
         "print([name for name in ('numpy', 'PIL', 'onnxruntime', 'tokenizers', 'pypdfium2') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

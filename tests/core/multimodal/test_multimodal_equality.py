@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from onnxembed.multimodal.embedding import LateInteractionMultimodalEmbedding
 from onnxembed.multimodal.engine import MultimodalEngine
 from onnxembed.multimodal.graph import MultimodalGraph
+from onnxembed.multimodal.model import LateInteractionMultimodalEmbedding
 from onnxembed.text.graph import PaddedTokens
 from tests.fixtures.graph_runs import run_graph
 from tests.fixtures.multimodal_models import (

@@ -11,7 +11,7 @@ import pytest
 
 from onnxembed.errors import InputError, InputTypeError
 from onnxembed.multimodal import pdf as pdf_module
-from onnxembed.multimodal.embedding import LateInteractionMultimodalEmbedding
+from onnxembed.multimodal.model import LateInteractionMultimodalEmbedding
 from onnxembed.multimodal.pdf import pdf_pages
 from tests.fixtures.multimodal_models import COLQWEN2, Form
 from tests.fixtures.pdfs import pdf

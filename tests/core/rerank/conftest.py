@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from onnxembed.models.registry import Registry
-from onnxembed.models.rerank_registry import rerank_registry
-from onnxembed.models.spec import ModelSource
-from onnxembed.rerank.text_cross_encoder import TextCrossEncoder
+from onnxembed.catalog.registry import Registry
+from onnxembed.rerank.known import rerank_registry
+from onnxembed.rerank.model import TextCrossEncoder
+from onnxembed.spec import ModelSource
 from tests.fixtures.rerank_models import variant, write_variant
 
 FolderOf = Callable[[str], Path]

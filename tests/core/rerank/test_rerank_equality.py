@@ -14,7 +14,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from onnxembed.models.catalog import rerank_models
+from onnxembed.catalog import rerank_models
 from tests.fixtures.rerank_models import DOCUMENTS, PAIRS, QUERY, VARIANTS, pair_tokenizer
 
 if TYPE_CHECKING:

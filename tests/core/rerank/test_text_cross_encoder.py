@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from onnxembed.engine.ranking import RankedDocument, check_cut, ranked
+from onnxembed.api.ranking import RankedDocument, check_cut, ranked
 from onnxembed.errors import (
     InputError,
     InputTypeError,
@@ -26,9 +26,9 @@ from onnxembed.errors import (
     UnknownModelError,
     UnsupportedModelError,
 )
-from onnxembed.models.spec import ModelSource
 from onnxembed.rerank.cross_encoder import raw_scores
-from onnxembed.rerank.text_cross_encoder import TextCrossEncoder
+from onnxembed.rerank.model import TextCrossEncoder
+from onnxembed.spec import ModelSource
 from tests.fixtures.dense_graphs import GraphForm, write_graph
 from tests.fixtures.rerank_models import DOCUMENTS, PAIRS, QUERY, variant, write_variant
 
@@ -453,7 +453,7 @@ async def test_asynchronous_twins(model: TextCrossEncoder) -> None:
 
 def test_the_module_imports_nothing_heavy() -> None:
     code = (
-        "import sys, onnxembed.rerank.text_cross_encoder;"
+        "import sys, onnxembed.rerank.model;"
         "print(sorted({'numpy', 'onnxruntime', 'tokenizers', 'huggingface_hub', 'asyncio'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -10,11 +10,11 @@ import tokenizers
 from tokenizers import models, normalizers, pre_tokenizers, processors
 
 from onnxembed.errors import ModelError
-from onnxembed.models.sparse_registry import sparse_registry
-from onnxembed.models.spec import ModelSource
 from onnxembed.sparse.bm42 import Bm42Weigher, Bm42Words, first_token_attention
-from onnxembed.sparse.embedding import SparseTextEmbedding
+from onnxembed.sparse.known import sparse_registry
+from onnxembed.sparse.model import SparseTextEmbedding
 from onnxembed.sparse.pieces import WordPieces
+from onnxembed.spec import ModelSource
 from onnxembed.text.graph import PaddedTokens
 from onnxembed.text.tokenizer import TextTokenizer, Tokens
 from onnxembed.text.tokenizer_rules import TokenizerRules

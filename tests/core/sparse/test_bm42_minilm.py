@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from onnxembed.sparse.embedding import SparseTextEmbedding
+from onnxembed.sparse.model import SparseTextEmbedding
 
 NAME = "Qdrant/bm42-all-minilm-l6-v2-attentions"
 TEXTS = ["I must not fear. Fear is the mind-killer.", "hello world"]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from onnxembed.errors import ModelError, TextTooLongError
-from onnxembed.sparse.embedding import SparseTextEmbedding
+from onnxembed.sparse.model import SparseTextEmbedding
 from tests.fixtures.dense_tokenizers import MAPPED_TOKEN, SPECIAL_TOKENS, VOCABULARY
 from tests.fixtures.sparse_models import TEXTS, write_inference_free
 

@@ -12,9 +12,9 @@ import tokenizers
 from tokenizers import models, normalizers, pre_tokenizers, processors
 
 from onnxembed.errors import ModelError
-from onnxembed.sparse.embedding import SparseTextEmbedding
 from onnxembed.sparse.minicoil import MiniCoilWeigher, WordWeights
 from onnxembed.sparse.minicoil_words import MATRICES_FILE, WORDS_FILE, MiniCoilTables, MiniCoilWords, Vocabulary
+from onnxembed.sparse.model import SparseTextEmbedding
 from onnxembed.sparse.pieces import WordPieces
 from onnxembed.sparse.vector import SparseEmbedding
 from onnxembed.text.graph import PaddedTokens

@@ -11,7 +11,7 @@ import pytest
 
 from onnxembed.errors import ModelError
 from onnxembed.sparse import engine
-from onnxembed.sparse.embedding import SparseTextEmbedding
+from onnxembed.sparse.model import SparseTextEmbedding
 from onnxembed.sparse.splade import Pruning, SpladeWeigher, largest_logits
 from onnxembed.text.graph import PaddedTokens
 from tests.fixtures.bert_reference import bert_hidden_states, masked_language_logits

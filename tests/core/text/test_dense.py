@@ -11,7 +11,7 @@ import pytest
 
 from onnxembed import TextEmbedding
 from onnxembed.errors import ModelError
-from onnxembed.models.spec import PoolingType
+from onnxembed.spec import PoolingType
 from onnxembed.text.dense import DenseFamily, Projection
 from onnxembed.text.graph import TextGraph
 from onnxembed.text.tokenizer import TextTokenizer, Tokens

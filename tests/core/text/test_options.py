@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from onnxembed import TextEmbedding
+from onnxembed.catalog.registry import dense_registry
 from onnxembed.errors import InputError, InputTypeError
-from onnxembed.models.registry import dense_registry
-from onnxembed.models.spec import DenseModel, Matryoshka, ModelSource, PoolingType
+from onnxembed.spec import DenseModel, Matryoshka, ModelSource, PoolingType
 from onnxembed.text.options import (
     check_dim,
     parse_pooling,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from onnxembed.errors import ModelError
-from onnxembed.models.spec import PoolingType
+from onnxembed.spec import PoolingType
 from onnxembed.text.pooling import first_token, last_token, mean, normalize, pool, shorten
 
 HIDDEN = np.arange(24, dtype=np.float32).reshape(2, 4, 3)

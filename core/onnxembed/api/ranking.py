@@ -1,0 +1,76 @@
+"""Scores into a ranking."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from onnxembed.api.inputs import check_count, check_number
+
+
+@dataclass(frozen=True, slots=True)
+class RankedDocument:
+    """A document in its place.
+
+    Attributes:
+        index: Its position among the documents that were given, from 0.
+        score: Its score, after the activation.
+        document: Its text.
+    """
+
+    index: int
+    score: float
+    document: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """What is kept of a ranking.
+
+    Attributes:
+        top_k: Most documents, or ``None`` for all.
+        threshold: Least score, or ``None`` for any.
+    """
+
+    top_k: int | None
+    threshold: float | None
+
+
+def check_cut(top_k: int | None, threshold: float | None) -> Cut:
+    """Check what is to be kept of a ranking.
+
+    Args:
+        top_k: Most documents, or ``None``.
+        threshold: Least score, or ``None``.
+
+    Returns:
+        The two.
+    """
+    if top_k is not None:
+        check_count(top_k, "top_k", 1)
+    if threshold is not None:
+        # The bounds of floating-point numbers: any number, but neither infinite nor NaN.
+        check_number(threshold, "threshold", -math.inf, math.inf)
+    return Cut(top_k, threshold)
+
+
+def ranked(scores: Sequence[float], documents: Sequence[str], cut: Cut) -> list[RankedDocument]:
+    """Sort documents by falling score; equal ones keep their order, and those without a score (NaN) come last.
+
+    Args:
+        scores: One score a document.
+        documents: The documents.
+        cut: What is kept; the threshold, which NaN never reaches, before the number.
+
+    Returns:
+        The documents kept, best first.
+    """
+    order = sorted(range(len(scores)), key=lambda index: _falling(scores[index]))
+    if cut.threshold is not None:
+        order = [index for index in order if scores[index] >= cut.threshold]
+    return [RankedDocument(index, scores[index], documents[index]) for index in order[: cut.top_k]]
+
+
+def _falling(score: float) -> tuple[bool, float]:
+    return (True, 0.0) if math.isnan(score) else (False, -score)

@@ -1,0 +1,1 @@
+"""Bodies of models, one file for each family of architectures."""

@@ -1,0 +1,1 @@
+"""What a compiled graph gives at its end."""

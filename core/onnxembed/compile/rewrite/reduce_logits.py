@@ -1,0 +1,244 @@
+"""A masked-language model's own ONNX file, with its logits maximised over the tokens inside the graph.
+
+The logits are sequence x vocabulary numbers a text; SPLADE needs the largest of each entry of the vocabulary. Reduced
+in the graph, the rest never leaves ONNX Runtime. The file is copied field by field with some nodes added, tensors as
+they are, so that nothing but the wire format has to be understood.
+"""
+
+from __future__ import annotations
+
+import mmap
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from onnxembed.compile.graph_builder import BOOL, FLOAT, FLOAT16, INT32, INT64, GraphBuilder, replacing
+from onnxembed.compile.heads.vocabulary import MAX_LOGITS
+from onnxembed.compile.rewrite.projection import Projection, find_projection
+from onnxembed.errors import ModelError, UnsupportedModelError
+from onnxembed.formats.onnx_graph import inspect_graph
+from onnxembed.formats.protobuf import BYTES, VARINT, MessageWriter, WireReader
+from onnxembed.suggest import nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+    from pathlib import Path
+
+    from onnxembed.formats.onnx_graph import GraphFacts, TensorInfo
+
+_OLDEST_OPSET = 11
+_OPSET_WITH_BATCHED_GATHER = 12
+_OPSET_WITH_AXES_AS_INPUT = 18
+"""From here on ``ReduceMax`` takes the axes as an input, before as an attribute."""
+_LOGITS_RANK = 3
+_OWN = "onnxembed/"
+"""Before the names of added values, which must not meet those of the file."""
+
+# Field numbers, by message, of the published ONNX schema.
+_MODEL_GRAPH, _GRAPH_NODE, _GRAPH_OUTPUT, _VALUE_NAME = 7, 1, 12, 1
+
+
+def with_max_over_tokens(source: Path, target: Path, *, logits: str, attention_mask: str) -> None:
+    """Copy a model, its logits replaced by their maximum over the tokens.
+
+    The output ``logits`` (batch, sequence, vocabulary) gives way, in the same place, to ``max_logits`` (batch,
+    vocabulary), ``float32``, -infinity for an item of padding alone. Other outputs stay.
+
+    Args:
+        source: The ``.onnx`` file.
+        target: The ``.onnx`` file to write; it appears whole or not at all, and replaces one that is there. Files
+            with weights are named in it as they are in the source, relative to the folder: write it beside the
+            source, or put those files beside it.
+        logits: Name of the output, ``float32`` or ``float16``.
+        attention_mask: Name of the input (batch, sequence), ``int64`` or ``int32``, 1 for tokens and 0 for padding.
+
+    Raises:
+        UnsupportedModelError: The logits are not three-dimensional, or something is of a type or version not known
+            here.
+        UnsafeModelError: The model asks for code or for files outside its folder.
+        ModelError: The model is damaged, or has no such output or input.
+        OSError: The target cannot be written.
+    """
+    facts = inspect_graph(source, require_external_data=False)
+    half = _is_half(source, facts, logits, attention_mask)
+    with (
+        replacing(target) as file,
+        source.open("rb") as original,
+        mmap.mmap(original.fileno(), 0, access=mmap.ACCESS_READ) as buffer,
+    ):
+        reader = WireReader(buffer, str(source))
+        parts = [
+            # A graph that comes in several parts is one, as protobuf has it.
+            part
+            for number, wire_type, first, last in reader.fields(0, len(buffer))
+            if number == _MODEL_GRAPH and wire_type == BYTES
+            for part in reader.fields(first, last)
+        ]
+        projection = None
+        if not half and facts.opset >= _OPSET_WITH_BATCHED_GATHER:
+            projection = find_projection(reader, parts, logits)
+        addition = _addition(facts, logits, attention_mask, projection, half=half)
+        _copy_with(addition, reader, buffer, logits, () if projection is None else projection.nodes).write_to(file)
+
+
+def _is_half(source: Path, facts: GraphFacts, logits: str, attention_mask: str) -> bool:
+    """Check that the graph has what is needed, and tell whether the logits are float16."""
+    if facts.opset < _OLDEST_OPSET:
+        raise UnsupportedModelError(
+            f"{source} uses version {facts.opset} of ONNX's operators, expected {_OLDEST_OPSET} or later; "
+            "export the model again"
+        )
+    mask = _named(source, "input", facts.inputs, attention_mask)
+    if mask.element_type not in (INT32, INT64):
+        raise UnsupportedModelError(
+            f"{source}: the input {attention_mask!r} has the ONNX element type {mask.element_type}, expected int32 "
+            f"({INT32}) or int64 ({INT64}); export the model again"
+        )
+    scores = _named(source, "output", facts.outputs, logits)
+    if scores.element_type not in (FLOAT, FLOAT16):
+        raise UnsupportedModelError(
+            f"{source}: the output {logits!r} has the ONNX element type {scores.element_type}, expected float32 "
+            f"({FLOAT}) or float16 ({FLOAT16}); export the model again"
+        )
+    if scores.shape is None or len(scores.shape) != _LOGITS_RANK:
+        raise UnsupportedModelError(
+            f"{source}: the output {logits!r} has the shape {scores.shape}, expected (batch, sequence, vocabulary); "
+            "name the output with the logits of a masked-language model"
+        )
+    return scores.element_type == FLOAT16
+
+
+def _addition(
+    facts: GraphFacts, logits: str, attention_mask: str, projection: Projection | None, *, half: bool
+) -> GraphBuilder:
+    """The nodes and tensors to add, and the output to give instead."""
+    graph = GraphBuilder("addition")
+    if projection is None:
+        _add_maximum(graph, logits, attention_mask, half=half, opset=facts.opset)
+    else:
+        _add_projected_maximum(graph, projection, attention_mask, facts.opset)
+    shape = next(output.shape for output in facts.outputs if output.name == logits) or (None, None, None)
+    batch, vocabulary = shape[0], shape[2]
+    graph.output(
+        MAX_LOGITS, FLOAT, ["batch" if batch is None else batch, "vocabulary" if vocabulary is None else vocabulary]
+    )
+    return graph
+
+
+def _named(source: Path, kind: str, values: Sequence[TensorInfo], name: str) -> TensorInfo:
+    for value in values:
+        if value.name == name:
+            return value
+    names = [value.name for value in values]
+    raise ModelError(
+        f"{source} has no {kind} {name!r}; it has {', '.join(map(repr, names))}.{nearest(name, names)} Name one of them"
+    )
+
+
+def _add_maximum(graph: GraphBuilder, logits: str, attention_mask: str, *, half: bool, opset: int) -> None:
+    import numpy as np
+
+    kind = np.float16 if half else np.float32
+    column = graph.initializer(f"{_OWN}column", np.array([0, 0, 1], np.int64))
+    infinity, minus_infinity = (
+        graph.initializer(f"{_OWN}{name}", np.array(value, kind))
+        for name, value in (("infinity", np.inf), ("minus_infinity", -np.inf))
+    )
+    mask = graph.node("Reshape", [attention_mask, column], f"{_OWN}mask_column")
+    kept = graph.node("Cast", [mask], f"{_OWN}kept", {"to": BOOL})
+    limit = graph.node("Where", [kept, infinity, minus_infinity], f"{_OWN}limit")
+    # The smaller of logit and limit needs no second array of the logits' size; choosing by the mask does.
+    masked = graph.node("Min", [logits, limit], f"{_OWN}masked_logits")
+    maximum = _maximum(graph, masked, "maximum" if half else MAX_LOGITS, opset)
+    if half:
+        graph.node("Cast", [maximum], MAX_LOGITS, {"to": FLOAT})
+
+
+def _add_projected_maximum(graph: GraphBuilder, projection: Projection, attention_mask: str, opset: int) -> None:
+    """The same in two passes over the logits less: padding repeats a token, and the bias comes after the maximum."""
+    import numpy as np
+
+    column = graph.initializer(f"{_OWN}column", np.array([0, 0, 1], np.int64))
+    one_row = graph.initializer(f"{_OWN}one_row", np.array([0, 1, 1], np.int64))
+    lowest = graph.initializer(f"{_OWN}minus_infinity", np.array(-np.inf, np.float32))
+    mask = graph.node("Cast", [attention_mask], f"{_OWN}mask", {"to": INT64})
+    mask_column = graph.node("Reshape", [mask, column], f"{_OWN}mask_column")
+    kept = graph.node("Cast", [mask_column], f"{_OWN}kept", {"to": BOOL})
+    # The first token of each item, wherever padding stands: what it gives once more changes no maximum.
+    place = graph.node("ArgMax", [mask], f"{_OWN}first_token", {"axis": 1, "keepdims": 1})
+    places = graph.node("Reshape", [place, one_row], f"{_OWN}first_token_place")
+    first = graph.node("GatherND", [projection.states, places], f"{_OWN}first_state", {"batch_dims": 1})
+    states = graph.node("Where", [kept, projection.states, first], f"{_OWN}states")
+    product = graph.node("MatMul", [states, projection.weight], f"{_OWN}products")
+    largest = graph.node("Add", [_maximum(graph, product, "maximum", opset), projection.bias], f"{_OWN}biased")
+    # An item of padding alone has no token to repeat.
+    some = graph.node("Cast", [_maximum(graph, mask, "any_token", opset, keepdims=1)], f"{_OWN}some", {"to": BOOL})
+    graph.node("Where", [some, largest, lowest], MAX_LOGITS)
+
+
+def _maximum(graph: GraphBuilder, values: str, name: str, opset: int, *, keepdims: int = 0) -> str:
+    """The largest along the tokens."""
+    import numpy as np
+
+    output = name if name == MAX_LOGITS else f"{_OWN}{name}"
+    if opset < _OPSET_WITH_AXES_AS_INPUT:
+        return graph.node("ReduceMax", [values], output, {"axes": [1], "keepdims": keepdims})
+    axes = graph.initializer(f"{_OWN}axes_of_{name}", np.array([1], np.int64))
+    return graph.node("ReduceMax", [values, axes], output, {"keepdims": keepdims})
+
+
+@dataclass(frozen=True, slots=True)
+class _Slice:
+    """Bytes of the source, copied only while they are written."""
+
+    buffer: mmap.mmap
+    first: int
+    last: int
+
+    def __len__(self) -> int:
+        return self.last - self.first
+
+    def tobytes(self) -> bytes:
+        return self.buffer[self.first : self.last]
+
+
+def _copy_with(
+    addition: GraphBuilder, reader: WireReader, buffer: mmap.mmap, logits: str, left_out: Collection[int]
+) -> MessageWriter:
+    """The source's message with the addition, its output in the place of the logits, without some nodes."""
+    fields = list(addition.fields())
+    (output,) = (message for number, message in fields if number == _GRAPH_OUTPUT)
+    model, graph = MessageWriter(), MessageWriter()
+    for number, wire_type, first, last in reader.fields(0, len(buffer)):
+        if number != _MODEL_GRAPH or wire_type != BYTES:
+            _copy_field(model, number, wire_type, buffer, first, last)
+            continue
+        for part in reader.fields(first, last):
+            if _is_output(reader, part, logits):
+                graph.message(_GRAPH_OUTPUT, output)
+            elif part[0] != _GRAPH_NODE or part[2] not in left_out:
+                _copy_field(graph, part[0], part[1], buffer, part[2], part[3])
+    for number, message in fields:
+        if number != _GRAPH_OUTPUT:
+            graph.message(number, message)
+    return model.message(_MODEL_GRAPH, graph)
+
+
+def _copy_field(message: MessageWriter, number: int, wire_type: int, buffer: mmap.mmap, first: int, last: int) -> None:
+    """Copy a field as it is; the schema has only numbers and bytes at these two levels."""
+    if wire_type == VARINT:
+        message.integer(number, first)
+    elif wire_type == BYTES:
+        message.data(number, _Slice(buffer, first, last))
+
+
+def _is_output(reader: WireReader, field: tuple[int, int, int, int], name: str) -> bool:
+    """Whether a field of the graph is the output of that name."""
+    number, wire_type, first, last = field
+    if number != _GRAPH_OUTPUT or wire_type != BYTES:
+        return False
+    names = [
+        reader.text(text_first, text_last)
+        for text_number, text_type, text_first, text_last in reader.fields(first, last)
+        if text_number == _VALUE_NAME and text_type == BYTES
+    ]
+    return names[-1:] == [name]

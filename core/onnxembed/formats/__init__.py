@@ -1,0 +1,1 @@
+"""File formats that are read and written here: safetensors, ONNX, the protobuf wire format, JSON."""

@@ -1,0 +1,133 @@
+"""Models that come as a ``.tar.gz`` archive from an address."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+import re
+from typing import TYPE_CHECKING
+
+from onnxembed.errors import IntegrityError, ModelNotFoundError
+from onnxembed.hub.disk import remove_tree, write_failure
+from onnxembed.hub.extraction import extract
+from onnxembed.hub.folder import ModelFolder, StoredModel, describe_needs, missing_from_any_layout
+from onnxembed.hub.integrity import check_published, sha256_of
+from onnxembed.hub.locking import locked
+from onnxembed.hub.plain_http import PlainClient, shown_address
+from onnxembed.hub.settings import StoreSettings, own_folder
+from onnxembed.hub.transfer import Request, fetch, file_sink
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from onnxembed.spec import ModelSource
+
+logger = logging.getLogger("onnxembed.store")
+
+
+def archive_folder(model: StoredModel, source: ModelSource, settings: StoreSettings) -> Path:
+    """Where an archive's content is kept.
+
+    Args:
+        model: The specification.
+        source: The source, with ``url`` set.
+        settings: Says where the cache is.
+
+    Returns:
+        A path that may not exist. It changes with the address (signature apart) and with the published digest.
+    """
+    readable = re.sub(r"[^A-Za-z0-9_.-]+", "--", model.name).strip(".-")[:80] or "model"
+    identity = f"{shown_address(source.url or '')}\0{dict(source.sha256).get('', '')}"
+    return own_folder(settings) / "archives" / f"{readable}-{hashlib.sha256(identity.encode()).hexdigest()[:12]}"
+
+
+def cached_archive(model: StoredModel, source: ModelSource, settings: StoreSettings) -> ModelFolder | None:
+    """Find an archive that was unpacked before, and check its files against the published digests.
+
+    Args:
+        model: The specification.
+        source: The source, with ``url`` set.
+        settings: Says where the cache is.
+
+    Returns:
+        The folder; ``None`` when it is not there or not usable.
+    """
+    folder = archive_folder(model, source, settings)
+    if not folder.is_dir() or missing_from_any_layout(folder, model):
+        return None
+    check_published(folder, source, settings)
+    return ModelFolder(folder, f"archive {shown_address(source.url or '')}")
+
+
+def from_archive(model: StoredModel, source: ModelSource, settings: StoreSettings) -> ModelFolder:
+    """Fetch and unpack an archive, unless another process has just done so.
+
+    Args:
+        model: The specification.
+        source: The source, with ``url`` set.
+        settings: Says where the cache is and what the bounds are.
+
+    Returns:
+        The folder of its content.
+
+    Raises:
+        ModelNotFoundError: It cannot be had or lacks the files, or the cache cannot be written.
+    """
+    target = archive_folder(model, source, settings)
+    with locked(target.with_name(f"{target.name}.lock"), settings.limits):
+        with contextlib.suppress(IntegrityError):
+            present = cached_archive(model, source, settings)
+            if present is not None:
+                return present
+        try:
+            with _staging(target) as staging:
+                content = _unpack(model, source, settings, staging)
+                remove_tree(target)
+                content.rename(target)
+        except ModelNotFoundError:
+            raise
+        except OSError as error:
+            raise ModelNotFoundError(write_failure(target, error)) from error
+    return ModelFolder(target, f"archive {shown_address(source.url or '')}")
+
+
+@contextlib.contextmanager
+def _staging(target: Path) -> Iterator[Path]:
+    # One name per archive: the lock keeps others out, and what a killed process left is found and removed.
+    staging = target.with_name(f"{target.name}.staging")
+    remove_tree(staging)
+    staging.mkdir(parents=True)
+    try:
+        yield staging
+    finally:
+        remove_tree(staging)
+
+
+def _unpack(model: StoredModel, source: ModelSource, settings: StoreSettings, staging: Path) -> Path:
+    packed, content = staging / "archive.tar.gz", staging / "content"
+    address = shown_address(source.url or "")
+    logger.info("fetching %s", address)
+    request = Request(source.url or "", "the archive", max_bytes=settings.limits.archive_bytes)
+    with file_sink(packed) as sink:
+        fetch(PlainClient(), request, sink, settings.limits)
+    expected = dict(source.sha256).get("", "").lower()
+    if expected and (found := sha256_of(packed)) != expected:
+        raise IntegrityError(f"the archive has the SHA-256 {found}, expected {expected}; nothing of it was kept")
+    extract(packed, content, settings.limits)
+    packed.unlink()
+    root = _model_root(model, content)
+    check_published(root, source, settings)
+    return root
+
+
+def _model_root(model: StoredModel, content: Path) -> Path:
+    """The folder with the model: the archive's root, or its single folder."""
+    if not missing_from_any_layout(content, model):
+        return content
+    folders = [entry for entry in content.iterdir() if entry.is_dir()]
+    if len(folders) == 1 and not missing_from_any_layout(folders[0], model):
+        return folders[0]
+    missing = missing_from_any_layout(folders[0] if len(folders) == 1 else content, model)
+    raise ModelNotFoundError(f"the archive lacks {', '.join(missing)}; expected {describe_needs(model)} at its root")

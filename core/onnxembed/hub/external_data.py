@@ -1,0 +1,121 @@
+"""Graphs whose weights lie in files beside them, where the cache has links instead of files.
+
+ONNX Runtime 1.24 and later may refuse external data that really lies elsewhere, which is where the Hub cache has it.
+Such a graph gets a folder of its own in which it and its data are real files: hard links, so nothing is stored twice.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+
+from onnxembed.errors import ModelNotFoundError, UnsafeModelError
+from onnxembed.hub.disk import private_name, remove_tree, share_or_copy, write_failure
+from onnxembed.hub.folder import safe_relative
+from onnxembed.hub.settings import OWN_FOLDER, StoreSettings, cache_root, own_folder
+
+logger = logging.getLogger("onnxembed.store")
+
+
+def loadable_model_path(model_path: Path, external: tuple[str, ...], settings: StoreSettings) -> Path:
+    """A path from which ONNX Runtime loads a graph together with its external data.
+
+    Data outside both the graph's folder and the cache is refused as an `UnsafeModelError`.
+
+    Args:
+        model_path: The graph.
+        external: Its data files, relative to its folder.
+        settings: Says where the cache is.
+
+    Returns:
+        The same path where the files really lie in one folder, else that of the graph in a folder of hard links.
+
+    Raises:
+        ModelNotFoundError: A file is missing, or no folder of links can be made.
+    """
+    names = (model_path.name, *(safe_relative(name) for name in external))
+    if not external or _lie_together(model_path.parent, names):
+        return model_path
+    _check_inside(model_path.parent, names, settings)
+    linked = Path("linked") / _key(model_path.parent, names) / model_path.name
+    try:
+        return _link(model_path.parent, names, own_folder(settings) / linked)
+    except OSError as error:
+        # A read-only cache. Most versions of ONNX Runtime also take data that lies beside the graph's own target; only
+        # where it does not, as in a store that repositories share, is a copy in the user's folder worth its space.
+        logger.debug("no links in %s: %s", own_folder(settings), error)
+        if _targets_lie_together(model_path.parent, names):
+            return model_path
+        try:
+            return _link(model_path.parent, names, _user_folder() / linked)
+        except OSError:
+            raise ModelNotFoundError(write_failure(own_folder(settings) / "linked", error)) from error
+
+
+def _user_folder() -> Path:
+    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(cache).expanduser() / OWN_FOLDER
+
+
+def _lie_together(folder: Path, names: tuple[str, ...]) -> bool:
+    real = folder.resolve()
+    return all((folder / name).resolve() == real / name for name in names)
+
+
+def _targets_lie_together(folder: Path, names: tuple[str, ...]) -> bool:
+    real = (folder / names[0]).resolve().parent
+    return all((folder / name).resolve().is_relative_to(real) for name in names)
+
+
+def _check_inside(folder: Path, names: tuple[str, ...], settings: StoreSettings) -> None:
+    allowed = (folder.resolve(), cache_root(settings).resolve(), *_repository_of(folder))
+    for name in names:
+        real = (folder / name).resolve()
+        if not real.is_file():
+            raise ModelNotFoundError(f"{folder / name} is missing; get the model again")
+        if not any(real.is_relative_to(place) for place in allowed):
+            raise UnsafeModelError(
+                f"{folder / name} is a link to {real}, outside the model's folder and the cache; "
+                "put the file itself beside the graph"
+            )
+
+
+def _repository_of(folder: Path) -> tuple[Path, ...]:
+    """The repository's folder in a Hub cache that the graph lies in, whichever cache that is."""
+    for parent in folder.absolute().parents:
+        if parent.name == "snapshots" and parent.parent.name.startswith("models--"):
+            return (parent.parent.resolve(), (parent.parent.parent / "blobs").resolve())
+    return ()
+
+
+def _key(folder: Path, names: tuple[str, ...]) -> str:
+    import hashlib
+
+    digest = hashlib.sha256()
+    for name in names:
+        real = (folder / name).resolve()
+        facts = real.stat()
+        digest.update(f"{name}\0{real}\0{facts.st_size}\0{facts.st_mtime_ns}\0".encode())
+    return digest.hexdigest()[:32]
+
+
+def _link(folder: Path, names: tuple[str, ...], graph: Path) -> Path:
+    target = graph.parent
+    if target.is_dir():
+        # It came into being by a rename, so it is whole.
+        return graph
+    target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    staged = private_name(target)
+    try:
+        for name in names:
+            (staged / name).parent.mkdir(parents=True, exist_ok=True)
+            share_or_copy(folder / name, staged / name)
+        try:
+            staged.rename(target)
+        except OSError:
+            if not target.is_dir():
+                raise
+    finally:
+        remove_tree(staged)
+    return graph

@@ -1,0 +1,348 @@
+"""The Hub cache on disk, read and written in the layout that every tool shares.
+
+``models--<org>--<name>/`` holds ``refs/<revision>`` (a commit), ``snapshots/<commit>/`` (links) and ``blobs/``
+(contents). Reading it needs no HTTP library, so a model that is there starts fast. Beside it, in our own folder, lies
+the list of files of each commit that was fetched: a commit never changes, so the list holds for ever.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import re
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from onnxembed.errors import InputError, ModelError, UnsafeModelError
+from onnxembed.hub.disk import link_to, write_text
+from onnxembed.hub.folder import (
+    COMPILABLE_FILES,
+    OPTIONAL_FILES,
+    StoredModel,
+    absent,
+    missing_files,
+    specified_files,
+)
+from onnxembed.hub.settings import StoreSettings, cache_root, own_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+logger = logging.getLogger("onnxembed.store")
+
+COMMIT = re.compile(r"[0-9a-f]{40}")
+DIGEST = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+_REPOSITORY = re.compile(r"[A-Za-z0-9_][\w.-]*(/[A-Za-z0-9_][\w.-]*)?", re.ASCII)
+_FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamFile:
+    """A file of a commit, as the Hub lists it.
+
+    Attributes:
+        size: Its bytes; ``None`` where a mirror does not tell.
+        digest: SHA-256 of a large file, git's name of a small one; ``None`` where a mirror does not tell.
+    """
+
+    size: int | None
+    digest: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The files of one commit.
+
+    Attributes:
+        commit: The commit.
+        files: Its files by name.
+    """
+
+    commit: str
+    files: dict[str, UpstreamFile]
+
+
+@dataclass(frozen=True, slots=True)
+class RepositoryCache:
+    """The place of one repository in the cache.
+
+    Attributes:
+        repository: ``org/name``.
+        folder: The shared folder.
+        own: Our own folder.
+    """
+
+    repository: str
+    folder: Path
+    own: Path
+
+    def snapshot(self, commit: str) -> Path:
+        """The folder of a commit.
+
+        Args:
+            commit: The commit.
+
+        Returns:
+            A path that may not exist.
+        """
+        return self.folder / "snapshots" / commit
+
+    def commit_of(self, revision: str) -> str | None:
+        """The commit that a revision stood for when it was last fetched.
+
+        Args:
+            revision: A branch, a tag or a commit.
+
+        Returns:
+            The commit; ``None`` when nothing is known.
+        """
+        if COMMIT.fullmatch(revision):
+            return revision
+        try:
+            commit = (self.folder / "refs" / revision).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError):
+            return None
+        return commit if COMMIT.fullmatch(commit) else None
+
+    def set_commit(self, revision: str, commit: str) -> None:
+        """Let a revision stand for a commit.
+
+        Args:
+            revision: A branch, a tag or a commit.
+            commit: The commit.
+        """
+        if revision != commit and self.commit_of(revision) != commit:
+            write_text(self.folder / "refs" / revision, commit)
+
+    def blob(self, digest: str) -> Path:
+        """The place of a content.
+
+        Args:
+            digest: Its digest.
+
+        Returns:
+            A path that may not exist.
+        """
+        return self.folder / "blobs" / digest
+
+    def point(self, commit: str, name: str, digest: str) -> None:
+        """Let a file of a commit have a content that is there.
+
+        Args:
+            commit: The commit.
+            name: The file.
+            digest: The digest of the content.
+        """
+        link_to(self.blob(digest), self.snapshot(commit) / name)
+
+    def _own(self, kind: str, name: str) -> Path:
+        return self.own / kind / self.folder.name / name
+
+    def partial(self, digest: str) -> Path:
+        """Where a content grows until it is whole.
+
+        Args:
+            digest: Its digest.
+
+        Returns:
+            A path that may not exist.
+        """
+        return self.partials / digest
+
+    @property
+    def partials(self) -> Path:
+        """The folder of contents that are not whole yet."""
+        return self.own / "partial" / self.folder.name
+
+    @property
+    def lock(self) -> Path:
+        """The lock file."""
+        return self.own / "locks" / f"{self.folder.name}.lock"
+
+    def listing(self, commit: str) -> Listing | None:
+        """The files of a commit, if they were ever listed, by us or by the Hub's own client.
+
+        Args:
+            commit: The commit.
+
+        Returns:
+            The list; ``None`` when there is none that can be read.
+        """
+        for path in (self._own("listings", f"{commit}.json"), self.folder / "trees" / f"{commit}.json"):
+            try:
+                data = json.loads(path.read_text(encoding="utf-8"))
+            except (OSError, ValueError):
+                continue
+            with contextlib.suppress(AttributeError, KeyError, TypeError):
+                if data["format_version"] == _FORMAT_VERSION:
+                    return Listing(commit, dict(_listed(data["files"])))
+        return None
+
+    def set_listing(self, listing: Listing) -> None:
+        """Keep the list of files of a commit.
+
+        Args:
+            listing: The list.
+        """
+        files = {name: {"size": file.size, "blob_id": file.digest} for name, file in listing.files.items()}
+        text = json.dumps({"format_version": _FORMAT_VERSION, "files": files}, sort_keys=True)
+        write_text(self._own("listings", f"{listing.commit}.json"), text)
+
+    def recheck_is_due(self, commit: str, seconds: float) -> bool:
+        """Whether no look for optional files has failed lately.
+
+        Args:
+            commit: The commit.
+            seconds: What lately means.
+
+        Returns:
+            True when another look may be taken.
+        """
+        try:
+            age = time.time() - self._own("listings", f"{commit}.failed").stat().st_mtime
+        except OSError:
+            return True
+        return not 0 <= age < seconds
+
+    def note_failed_check(self, commit: str) -> None:
+        """Remember that a look for optional files failed.
+
+        Args:
+            commit: The commit.
+        """
+        try:
+            write_text(self._own("listings", f"{commit}.failed"), "")
+        except OSError as error:
+            logger.debug("the failed look is not remembered: %s", error)
+
+
+def _listed(files: dict[str, dict[str, Any]]) -> Iterator[tuple[str, UpstreamFile]]:
+    for name, facts in files.items():
+        yield name, UpstreamFile(facts["size"], facts.get("lfs_sha256") or facts.get("blob_id"))
+
+
+@dataclass(frozen=True, slots=True)
+class CachedCopy:
+    """A usable copy of a model in the Hub cache.
+
+    Attributes:
+        place: Its repository.
+        commit: Its commit.
+        whole: Whether every optional file that exists upstream is known to be there too.
+    """
+
+    place: RepositoryCache
+    commit: str
+    whole: bool
+
+    @property
+    def path(self) -> Path:
+        """The folder of the commit."""
+        return self.place.snapshot(self.commit)
+
+
+def repository_place(repository: str, settings: StoreSettings) -> RepositoryCache:
+    """Where a repository is kept.
+
+    Args:
+        repository: ``org/name``.
+        settings: Says where the cache is.
+
+    Returns:
+        Its place, which may not exist.
+
+    Raises:
+        InputError: It is not the name of a repository.
+    """
+    if _REPOSITORY.fullmatch(repository) is None or ".." in repository or "--" in repository:
+        raise InputError(f"{repository!r} is not the name of a Hub repository; expected 'organisation/name'")
+    name = f"models--{repository.replace('/', '--')}"
+    return RepositoryCache(repository, cache_root(settings) / name, own_folder(settings))
+
+
+def cached_copy(model: StoredModel, repository: str, settings: StoreSettings) -> CachedCopy | None:
+    """Find a usable copy of a model, without any request.
+
+    Args:
+        model: The specification.
+        repository: ``org/name``.
+        settings: Says where the cache is and which revision is wanted.
+
+    Returns:
+        The copy; ``None`` when there is none.
+    """
+    for place in _places(repository, settings):
+        commit = place.commit_of(settings.effective_revision)
+        if commit is not None and place.snapshot(commit).is_dir():
+            listing = place.listing(commit)
+            if _is_usable(place.snapshot(commit), model, listing):
+                return CachedCopy(place, commit, _is_whole(place, commit, listing))
+    return None
+
+
+def _places(repository: str, settings: StoreSettings) -> Iterator[RepositoryCache]:
+    """The repository's folder, then those whose names differ in case only, which some tools have made."""
+    place = repository_place(repository, settings)
+    yield place
+    try:
+        names = sorted(entry.name for entry in place.folder.parent.iterdir())
+    except OSError:
+        return
+    for name in names:
+        if name != place.folder.name and name.lower() == place.folder.name.lower():
+            yield RepositoryCache(repository, place.folder.with_name(name), place.own)
+
+
+def _is_usable(snapshot: Path, model: StoredModel, listing: Listing | None) -> bool:
+    # Weights stand in for a graph only where the commit is known to hold no graph: else the vectors of a quantised
+    # graph would depend on which tool had filled the cache.
+    or_weights = listing is not None and not has_all(listing, specified_files(model))
+    try:
+        return not missing_files(snapshot, model) or (or_weights and not absent(snapshot, COMPILABLE_FILES))
+    except UnsafeModelError:
+        raise
+    except ModelError as error:
+        logger.warning("the cached copy in %s is damaged and is fetched again: %s", snapshot, error)
+        return False
+
+
+def has_all(listing: Listing, names: tuple[str, ...]) -> bool:
+    """Whether a commit holds some files.
+
+    Args:
+        listing: Its files.
+        names: The names.
+
+    Returns:
+        True when none is missing.
+    """
+    return all(name in listing.files for name in names)
+
+
+def _is_whole(place: RepositoryCache, commit: str, listing: Listing | None) -> bool:
+    lacking = [name for name in OPTIONAL_FILES if not (place.snapshot(commit) / name).is_file()]
+    if listing is not None:
+        return not any(name in listing.files for name in lacking)
+    # Other tools note here which files they looked for in vain.
+    return all((place.folder / ".no_exist" / commit / name).is_file() for name in lacking)
+
+
+def wanted_files(model: StoredModel, listing: Listing) -> tuple[str, ...] | None:
+    """The files of a commit that a model needs, the optional ones included, external data not.
+
+    Args:
+        model: The specification.
+        listing: The files of the commit.
+
+    Returns:
+        Their names, small ones first; ``None`` when the commit lacks a needed one.
+    """
+    for needed in (specified_files(model), COMPILABLE_FILES):
+        if has_all(listing, needed):
+            optional = [name for name in OPTIONAL_FILES if name in listing.files]
+            names = dict.fromkeys((*optional, *needed))
+            return tuple(sorted(names, key=lambda name: listing.files[name].size or 0))
+    return None

@@ -1,0 +1,47 @@
+"""One at a time, among threads and processes."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+from onnxembed.errors import ModelNotFoundError
+from onnxembed.hub.disk import write_failure
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from onnxembed.hub.settings import TransferLimits
+
+
+@contextlib.contextmanager
+def locked(path: Path, limits: TransferLimits) -> Iterator[None]:
+    """Hold a lock file; the system lets go of it when a process dies.
+
+    Args:
+        path: The lock file; its folders are created.
+        limits: Bounds the wait.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        ModelNotFoundError: The lock cannot be made, or another holds it for too long.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(path, timeout=limits.lock_seconds)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout as error:
+        raise ModelNotFoundError(
+            f"another process has held {path} for {limits.lock_seconds:g} seconds; wait for it, or end it"
+        ) from error
+    except OSError as error:
+        raise ModelNotFoundError(write_failure(path, error)) from error
+    try:
+        yield
+    finally:
+        lock.release()
