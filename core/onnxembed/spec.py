@@ -1,16 +1,21 @@
 """A model as data: what it is, where its files are, and how its output becomes vectors.
 
 Nothing here reads a file or runs a model. A specification is frozen, hashable, comparable and picklable, so it can be a
-key, travel to another process, and be printed.
+key, travel to another process, and be printed. What the kinds of models share stands here; each kind adds its own.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING, ClassVar
 
-from onnxembed.errors import InputError
-from onnxembed.graph_head import GraphHead
+from onnxembed.errors import InputError, InputTypeError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+TOKENIZER_FILE = "tokenizer.json"
 
 
 class PoolingType(StrEnum):
@@ -23,7 +28,36 @@ class PoolingType(StrEnum):
     LAST_TOKEN = "LAST_TOKEN"  # noqa: S105  # a pooling, no password
     """The last token that the attention mask keeps, on whichever side the padding is."""
     DISABLED = "DISABLED"
-    """The graph's own output, one vector an item."""
+    """The graph's own output, one vector per item."""
+
+
+class GraphHead(StrEnum):
+    """What follows the layers of a compiled graph; masks are 1 for tokens and 0 for padding."""
+
+    VECTORS = "vectors"
+    """``last_hidden_state`` (batch, sequence, hidden) and, where there is a pooling, the vectors made of it."""
+    CLS_ATTENTION = "cls_attention"
+    """``cls_attention`` (batch, sequence): how much the first position attends to each token in the last layer, as the
+    mean over the heads; padding has 0. What the last layer computes beyond that is left out."""
+    ATTENTIONS = "attentions"
+    """``attention_<number of layers>`` (batch, heads, sequence, sequence): the probabilities with which each position
+    (third axis) attends to each token (fourth) in the last layer, padding 0; and ``cls_attention``."""
+    VOCABULARY_MAXIMUM = "vocabulary_maximum"
+    """``max_logits`` (batch, vocabulary): the largest masked-language-model logit of each entry of the vocabulary over
+    the tokens, -infinity for an item of padding alone; and ``splade``, ``log1p(max(max_logits, 0))``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What to compile from ``safetensors`` weights where a folder holds no graph.
+
+    Attributes:
+        head: What the graph gives at its end.
+        pooling: How token vectors become one; ``PoolingType.DISABLED`` for token vectors alone.
+    """
+
+    head: GraphHead = GraphHead.VECTORS
+    pooling: PoolingType = PoolingType.DISABLED
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +69,7 @@ class ModelSource:
         url: A ``.tar.gz`` archive.
         package: An installed Python distribution that carries the files, ``"distribution-name"``.
         package_folder: The model's folder inside the package, relative to site-packages.
-        sha256: Published SHA-256 of files, as ``(path, hex digest)`` pairs; of the archive itself under the path
-            ``""``.
+        sha256: Published SHA-256 of files, as ``(path, hex digest)`` pairs; path ``""`` is the archive itself.
     """
 
     hf: str | None = None
@@ -49,97 +82,61 @@ class ModelSource:
         if not (self.hf or self.url or self.package):
             raise InputError("a model needs a source: pass hf=, url= or package=")
 
-
-@dataclass(frozen=True, slots=True)
-class Prompts:
-    """Texts put before an item, verbatim: nothing is added between prompt and item.
-
-    Attributes:
-        query: Before a query.
-        passage: Before a passage.
-    """
-
-    query: str = ""
-    passage: str = ""
+    def faults(self) -> Iterable[tuple[str, str]]:
+        """The fields that cannot be right, each with a clause about its value."""
+        for path, digest in self.sha256:
+            if len(digest) != 64 or not set(digest) <= set("0123456789abcdef"):
+                yield "sha256", f"{digest!r} of {path!r} is no SHA-256; give 64 lower-case hex digits"
 
 
 @dataclass(frozen=True, slots=True)
-class Matryoshka:
-    """What is known of shortening the vectors of a model.
-
-    Attributes:
-        dims: The lengths its authors trained or recommend, longest first; empty when any length up to the full one is
-        allowed. layer_norm: Whether the full vector goes through a layer normalisation (without weights) before it is
-        cut.
-    """
-
-    dims: tuple[int, ...] = ()
-    layer_norm: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """What to make of ``safetensors`` weights where a folder holds no graph.
-
-    Attributes:
-        head: What the graph gives at its end.
-        pooling: How token vectors become one, for a graph that gives vectors; ``PoolingType.DISABLED`` for token
-            vectors alone.
-    """
-
-    head: GraphHead = GraphHead.VECTORS
-    pooling: PoolingType = PoolingType.DISABLED
-
-
-@dataclass(frozen=True, slots=True)
-class DenseModel:
-    """A model that gives one vector a text.
+class ModelSpec:
+    """What the description of every model holds.
 
     Attributes:
         name: The public name; compared without regard to case.
-        sources: Where the files are.
-        dim: Length of a vector.
-        model_file: The graph (``.onnx``) or, for static models, the ``.safetensors`` file, relative to the model's
-        folder. additional_files: Further files that must be there, such as external data.
-        pooling: How token vectors become one.
-        normalize: Whether the vectors are scaled to length 1.
-        output: The graph output to take, by position or by name.
-        static: True for a table of token vectors (model2vec) instead of a graph.
-        pad_to_max_length: True where the graph reads the last position even if it is padding (SigLIP).
-        tasks: Task names and their ids, for graphs with a ``task_id`` input (jina-embeddings-v3).
-        default_task: The task of ``embed``; ``query_task`` and ``passage_task`` are those of the two sides.
-        prompts: The query and passage prompts of the model card.
-        matryoshka: How the vectors may be shortened; ``None`` when the authors do not provide for it.
-        max_tokens: The limit the authors state, in tokens; documentation, the effective one comes from the files.
+        sources: Where the files are, tried in turn.
+        model_file: The graph (``.onnx``) or a static model's ``.safetensors`` file, relative to the model's folder.
+        additional_files: Further files that must be there, such as external data.
         license: The licence of the weights, as an SPDX identifier in lower case where there is one.
         size_in_gb: Download size in GB.
         description: One line for people.
-        prompt_source: Where the prompts and the Matryoshka lengths are published.
+        stated: The fields that a row of the catalogue has to state in spite of their default.
     """
 
     name: str
     sources: tuple[ModelSource, ...]
-    dim: int
+    _: KW_ONLY
     model_file: str = "onnx/model.onnx"
     additional_files: tuple[str, ...] = ()
-    pooling: PoolingType = PoolingType.MEAN
-    normalize: bool = True
-    output: int | str = 0
-    static: bool = False
-    pad_to_max_length: bool = False
-    tasks: tuple[tuple[str, int], ...] = ()
-    default_task: int | None = None
-    query_task: int | None = None
-    passage_task: int | None = None
-    prompts: Prompts = field(default_factory=Prompts)
-    matryoshka: Matryoshka | None = None
-    max_tokens: int | None = None
     license: str = ""
     size_in_gb: float = 0.0
     description: str = ""
-    prompt_source: str = ""
+
+    stated: ClassVar[tuple[str, ...]] = ("model_file", "license", "size_in_gb", "description")
 
     @property
-    def recipe(self) -> Recipe:
-        """What to compile."""
-        return Recipe(pooling=self.pooling)
+    def needs_files(self) -> bool:
+        """Whether the model is made of files; the others are never looked for."""
+        return True
+
+    @property
+    def companion_file(self) -> str:
+        """The file that must lie in the folder beside the graph."""
+        return TOKENIZER_FILE
+
+    @property
+    def recipe(self) -> Recipe | None:
+        """What to compile; ``None`` where the weights alone do not make the model."""
+        return None
+
+    def faults(self) -> Iterable[tuple[str, str]]:
+        """The fields that cannot be right, each with a clause about its value; the catalogue refuses them."""
+        return ()
+
+
+def only_source(sources: object) -> tuple[ModelSource, ...]:
+    """The one source that `add_custom_model` takes, checked."""
+    if not isinstance(sources, ModelSource):
+        raise InputTypeError(f"sources={sources!r}: expected a ModelSource, such as ModelSource(hf='org/name')")
+    return (sources,)

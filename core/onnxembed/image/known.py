@@ -4,47 +4,20 @@ from __future__ import annotations
 
 from typing import Final
 
-from onnxembed.catalog import image_models
-from onnxembed.catalog.registry import Registry, describe_files
+from onnxembed.catalog.registry import Registry, describe
 from onnxembed.errors import InputError
 from onnxembed.image.spec import ImageModel
 
-image_registry: Final = Registry(image_models, ImageModel, "ImageEmbedding")
-"""The image models of this process."""
+image_registry: Final = Registry(ImageModel, "image.toml", "ImageEmbedding")
 
 
 def describe_image(model: ImageModel) -> dict[str, object]:
-    """Tell what is known of a model, as plain data that belongs to the caller.
-
-    Args:
-        model: The model.
-
-    Returns:
-        The entries of `describe_files` and those of image models. ``text_model`` names the text model whose vectors
-        lie in the same space, ``None`` where there is none.
-    """
-    return {
-        **describe_files(model),
-        "dim": model.dim,
-        "pooling": model.pooling.value,
-        "normalize": model.normalize,
-        "text_model": model.text_model,
-    }
+    """A model as plain data; ``text_model`` is ``None`` where no text model shares its space."""
+    return describe(model, "dim", "pooling", "normalize", "text_model")
 
 
 def image_half(text_model: str, image_model: str | None = None) -> str:
-    """Find the image half of a model of texts and images.
-
-    Args:
-        text_model: Name of the text half, in any case.
-        image_model: Name of the image half, or a folder, where the caller chose one.
-
-    Returns:
-        The image half.
-
-    Raises:
-        InputError: The two are known to belong to different models, or no image half is known of the text half.
-    """
+    """The image half of a model of texts and images; a half that the caller chose is only checked."""
     halves = {model.name: model.text_model for model in image_registry.models() if model.text_model is not None}
     asked = text_model.casefold()
     if image_model is not None:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import KW_ONLY, dataclass, field
 from math import prod
+from typing import ClassVar
 
-from onnxembed.spec import ModelSource, PoolingType, Recipe
+from onnxembed.api.inputs import check_flag
+from onnxembed.errors import InputError, InputTypeError
+from onnxembed.spec import ModelSource, ModelSpec, PoolingType, only_source
+from onnxembed.suggest import nearest
 
 PROCESSOR_FILE = "preprocessor_config.json"
 """The file that says how pictures are prepared."""
@@ -14,61 +19,108 @@ IMAGE_POOLINGS = (PoolingType.CLS, PoolingType.MEAN, PoolingType.DISABLED)
 
 
 @dataclass(frozen=True, slots=True)
-class ImageModel:
-    """A model that gives one vector an image.
+class ImageModel(ModelSpec):
+    """A model that gives one vector per image.
 
     Attributes:
-        name: The public name; compared without regard to case.
-        sources: Where the files are.
         dim: Numbers of a vector; 0 when only the graph tells.
         model_file: The graph, relative to the model's folder.
-        additional_files: Further files that must be there, such as external data.
         processor_file: The file that says how pictures are prepared.
         pooling: How patch vectors become one: CLS for the first, MEAN for the mean of all (or of all places of a
-            feature map), DISABLED where the output is one vector an image already.
+            feature map), DISABLED where the output is one vector per image already.
         normalize: Whether the vectors are scaled to length 1.
         output: The graph output to take, by position or by name.
         text_model: The dense text model whose vectors lie in the same space, or ``None``.
-        license: The licence of the weights, as an SPDX identifier in lower case where there is one.
-        size_in_gb: Download size in GB.
-        description: One line for people.
+        stated: The fields that a row of the catalogue has to state in spite of their default.
     """
 
-    name: str
-    sources: tuple[ModelSource, ...]
     dim: int
+    _: KW_ONLY
     model_file: str = "model.onnx"
-    additional_files: tuple[str, ...] = ()
     processor_file: str = PROCESSOR_FILE
-    pooling: PoolingType = PoolingType.DISABLED
+    pooling: PoolingType = field(default=PoolingType.DISABLED, metadata={"catalog": IMAGE_POOLINGS})
     normalize: bool = True
     output: int | str = 0
     text_model: str | None = None
-    license: str = ""
-    size_in_gb: float = 0.0
-    description: str = ""
+
+    stated: ClassVar[tuple[str, ...]] = (*ModelSpec.stated, "pooling", "normalize")
 
     @property
     def companion_file(self) -> str:
-        """The file that must lie beside the graph, in place of a tokenizer."""
+        """The file that must lie in the folder beside the graph: no tokenizer, but what prepares pictures."""
         return self.processor_file
 
-    @property
-    def recipe(self) -> Recipe | None:
-        """``None``: image models are not compiled from weights."""
-        return None
+    def faults(self) -> Iterable[tuple[str, str]]:
+        """A length below 1."""
+        if self.dim < 1:
+            yield "dim", f"{self.dim} is no length of a vector; give 1 or more"
+
+    @classmethod
+    def custom(
+        cls,
+        model: str,
+        sources: ModelSource,
+        dim: int,
+        model_file: str = "model.onnx",
+        description: str = "",
+        license: str = "",  # noqa: A002  # the name that users know
+        size_in_gb: float = 0.0,
+        additional_files: Sequence[str] | None = None,
+        output_name: str | None = None,
+        *,
+        pooling: PoolingType | str = PoolingType.DISABLED,
+        normalization: bool = True,
+        text_model: str | None = None,
+    ) -> ImageModel:
+        """Describe a model by the arguments of `ImageEmbedding.add_custom_model`.
+
+        Args:
+            model: Its name; no other model may have it, case aside.
+            sources: Where its files are.
+            dim: Numbers of a vector.
+            model_file: The graph, relative to the model's folder.
+            description: One line for people.
+            license: Licence of the weights.
+            size_in_gb: Download size.
+            additional_files: Further files that must be there.
+            output_name: Name of the graph output to take; ``None`` for the first.
+            pooling: ``CLS`` for the first of several vectors an image, ``MEAN`` for their mean, ``DISABLED`` where the
+                output is one vector an image.
+            normalization: Whether vectors are scaled to length 1.
+            text_model: The model of `TextEmbedding` whose vectors lie in the same space.
+
+        Raises:
+            InputTypeError: If ``sources`` is no `ModelSource`.
+        """
+        return cls(
+            name=model,
+            sources=only_source(sources),
+            dim=dim,
+            model_file=model_file,
+            additional_files=tuple(additional_files or ()),
+            pooling=_parse_pooling(pooling),
+            normalize=check_flag(normalization, "normalization"),
+            output=0 if output_name is None else output_name,
+            text_model=text_model,
+            license=license,
+            size_in_gb=size_in_gb,
+            description=description,
+        )
+
+
+def _parse_pooling(pooling: object) -> PoolingType:
+    if not isinstance(pooling, str):
+        raise InputTypeError(f"pooling={pooling!r}: expected a PoolingType")
+    for kind in IMAGE_POOLINGS:
+        if kind.value == pooling.upper():
+            return kind
+    names = [kind.value for kind in IMAGE_POOLINGS]
+    hint = nearest(pooling.upper(), names)
+    raise InputError(f"pooling={pooling!r}: expected one of {', '.join(names)} for images.{hint}")
 
 
 def vector_width(shape: tuple[int | str | None, ...] | None, pooling: PoolingType) -> int | None:
-    """Tell how many numbers a vector has, by what a graph states of its output.
-
-    Args:
-        shape: The output's shape, (batch, ...); sizes that are left open are no integers.
-        pooling: How it becomes one vector an image.
-
-    Returns:
-        The number, or ``None`` where the graph leaves it open.
-    """
+    """Numbers of a vector, by an output's shape (batch, ...); ``None`` where the graph leaves a size open."""
     if shape is None or len(shape) < 2:
         return None
     sizes: tuple[int | str | None, ...]

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import string
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import KW_ONLY, dataclass, field
 from enum import StrEnum
+from typing import ClassVar
 
-from onnxembed.spec import ModelSource, PoolingType, Recipe
+from onnxembed.api.inputs import check_count, check_flag
+from onnxembed.spec import ModelSource, ModelSpec, PoolingType, Recipe, only_source
 
 PUNCTUATION = tuple(string.punctuation)
 """The words that ColBERT leaves out of documents when nothing else is said: the 32 ASCII punctuation characters."""
@@ -25,17 +28,14 @@ class SkipRule(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class LateInteractionModel:
-    """A model that gives one vector a token.
+class LateInteractionModel(ModelSpec):
+    """A model that gives one vector per token.
 
     Lengths count every position: special tokens, marker and expansion included.
 
     Attributes:
-        name: The public name; compared without regard to case.
-        sources: Where the files are.
         dim: Numbers of a vector; 0 when only the graph tells.
         model_file: The graph, relative to the model's folder.
-        additional_files: Further files that must be there, such as external data.
         query_marker: Put after the first token of a query: a token id, the text of a token, or ``None`` for nothing.
         document_marker: The same for documents.
         mask_token: Text of the token that fills short queries.
@@ -57,18 +57,14 @@ class LateInteractionModel:
         document_task: The same for documents.
         compiled_pooling: Pooling that a graph compiled from weights has besides; ``None`` where weights do not suffice.
         max_tokens: The limit the authors state, in tokens; documentation, the effective one comes from the files.
-        license: The licence of the weights, as an SPDX identifier in lower case where there is one.
-        size_in_gb: Download size in GB.
-        description: One line for people.
+        stated: The fields that a row of the catalogue has to state in spite of their default.
     """
 
-    name: str
-    sources: tuple[ModelSource, ...]
     dim: int
+    _: KW_ONLY
     model_file: str = "model.onnx"
-    additional_files: tuple[str, ...] = ()
-    query_marker: int | str | None = None
-    document_marker: int | str | None = None
+    query_marker: int | str | None = field(default=None, metadata={"catalog": int})
+    document_marker: int | str | None = field(default=None, metadata={"catalog": int})
     mask_token: str = "[MASK]"  # noqa: S105  # a token of a vocabulary, no password
     query_length: int | None = None
     attend_to_expansion: bool = False
@@ -88,11 +84,94 @@ class LateInteractionModel:
     document_task: int | None = None
     compiled_pooling: PoolingType | None = None
     max_tokens: int | None = None
-    license: str = ""
-    size_in_gb: float = 0.0
-    description: str = ""
+
+    stated: ClassVar[tuple[str, ...]] = (
+        *(*ModelSpec.stated, "query_marker", "document_marker", "mask_token", "attend_to_expansion"),
+        *("marker_in_limit", "skip_rule", "drop_padding_token", "normalize_queries"),
+    )
 
     @property
     def recipe(self) -> Recipe | None:
         """What to compile; ``None`` where weights alone lack the projection."""
         return None if self.compiled_pooling is None else Recipe(pooling=self.compiled_pooling)
+
+    def faults(self) -> Iterable[tuple[str, str]]:
+        """Numbers that are too small, and an expansion without a length."""
+        for key, number, least in (
+            ("dim", self.dim, 1),
+            ("query_marker", self.query_marker, 0),
+            ("document_marker", self.document_marker, 0),
+        ):
+            if isinstance(number, int) and number < least:
+                yield key, f"{number} is too small; give {least} or more"
+        if self.query_length is None and self.attend_to_expansion:
+            yield "attend_to_expansion", "there is no expansion without query_length; give both or false"
+        if self.query_length is not None and self.query_length < 1:
+            yield "query_length", f"{self.query_length} is no length; give 1 or more, or leave it out"
+
+    @classmethod
+    def custom(
+        cls,
+        model: str,
+        sources: ModelSource,
+        dim: int,
+        model_file: str = "model.onnx",
+        description: str = "",
+        license: str = "",  # noqa: A002  # the name that users know
+        size_in_gb: float = 0.0,
+        additional_files: Sequence[str] | None = None,
+        output_name: str | None = None,
+        *,
+        query_marker: int | str | None = None,
+        document_marker: int | str | None = None,
+        query_length: int | None = None,
+        mask_token: str = "[MASK]",  # noqa: S107  # a token of a vocabulary, no password
+        attend_to_expansion: bool = False,
+        skip_words: Sequence[str] | None = None,
+        normalize_queries: bool = True,
+        max_tokens: int | None = None,
+    ) -> LateInteractionModel:
+        """Describe a model by the arguments of `LateInteractionTextEmbedding.add_custom_model`.
+
+        Args:
+            model: Its name; no other model may have it, case aside.
+            sources: Where its files are.
+            dim: Numbers of a vector.
+            model_file: The graph, relative to the model's folder.
+            description: One line for people.
+            license: Licence of the weights.
+            size_in_gb: Download size.
+            additional_files: Further files that must be there.
+            output_name: Name of the graph output to take; ``None`` for the first one of three axes.
+            query_marker: Put after the first token of a query: a token id, or the text of a token of the vocabulary.
+            document_marker: The same for documents.
+            query_length: Length that short queries are filled to with mask tokens; ``None`` for no filling.
+            mask_token: Text of the mask token.
+            attend_to_expansion: Whether the filling takes part in attention.
+            skip_words: Tokens of the vocabulary whose vectors documents leave out; ``None`` for ASCII punctuation.
+            normalize_queries: Whether the vectors of queries are scaled to length 1; those of documents always are.
+            max_tokens: The limit its authors state.
+
+        Raises:
+            InputTypeError: If ``sources`` is no `ModelSource`.
+        """
+        return cls(
+            name=model,
+            sources=only_source(sources),
+            dim=dim,
+            model_file=model_file,
+            additional_files=tuple(additional_files or ()),
+            query_marker=query_marker,
+            document_marker=document_marker,
+            mask_token=mask_token,
+            query_length=None if query_length is None else check_count(query_length, "query_length", 1),
+            attend_to_expansion=check_flag(attend_to_expansion, "attend_to_expansion"),
+            skip_rule=SkipRule.VOCABULARY,
+            skip_words=PUNCTUATION if skip_words is None else tuple(skip_words),
+            normalize_queries=check_flag(normalize_queries, "normalize_queries"),
+            output=output_name,
+            max_tokens=max_tokens,
+            license=license,
+            size_in_gb=size_in_gb,
+            description=description,
+        )

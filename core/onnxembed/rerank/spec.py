@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass, field
 from enum import StrEnum
+from typing import ClassVar, TypeVar
 
-from onnxembed.spec import ModelSource, Recipe
+from onnxembed.errors import InputError, InputTypeError
+from onnxembed.spec import ModelSource, ModelSpec, only_source
+from onnxembed.suggest import nearest
+
+_ChoiceT = TypeVar("_ChoiceT", bound=StrEnum)
 
 
 class Activation(StrEnum):
@@ -20,34 +26,80 @@ class Activation(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class CrossEncoderModel:
+class CrossEncoderModel(ModelSpec):
     """A model that reads a query and a document together and gives one score.
 
     Attributes:
-        name: The public name; compared without regard to case.
-        sources: Where the files are.
-        model_file: The graph, relative to the model's folder.
-        additional_files: Further files that must be there, such as external data.
-        activation: What the authors make of the raw score, ``Activation.RAW`` or ``Activation.SIGMOID``; ``None`` for
-            what the model's own files say.
-        max_tokens: The limit the authors state for a pair, in tokens; documentation, the effective one comes from the
-            files.
-        license: The licence of the weights, as an SPDX identifier in lower case where there is one.
-        size_in_gb: Download size in GB.
-        description: One line for people.
+        activation: What the authors make of the raw score, RAW or SIGMOID; ``None`` for what the model's files say.
+        max_tokens: The limit the authors state for a pair; documentation, the effective one comes from the files.
+        stated: The fields that a row of the catalogue has to state in spite of their default.
     """
 
-    name: str
-    sources: tuple[ModelSource, ...]
-    model_file: str = "onnx/model.onnx"
-    additional_files: tuple[str, ...] = ()
-    activation: Activation | None = None
+    _: KW_ONLY
+    activation: Activation | None = field(default=None, metadata={"catalog": (Activation.RAW, Activation.SIGMOID)})
     max_tokens: int | None = None
-    license: str = ""
-    size_in_gb: float = 0.0
-    description: str = ""
 
-    @property
-    def recipe(self) -> Recipe | None:
-        """Nothing: classification heads are not compiled from weights."""
-        return None
+    stated: ClassVar[tuple[str, ...]] = (*ModelSpec.stated, "activation")
+
+    @classmethod
+    def custom(
+        cls,
+        model: str,
+        sources: ModelSource,
+        model_file: str = "onnx/model.onnx",
+        description: str = "",
+        license: str = "",  # noqa: A002  # the name that users know
+        size_in_gb: float = 0.0,
+        additional_files: Sequence[str] | None = None,
+        *,
+        activation: Activation | str | None = None,
+        max_tokens: int | None = None,
+    ) -> CrossEncoderModel:
+        """Describe a model by the arguments of `TextCrossEncoder.add_custom_model`.
+
+        Args:
+            model: Its name; no other model may have it, case aside.
+            sources: Where its files are.
+            model_file: The graph, relative to the model's folder.
+            description: One line for people.
+            license: Licence of the weights.
+            size_in_gb: Download size.
+            additional_files: Further files that must be there.
+            activation: What ``activation="model"`` stands for, ``"raw"`` or ``"sigmoid"``; ``None`` or ``"model"`` for
+                what its files say.
+            max_tokens: The limit its authors state.
+
+        Raises:
+            InputTypeError: If ``sources`` is no `ModelSource`.
+        """
+        checked = only_source(sources)
+        chosen = parse_activation(activation, Activation.MODEL)
+        return cls(
+            name=model,
+            sources=checked,
+            model_file=model_file,
+            additional_files=tuple(additional_files or ()),
+            activation=None if chosen is Activation.MODEL else chosen,
+            max_tokens=max_tokens,
+            license=license,
+            size_in_gb=size_in_gb,
+            description=description,
+        )
+
+
+def parse_activation(activation: Activation | str | None, default: Activation) -> Activation:
+    """Read the ``activation`` argument: an `Activation`, its value in any case, or ``None`` for the default."""
+    return default if activation is None else parse_choice(Activation, activation, "activation")
+
+
+def parse_choice(kind: type[_ChoiceT], value: object, argument: str) -> _ChoiceT:
+    """Read an argument that is a member of ``kind`` or its value in any case."""
+    names = [choice.value for choice in kind]
+    if not isinstance(value, str):
+        raise InputTypeError(f"{argument}={value!r} is a {type(value).__name__}; expected one of {', '.join(names)}")
+    try:
+        return kind(value.lower())
+    except ValueError:
+        raise InputError(
+            f"{argument}={value!r} is unknown; expected one of {', '.join(names)}.{nearest(value, names)}"
+        ) from None

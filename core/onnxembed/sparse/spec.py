@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass
 from enum import StrEnum
 
-from onnxembed.graph_head import GraphHead
-from onnxembed.spec import ModelSource, Recipe
+from onnxembed.api.inputs import check_count, check_flag
+from onnxembed.errors import InputError
+from onnxembed.spec import GraphHead, ModelSource, ModelSpec, Recipe, only_source
+from onnxembed.suggest import nearest
 
 
 class SparseKind(StrEnum):
@@ -26,43 +30,140 @@ class SparseKind(StrEnum):
     """BM25 with a few numbers for the sense of each word it knows (Qdrant, 2025)."""
 
 
+SPLADE_KINDS = (SparseKind.SPLADE, SparseKind.INFERENCE_FREE)
+IDF_FILE = "idf.json"
+MATRICES_FILE = "minicoil.triplet.model.npy"
+WORDS_FILE = "minicoil.triplet.model.vocab"
+STOP_WORDS_FILE = "stopwords.txt"
+"""Read where it is there, by the kinds that need the inverse document frequency."""
+ATTENTIONS = re.compile(rf"{GraphHead.CLS_ATTENTION}|attention_(\d+)")
+"""The outputs that BM42 can weigh words by: the attention of the first token, or that of a layer."""
+
+
 @dataclass(frozen=True, slots=True)
-class SparseModel:
-    """A model that gives one sparse vector a text.
+class KindFacts:
+    """What all models of a kind have in common.
 
     Attributes:
-        name: The public name; compared without regard to case.
-        sources: Where the files are.
+        recipe: What to compile; ``None`` where the weights alone do not make the model.
+        files: Files that must lie beside the graph.
+        requires_idf: Whether the search engine usually has to bring in the inverse document frequency.
+    """
+
+    recipe: Recipe | None
+    files: tuple[str, ...] = ()
+    requires_idf: bool = False
+
+
+FACTS: Mapping[SparseKind, KindFacts] = {
+    SparseKind.SPLADE: KindFacts(Recipe(GraphHead.VOCABULARY_MAXIMUM)),
+    SparseKind.INFERENCE_FREE: KindFacts(Recipe(GraphHead.VOCABULARY_MAXIMUM), (IDF_FILE,)),
+    SparseKind.BM25: KindFacts(None, requires_idf=True),
+    SparseKind.BM42: KindFacts(Recipe(GraphHead.CLS_ATTENTION), requires_idf=True),
+    SparseKind.MINICOIL: KindFacts(Recipe(), (MATRICES_FILE, WORDS_FILE), requires_idf=True),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SparseModel(ModelSpec):
+    """A model that gives one sparse vector per text.
+
+    Attributes:
         kind: How a text becomes a vector.
-        model_file: The graph (``.onnx``), relative to the model's folder; BM25 has none.
-        additional_files: Further files that must be there, such as stop words.
         output: The graph output to take, by position or by name.
         requires_idf: Whether the search engine has to bring in the inverse document frequency.
         vocab_size: Words or entries that can have a weight by themselves; 0 where any can.
         max_tokens: The limit the authors state, in tokens; documentation, the effective one comes from the files.
-        license: The licence of the weights, as an SPDX identifier in lower case where there is one.
-        size_in_gb: Download size in GB.
-        description: One line for people.
     """
 
-    name: str
-    sources: tuple[ModelSource, ...]
     kind: SparseKind
-    model_file: str = "onnx/model.onnx"
-    additional_files: tuple[str, ...] = ()
+    _: KW_ONLY
     output: int | str = 0
     requires_idf: bool = False
     vocab_size: int = 0
     max_tokens: int | None = None
-    license: str = ""
-    size_in_gb: float = 0.0
-    description: str = ""
+
+    @property
+    def needs_files(self) -> bool:
+        """Whether the model is made of files; BM25 is not."""
+        return self.kind is not SparseKind.BM25
 
     @property
     def recipe(self) -> Recipe | None:
         """What to compile; ``None`` where the weights alone do not make the model."""
-        if self.kind is SparseKind.BM42:
-            return Recipe(GraphHead.CLS_ATTENTION)
-        if self.kind in (SparseKind.SPLADE, SparseKind.INFERENCE_FREE):
-            return Recipe(GraphHead.VOCABULARY_MAXIMUM)
-        return Recipe() if self.kind is SparseKind.MINICOIL else None
+        return FACTS[self.kind].recipe
+
+    @classmethod
+    def custom(
+        cls,
+        model: str,
+        kind: SparseKind | str,
+        sources: ModelSource,
+        model_file: str = "onnx/model.onnx",
+        description: str = "",
+        license: str = "",  # noqa: A002  # the name that users know
+        size_in_gb: float = 0.0,
+        additional_files: Sequence[str] | None = None,
+        output_name: str | None = None,
+        *,
+        requires_idf: bool | None = None,
+        vocab_size: int = 0,
+        max_tokens: int | None = None,
+    ) -> SparseModel:
+        """Describe a model by the arguments of `SparseTextEmbedding.add_custom_model`.
+
+        Args:
+            model: Its name; no other model may have it, case aside.
+            kind: How a text becomes a vector. Models of one kind need the same files beside the graph: ``idf.json``
+                (INFERENCE_FREE), ``stopwords.txt`` (BM42, MINICOIL; may be absent),
+                ``minicoil.triplet.model.{npy,vocab}`` (MINICOIL).
+            sources: Where its files are.
+            model_file: The graph, relative to the model's folder.
+            description: One line for people.
+            license: Licence of the weights.
+            size_in_gb: Download size.
+            additional_files: Further files that must be there; ``None`` for those that the kind needs.
+            output_name: Name of the graph output to take; ``None`` for the first, for BM42 the last layer's attention.
+            requires_idf: Whether the search engine has to bring in the inverse document frequency; ``None`` for what
+                is usual for the kind.
+            vocab_size: Words or entries that can have a weight by themselves; 0 where it is not known.
+            max_tokens: The limit its authors state.
+
+        Returns:
+            The description.
+
+        Raises:
+            InputTypeError: If ``sources`` is no `ModelSource`.
+            InputError: If the kind is unknown, or is BM25, which needs no model.
+        """
+        checked = only_source(sources)
+        chosen = _parse_kind(kind)
+        return cls(
+            name=model,
+            sources=checked,
+            kind=chosen,
+            model_file=model_file,
+            additional_files=FACTS[chosen].files if additional_files is None else tuple(additional_files),
+            output=0 if output_name is None else output_name,
+            requires_idf=FACTS[chosen].requires_idf
+            if requires_idf is None
+            else check_flag(requires_idf, "requires_idf"),
+            vocab_size=check_count(vocab_size, "vocab_size", 0),
+            max_tokens=max_tokens,
+            license=license,
+            size_in_gb=size_in_gb,
+            description=description,
+        )
+
+
+def _parse_kind(kind: SparseKind | str) -> SparseKind:
+    names = [known.value for known in SparseKind if known is not SparseKind.BM25]
+    try:
+        chosen = SparseKind(str(kind).upper())
+    except ValueError:
+        raise InputError(
+            f"kind={kind!r} is unknown; expected one of {', '.join(names)}.{nearest(str(kind), names)}"
+        ) from None
+    if chosen is SparseKind.BM25:
+        raise InputError(f"kind={kind!r}: BM25 has no model to add; use 'Qdrant/bm25'. Others are {', '.join(names)}")
+    return chosen

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from onnxembed.catalog import dense_models
-from onnxembed.catalog.registry import Registry, dense_registry, describe
+from onnxembed.catalog.registry import Registry
 from onnxembed.errors import InputError, InputTypeError, UnknownModelError
-from onnxembed.spec import DenseModel, Matryoshka, ModelSource, PoolingType, Prompts
+from onnxembed.spec import ModelSource, PoolingType
+from onnxembed.text.known import dense_registry, describe_dense
+from onnxembed.text.spec import DenseModel, Matryoshka, Prompts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +29,7 @@ CUSTOM = DenseModel(name="me/Mine", sources=(ModelSource(hf="me/mine"),), dim=4)
 @pytest.fixture
 def registry() -> Registry[DenseModel]:
     """One of its own for each test: the process keeps its registry clean."""
-    return Registry(dense_models, DenseModel, "TextEmbedding")
+    return Registry(DenseModel, "dense.toml", "TextEmbedding")
 
 
 @pytest.fixture
@@ -48,7 +49,7 @@ def test_a_model_is_found_in_any_case(name: str) -> None:
 
 
 def test_the_registry_of_the_process_starts_with_the_catalogue() -> None:
-    assert dense_registry.models() == dense_models()
+    assert dense_registry.models() == dense_registry.catalogue()
 
 
 @pytest.mark.parametrize(
@@ -109,14 +110,14 @@ def test_an_added_model_is_found_and_listed_last(registry: Registry[DenseModel])
     registry.add(CUSTOM)
 
     assert registry.find("ME/mine") is CUSTOM
-    assert registry.models() == (*dense_models(), CUSTOM)
+    assert registry.models() == (*dense_registry.catalogue(), CUSTOM)
 
 
 def test_an_earlier_listing_does_not_change_when_a_model_is_added(registry: Registry[DenseModel]) -> None:
     before = registry.models()
     registry.add(CUSTOM)
 
-    assert before == dense_models()
+    assert before == dense_registry.catalogue()
 
 
 @pytest.mark.parametrize(
@@ -131,7 +132,7 @@ def test_a_taken_name_is_refused(registry: Registry[DenseModel], name: str, owne
 
     with pytest.raises(InputError, match=f"{re.escape(repr(name))} cannot be added: {owner} has that name already"):
         registry.add(replace(CUSTOM, name=name, dim=5))
-    assert registry.models() == (*dense_models(), CUSTOM)
+    assert registry.models() == (*dense_registry.catalogue(), CUSTOM)
 
 
 @pytest.mark.parametrize(
@@ -150,7 +151,7 @@ def test_a_taken_name_is_refused(registry: Registry[DenseModel], name: str, owne
 def test_an_incomplete_model_is_refused(registry: Registry[DenseModel], change: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=re.escape(message)):
         registry.add(replace(CUSTOM, **change))
-    assert registry.models() == dense_models()
+    assert registry.models() == dense_registry.catalogue()
 
 
 def test_something_else_than_a_model_is_refused(registry: Registry[DenseModel]) -> None:
@@ -164,7 +165,7 @@ def test_an_added_model_can_be_removed_and_added_again(registry: Registry[DenseM
     registry.add(CUSTOM)
     registry.remove("ME/MINE")
 
-    assert registry.models() == dense_models()
+    assert registry.models() == dense_registry.catalogue()
     with pytest.raises(UnknownModelError):
         registry.find("me/Mine")
     registry.add(CUSTOM)
@@ -201,7 +202,7 @@ def test_additions_of_many_threads_all_arrive_while_others_read(registry: Regist
         start.wait()
         for _ in range(each):
             assert registry.find("baai/bge-small-en").dim == 384
-            assert registry.models()[:41] == dense_models()
+            assert registry.models()[:41] == dense_registry.catalogue()
 
     with ThreadPoolExecutor(threads * 2) as pool:
         jobs = [pool.submit(work, number) for number in range(threads) for work in (add, look)]
@@ -232,7 +233,7 @@ def test_of_threads_that_add_the_same_name_one_wins(registry: Registry[DenseMode
 
 
 def test_a_description_has_the_keys_that_users_know() -> None:
-    assert describe(dense_registry.find("jinaai/jina-embeddings-v3")) == {
+    assert describe_dense(dense_registry.find("jinaai/jina-embeddings-v3")) == {
         "model": "jinaai/jina-embeddings-v3",
         "sources": {"hf": "jinaai/jina-embeddings-v3", "url": None, "package": None},
         "model_file": "onnx/model.onnx",
@@ -264,17 +265,17 @@ def test_a_description_has_the_keys_that_users_know() -> None:
 def test_a_description_gathers_the_sources() -> None:
     model = replace(CUSTOM, sources=(ModelSource(url="https://example.org/m.tar.gz"), ModelSource(package="mine")))
 
-    assert describe(model)["sources"] == {"hf": None, "url": "https://example.org/m.tar.gz", "package": "mine"}
+    assert describe_dense(model)["sources"] == {"hf": None, "url": "https://example.org/m.tar.gz", "package": "mine"}
 
 
 def test_a_description_tells_any_length_from_no_length() -> None:
-    assert describe(CUSTOM)["matryoshka_dims"] is None
-    assert describe(replace(CUSTOM, matryoshka=Matryoshka()))["matryoshka_dims"] == []
+    assert describe_dense(CUSTOM)["matryoshka_dims"] is None
+    assert describe_dense(replace(CUSTOM, matryoshka=Matryoshka()))["matryoshka_dims"] == []
 
 
 def test_a_description_of_defaults_is_complete() -> None:
     model = replace(CUSTOM, pooling=PoolingType.LAST_TOKEN, normalize=False, prompts=Prompts(query="q: "))
-    described = describe(model)
+    described = describe_dense(model)
 
     assert described["pooling"] == "LAST_TOKEN"
     assert type(described["pooling"]) is str
@@ -285,13 +286,13 @@ def test_a_description_of_defaults_is_complete() -> None:
 
 
 def test_descriptions_are_plain_data_and_belong_to_the_caller() -> None:
-    described = [describe(model) for model in dense_registry.models()]
+    described = [describe_dense(model) for model in dense_registry.models()]
     copy = json.loads(json.dumps(described))
 
     assert copy == described
     described[0]["prompts"]["query"] = "changed"  # type: ignore[index]
     described[0]["additional_files"].append("changed")  # type: ignore[attr-defined]
-    assert [describe(model) for model in dense_registry.models()] == copy
+    assert [describe_dense(model) for model in dense_registry.models()] == copy
 
 
 def test_models_of_the_registry_travel_to_other_processes(registry: Registry[DenseModel]) -> None:
@@ -302,7 +303,7 @@ def test_models_of_the_registry_travel_to_other_processes(registry: Registry[Den
 
 def test_looking_a_model_up_imports_nothing_heavy() -> None:
     code = (
-        "import sys; from onnxembed.catalog.registry import dense_registry; dense_registry.find('thenlper/gte-base');"
+        "import sys; from onnxembed.text.known import dense_registry; dense_registry.find('thenlper/gte-base');"
         "heavy = {'numpy', 'onnxruntime', 'tokenizers', 'huggingface_hub', 'requests', 'httpx'} & set(sys.modules);"
         "sys.exit(', '.join(sorted(heavy)) or None)"
     )

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from onnxembed import ImageEmbedding
-from onnxembed.catalog import dense_models, image_models
+from onnxembed.catalog.reader import read_models
 from onnxembed.errors import InputError
 from onnxembed.hub.folder import specified_files
 from onnxembed.image.known import describe_image, image_registry
-from onnxembed.image.rows import read_image_models
 from onnxembed.image.spec import ImageModel, vector_width
 from onnxembed.spec import ModelSource, PoolingType
+from onnxembed.text.known import dense_registry
 
 # Name, repository, file, dim, licence, GB, pooling, output, text half.
 FACTS: list[tuple[object, ...]] = [
@@ -44,8 +44,8 @@ description = "One for tests."
 
 @pytest.mark.parametrize("number", range(len(FACTS)))
 def test_facts(number: int) -> None:
-    model = image_models()[number]
-    assert len(image_models()) == len(FACTS)
+    model = image_registry.catalogue()[number]
+    assert len(image_registry.catalogue()) == len(FACTS)
     stored = (model.name, model.sources[0].hf, model.model_file, model.dim, model.license, model.size_in_gb)
     assert (*stored, model.pooling.value, model.output, model.text_model) == FACTS[number]
     assert model.normalize
@@ -55,19 +55,19 @@ def test_facts(number: int) -> None:
 
 
 def test_text_halves_are_dense_models_of_the_same_width() -> None:
-    dense = {model.name: model.dim for model in dense_models()}
-    halves = {model.text_model: model.dim for model in image_models() if model.text_model}
+    dense = {model.name: model.dim for model in dense_registry.catalogue()}
+    halves = {model.text_model: model.dim for model in image_registry.catalogue() if model.text_model}
     assert len(halves) == 5
     assert halves == {name: dense[str(name)] for name in halves}
 
 
 def test_files_beside_the_graph_are_those_of_the_processor_not_of_a_tokenizer() -> None:
-    assert specified_files(image_models()[4]) == ("onnx/vision_model.onnx", "preprocessor_config.json")
-    assert specified_files(dense_models()[0])[-1] == "tokenizer.json"
+    assert specified_files(image_registry.catalogue()[4]) == ("onnx/vision_model.onnx", "preprocessor_config.json")
+    assert specified_files(dense_registry.catalogue()[0])[-1] == "tokenizer.json"
 
 
 def test_row_without_options() -> None:
-    (model,) = read_image_models(ROW.encode(), "rows.toml")
+    (model,) = read_models(ImageModel, ROW.encode(), "rows.toml")
     assert model == ImageModel(
         name="org/name",
         sources=(ModelSource(hf="org/name-onnx"),),
@@ -93,13 +93,13 @@ def test_row_without_options() -> None:
 def test_slip_of_the_pen_is_an_error(old: str, new: str, message: str) -> None:
     assert old in ROW
     with pytest.raises(InputError, match=message) as caught:
-        read_image_models(ROW.replace(old, new).encode(), "rows.toml")
+        read_models(ImageModel, ROW.replace(old, new).encode(), "rows.toml")
     assert "row 1 ('org/name')" in str(caught.value)
 
 
 def test_two_rows_of_one_name_are_refused() -> None:
     with pytest.raises(InputError, match="'org/name' has it already"):
-        read_image_models((ROW + ROW.replace("org/name", "ORG/name")).encode(), "rows.toml")
+        read_models(ImageModel, (ROW + ROW.replace("org/name", "ORG/name")).encode(), "rows.toml")
 
 
 def test_description_is_plain_data() -> None:

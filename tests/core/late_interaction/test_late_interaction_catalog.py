@@ -6,10 +6,9 @@ import pickle
 
 import pytest
 
-from onnxembed.catalog import late_interaction_models
+from onnxembed.catalog.reader import read_models
 from onnxembed.errors import InputError
 from onnxembed.late_interaction.known import describe_late_interaction, late_interaction_registry
-from onnxembed.late_interaction.rows import read_late_interaction_models
 from onnxembed.late_interaction.spec import PUNCTUATION, LateInteractionModel, SkipRule
 from onnxembed.spec import ModelSource, PoolingType, Recipe
 
@@ -51,7 +50,7 @@ normalize_queries = true
 
 @pytest.mark.parametrize("number", range(len(FACTS)))
 def test_facts(number: int) -> None:
-    model = late_interaction_models()[number]
+    model = late_interaction_registry.catalogue()[number]
     stored = (model.name, model.model_file, model.dim, model.license, model.size_in_gb, model.max_tokens)
     assert stored == FACTS[number]
     conventions = (model.query_marker, model.document_marker, model.mask_token, model.query_length)
@@ -64,7 +63,7 @@ def test_facts(number: int) -> None:
 
 
 def test_the_rest_of_the_facts() -> None:
-    models = late_interaction_models()
+    models = late_interaction_registry.catalogue()
     assert len(models) == len(FACTS)
     assert [model.additional_files for model in models] == [(), (), ("onnx/model.onnx_data",), (), ()]
     rules = [SkipRule.FIRST_PIECE] * 3 + [SkipRule.VOCABULARY, SkipRule.NONE]
@@ -92,7 +91,7 @@ def test_recipe_is_that_of_the_pooling() -> None:
 
 
 def test_row_is_read() -> None:
-    (model,) = read_late_interaction_models(ROW.encode(), "test.toml")
+    (model,) = read_models(LateInteractionModel, ROW.encode(), "test.toml")
     assert model == LateInteractionModel(
         name="org/name",
         sources=(ModelSource(hf="org/name-onnx"),),
@@ -122,9 +121,9 @@ def test_row_is_read() -> None:
 )
 def test_slips_are_refused(old: str, new: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        read_late_interaction_models(ROW.replace(old, new).encode(), "test.toml")
+        read_models(LateInteractionModel, ROW.replace(old, new).encode(), "test.toml")
 
 
 def test_equal_names_are_refused() -> None:
     with pytest.raises(InputError, match="has it already"):
-        read_late_interaction_models((ROW + ROW.replace("org/name", "ORG/name")).encode(), "test.toml")
+        read_models(LateInteractionModel, (ROW + ROW.replace("org/name", "ORG/name")).encode(), "test.toml")

@@ -6,10 +6,9 @@ import pickle
 
 import pytest
 
-from onnxembed.catalog import multimodal_models
+from onnxembed.catalog.reader import read_models
 from onnxembed.errors import InputError
 from onnxembed.multimodal.known import describe_multimodal, multimodal_registry
-from onnxembed.multimodal.rows import read_multimodal_models
 from onnxembed.multimodal.spec import MultimodalKind, MultimodalModel
 from onnxembed.spec import ModelSource
 
@@ -32,7 +31,7 @@ description = "One for tests."
 
 @pytest.mark.parametrize("number", range(len(FACTS)))
 def test_facts(number: int) -> None:
-    model = multimodal_models()[number]
+    model = multimodal_registry.catalogue()[number]
     stored = (model.name, model.kind, model.model_file, model.additional_files, model.dim, model.license)
     assert (*stored, model.size_in_gb, model.max_tokens) == FACTS[number]
     assert model.sources == (ModelSource(hf=model.name),)
@@ -42,7 +41,7 @@ def test_facts(number: int) -> None:
 
 
 def test_description_is_plain_data() -> None:
-    assert len(multimodal_models()) == len(FACTS)
+    assert len(multimodal_registry.catalogue()) == len(FACTS)
     told = describe_multimodal(multimodal_registry.find("QDRANT/colpali-v1.3-fp16"))
     assert told["model"] == "Qdrant/colpali-v1.3-fp16"
     assert told["sources"] == {"hf": "Qdrant/colpali-v1.3-fp16", "url": None, "package": None}
@@ -51,7 +50,7 @@ def test_description_is_plain_data() -> None:
 
 
 def test_row_is_read() -> None:
-    (model,) = read_multimodal_models(ROW.encode(), "test.toml")
+    (model,) = read_models(MultimodalModel, ROW.encode(), "test.toml")
     assert model == MultimodalModel(
         name="org/name",
         sources=(ModelSource(hf="org/name-onnx"),),
@@ -74,9 +73,9 @@ def test_row_is_read() -> None:
 )
 def test_slips_are_refused(old: str, new: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        read_multimodal_models(ROW.replace(old, new).encode(), "test.toml")
+        read_models(MultimodalModel, ROW.replace(old, new).encode(), "test.toml")
 
 
 def test_equal_names_are_refused() -> None:
     with pytest.raises(InputError, match="has it already"):
-        read_multimodal_models((ROW + ROW.replace("org/name", "ORG/name")).encode(), "test.toml")
+        read_models(MultimodalModel, (ROW + ROW.replace("org/name", "ORG/name")).encode(), "test.toml")

@@ -8,10 +8,9 @@ from dataclasses import FrozenInstanceError
 
 import pytest
 
-from onnxembed.catalog import rerank_models
+from onnxembed.catalog.reader import read_models
 from onnxembed.errors import InputError
 from onnxembed.rerank.known import describe_cross_encoder, rerank_registry
-from onnxembed.rerank.rows import read_rerank_models
 from onnxembed.rerank.spec import Activation, CrossEncoderModel
 from onnxembed.spec import ModelSource
 
@@ -41,21 +40,22 @@ description = "one line"
 
 
 def read(content: str) -> tuple[CrossEncoderModel, ...]:
-    return read_rerank_models(content.encode(), "some.toml")
+    return read_models(CrossEncoderModel, content.encode(), "some.toml")
 
 
 def test_facts_are_those_of_fastembed() -> None:
     assert [
         (model.name, model.sources, model.model_file, model.additional_files, model.license, model.size_in_gb)
-        for model in rerank_models()
+        for model in rerank_registry.catalogue()
     ] == [(name, (ModelSource(hf=repository or name),), *rest) for name, repository, *rest in FACTS]
 
 
 def test_limits_and_activations() -> None:
-    assert [model.max_tokens for model in rerank_models()] == MAX_TOKENS
-    assert [model.name for model in rerank_models() if model.activation is Activation.RAW] == [FACTS[0][0], FACTS[1][0]]
-    assert all(model.activation is Activation.SIGMOID for model in rerank_models()[2:])
-    assert all(model.description and model.recipe is None for model in rerank_models())
+    models = rerank_registry.catalogue()
+    assert [model.max_tokens for model in models] == MAX_TOKENS
+    assert [model.name for model in models if model.activation is Activation.RAW] == [FACTS[0][0], FACTS[1][0]]
+    assert all(model.activation is Activation.SIGMOID for model in models[2:])
+    assert all(model.description and model.recipe is None for model in models)
 
 
 def test_registry_finds_and_describes_them() -> None:
@@ -74,11 +74,11 @@ def test_registry_finds_and_describes_them() -> None:
 
 
 def test_models_are_frozen_hashable_and_picklable() -> None:
-    model = rerank_models()[0]
+    model = rerank_registry.catalogue()[0]
     with pytest.raises(FrozenInstanceError):
         model.name = "other"  # type: ignore[misc]
     assert pickle.loads(pickle.dumps(model)) == model
-    assert len(set(rerank_models())) == 8
+    assert len(set(rerank_registry.catalogue())) == 8
 
 
 @pytest.mark.parametrize(

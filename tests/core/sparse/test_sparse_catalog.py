@@ -7,13 +7,11 @@ import re
 
 import pytest
 
-from onnxembed.catalog import sparse_models
+from onnxembed.catalog.reader import read_models
 from onnxembed.errors import InputError
-from onnxembed.graph_head import GraphHead
-from onnxembed.sparse.catalog_rows import read_sparse_models
-from onnxembed.sparse.known import describe_sparse
+from onnxembed.sparse.known import describe_sparse, sparse_registry
 from onnxembed.sparse.spec import SparseKind, SparseModel
-from onnxembed.spec import ModelSource, Recipe
+from onnxembed.spec import GraphHead, ModelSource, Recipe
 
 LANGUAGES = (
     *("arabic", "danish", "dutch", "english", "finnish", "french", "german", "greek", "hungarian", "italian"),
@@ -76,7 +74,7 @@ description = "One for tests."
 
 
 def read(text: str) -> tuple[SparseModel, ...]:
-    return read_sparse_models(text.encode(), "some.toml")
+    return read_models(SparseModel, text.encode(), "some.toml")
 
 
 def changed(key: str, value: str) -> str:
@@ -97,21 +95,21 @@ def test_facts_are_those_of_fastembed_in_its_order() -> None:
             model.kind.value,
             model.requires_idf,
         )
-        for model in sparse_models()
+        for model in sparse_registry.catalogue()
     ] == FACTS
-    assert {model.license for model in sparse_models()} == {"apache-2.0"}
-    assert [model.output for model in sparse_models()] == [0, 0, "attention_6", 0, 0, 0]
+    assert {model.license for model in sparse_registry.catalogue()} == {"apache-2.0"}
+    assert [model.output for model in sparse_registry.catalogue()] == [0, 0, "attention_6", 0, 0, 0]
 
 
 def test_descriptions_are_one_line_each_and_all_different() -> None:
-    descriptions = [model.description for model in sparse_models()]
+    descriptions = [model.description for model in sparse_registry.catalogue()]
     assert not [text for text in descriptions if "\n" in text or len(text) > 160]
     assert len(set(descriptions)) == len(descriptions)
 
 
 def test_models_are_read_once_and_can_be_hashed_and_pickled() -> None:
-    models = sparse_models()
-    assert sparse_models() is models
+    models = sparse_registry.catalogue()
+    assert sparse_registry.catalogue() is models
     assert len(set(models)) == 6
     assert pickle.loads(pickle.dumps(models)) == models
 
@@ -179,6 +177,6 @@ def test_slips_are_refused(text: str, message: str) -> None:
 
 
 def test_description_as_plain_data() -> None:
-    told = describe_sparse(sparse_models()[2])
+    told = describe_sparse(sparse_registry.catalogue()[2])
     assert told["sources"] == {"hf": "Qdrant/all_miniLM_L6_v2_with_attentions", "url": None, "package": None}
     assert (told["kind"], told["requires_idf"], told["vocab_size"], told["max_tokens"]) == ("BM42", True, 30522, None)

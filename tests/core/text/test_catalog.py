@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from onnxembed.catalog import dense_models
+from onnxembed.catalog.reader import read_models
 from onnxembed.errors import InputError
-from onnxembed.spec import DenseModel, Matryoshka, ModelSource, PoolingType, Prompts
-from onnxembed.text.rows import read_dense_models
+from onnxembed.spec import ModelSource, PoolingType
+from onnxembed.text.known import dense_registry
+from onnxembed.text.spec import DenseModel, Matryoshka, Prompts
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "fastembed_dense_models.json"
 ROWS: list[dict[str, Any]] = json.loads(GOLDEN.read_text(encoding="utf-8"))
@@ -75,11 +76,11 @@ prompt_source = "none"
 
 
 def model_named(name: str) -> DenseModel:
-    return next(model for model in dense_models() if model.name == name)
+    return next(model for model in dense_registry.catalogue() if model.name == name)
 
 
 def read(text: str) -> tuple[DenseModel, ...]:
-    return read_dense_models(text.encode(), "some.toml")
+    return read_models(DenseModel, text.encode(), "some.toml")
 
 
 def changed(key: str, value: str) -> str:
@@ -90,7 +91,7 @@ def changed(key: str, value: str) -> str:
 
 
 def test_names_are_those_of_fastembed_in_its_order() -> None:
-    assert [model.name for model in dense_models()] == [row["name"] for row in ROWS]
+    assert [model.name for model in dense_registry.catalogue()] == [row["name"] for row in ROWS]
     assert len(ROWS) == 41
 
 
@@ -120,7 +121,7 @@ def test_facts_are_those_of_fastembed(row: dict[str, Any]) -> None:
     assert model.description.endswith(f"; {row['year']}.")
 
 
-@pytest.mark.parametrize("model", dense_models(), ids=lambda model: str(model.name))
+@pytest.mark.parametrize("model", dense_registry.catalogue(), ids=lambda model: str(model.name))
 def test_prompts_and_lengths_are_those_of_the_model_cards(model: DenseModel) -> None:
     query, passage = PROMPTS.get(model.name, ("", ""))
 
@@ -130,7 +131,7 @@ def test_prompts_and_lengths_are_those_of_the_model_cards(model: DenseModel) -> 
 
 
 def test_the_tables_of_this_test_name_models_that_exist() -> None:
-    assert PROMPTS.keys() | MATRYOSHKA.keys() <= {model.name for model in dense_models()}
+    assert PROMPTS.keys() | MATRYOSHKA.keys() <= {model.name for model in dense_registry.catalogue()}
 
 
 def test_minilm_can_come_from_an_installed_package() -> None:
@@ -145,16 +146,16 @@ def test_minilm_can_come_from_an_installed_package() -> None:
 
 
 def test_descriptions_are_one_line_each_and_all_different() -> None:
-    descriptions = [model.description for model in dense_models()]
+    descriptions = [model.description for model in dense_registry.catalogue()]
 
     assert not [text for text in descriptions if "\n" in text or len(text) > 160]
     assert len(set(descriptions)) == len(descriptions)
 
 
 def test_models_are_read_once_and_cannot_be_changed() -> None:
-    model = dense_models()[0]
+    model = dense_registry.catalogue()[0]
 
-    assert dense_models() is dense_models()
+    assert dense_registry.catalogue() is dense_registry.catalogue()
     with pytest.raises(FrozenInstanceError):
         model.dim = 3  # type: ignore[misc]
     with pytest.raises(FrozenInstanceError):
@@ -162,7 +163,7 @@ def test_models_are_read_once_and_cannot_be_changed() -> None:
 
 
 def test_models_can_be_hashed_and_pickled() -> None:
-    models = dense_models()
+    models = dense_registry.catalogue()
 
     assert len(set(models)) == 41
     assert pickle.loads(pickle.dumps(models)) == models
@@ -264,4 +265,4 @@ def test_the_second_of_two_equal_names_is_refused() -> None:
 )
 def test_a_file_that_is_no_catalogue_is_refused(content: bytes, message: str) -> None:
     with pytest.raises(InputError, match=re.escape(message)):
-        read_dense_models(content, "some.toml")
+        read_models(DenseModel, content, "some.toml")
