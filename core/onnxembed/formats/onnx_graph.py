@@ -68,17 +68,9 @@ class GraphFacts:
 def inspect_graph(path: Path, *, require_external_data: bool = True) -> GraphFacts:
     """Read what an ONNX file says about itself, refusing one that must not be run.
 
-    Args:
-        path: The ``.onnx`` file.
-        require_external_data: Whether the files beside it that it names have to be there; ``False`` while they are
-            still to be fetched. Those that are there are checked in any case.
-
-    Returns:
-        The facts.
-
-    Raises:
-        UnsafeModelError: It asks for code or for files outside its folder.
-        ModelError: It is missing, not an ONNX file, damaged, without an output, or names a file that is not there.
+    Without ``require_external_data`` the files beside it that it names may still have to be fetched; those that are
+    there are checked in any case. One that asks for code or for files outside its folder is an `UnsafeModelError`; one
+    that is missing, damaged, without an output, or names a file that is not there, a `ModelError`.
     """
     with _mapped(path) as buffer:
         reader = GraphReader(WireReader(buffer, str(path)))
@@ -115,7 +107,7 @@ def _mapped(path: Path) -> Iterator[mmap.mmap]:
     except ValueError as error:
         raise ModelError(f"{path} is not a valid ONNX file: it is empty. Fetch the file again") from error
     with buffer:
-        # ONNX Runtime tells its own format by this mark and would not read the file as protobuf at all.
+        # ONNX Runtime recognises its own format by this mark and would not read the file as protobuf at all.
         if path.suffix.lower() == ".ort" or buffer[4:8] == _ORT_FORMAT_MARK:
             raise ModelError(
                 f"{path} is in ONNX Runtime's own format (.ort), which cannot be checked before it is run; "
@@ -158,7 +150,7 @@ def _checked_location(path: Path, tensor: ExternalTensor) -> str:
 
 
 def _inner_path(location: str) -> str | None:
-    """Shorten a relative path that stays inside of its folder, whatever the system; ``None`` for any other."""
+    """Shorten a relative path that stays inside its folder on every system; ``None`` for any other."""
     if _FORBIDDEN_IN_LOCATION.search(location) or _DRIVE.match(location):
         return None
     location = location.replace("\\", "/")
@@ -169,7 +161,7 @@ def _inner_path(location: str) -> str | None:
 
 
 def _check_data_files(path: Path, tensors: list[ExternalTensor], required: bool) -> None:
-    """Check that the data files are there, and that every tensor lies inside of its one."""
+    """Check that the data files are there, and that every tensor lies inside its own."""
     sizes: dict[str, int | None] = {}
     for tensor in tensors:
         location = _checked_location(path, tensor)

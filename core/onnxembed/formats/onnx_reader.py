@@ -4,27 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from onnxembed.formats import onnx_schema as schema
 from onnxembed.formats.protobuf import BYTES, VARINT, WireReader, signed64
 
 _MAX_GRAPH_DEPTH = 32
 """Protobuf itself gives up at 100 nested messages, which is 33 nested graphs."""
-
-# Field numbers, by message, of the published ONNX schema.
-_MODEL_GRAPH, _MODEL_OPSET_IMPORT, _MODEL_FUNCTIONS = 7, 8, 25
-_OPSET_DOMAIN, _OPSET_VERSION = 1, 2
-_GRAPH_NODE, _GRAPH_INITIALIZER, _GRAPH_INPUT, _GRAPH_OUTPUT, _GRAPH_SPARSE_INITIALIZER = 1, 5, 11, 12, 15
-_FUNCTION_NAME, _FUNCTION_NODE, _FUNCTION_DOMAIN, _FUNCTION_ATTRIBUTE = 1, 7, 10, 11
-_NODE_OP_TYPE, _NODE_ATTRIBUTE, _NODE_DOMAIN = 4, 5, 7
-_ATTRIBUTE_TENSORS, _ATTRIBUTE_GRAPHS, _ATTRIBUTE_SPARSE_TENSORS = (5, 10), (6, 11), (22, 23)
-_SPARSE_TENSOR_PARTS = (1, 2)
-_TENSOR_NAME, _TENSOR_EXTERNAL_DATA, _TENSOR_DATA_LOCATION = 8, 13, 14
-_LOCATION_EXTERNAL = 1
-_ENTRY_KEY, _ENTRY_VALUE = 1, 2
-_VALUE_NAME, _VALUE_TYPE = 1, 2
-_TYPE_TENSOR = 1
-_TENSOR_TYPE_ELEMENT, _TENSOR_TYPE_SHAPE = 1, 2
-_SHAPE_DIMENSION = 1
-_DIMENSION_VALUE, _DIMENSION_NAME = 1, 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +28,7 @@ class TensorInfo:
 
 @dataclass(frozen=True, slots=True)
 class ExternalTensor:
-    """A tensor that lies in another file, as the graph describes it.
-
-    Attributes:
-        name: Its name.
-        entries: What is said about the place, as keys and values; a key can come more than once.
-    """
+    """A tensor that lies in another file; a key of its entries, which say where, can come more than once."""
 
     name: str
     entries: tuple[tuple[str, str], ...]
@@ -60,61 +39,39 @@ class ExternalTensor:
 
 
 class GraphReader:
-    """Steps through a model's messages and notes what matters.
-
-    Attributes:
-        has_graph: Whether there was a graph at all.
-        opset: The version of ONNX's own operators; 0 when the file does not say.
-        inputs: The graph's inputs, those with a stored value included.
-        outputs: The graph's outputs.
-        initializers: The names of the graph's stored values.
-        operators: Every ``(domain, operator)`` in the graph, its subgraphs and functions; ONNX's domain is ``""``.
-        functions: The operators that the model itself spells out.
-        external_tensors: The tensors that lie in other files, wherever they are used.
-    """
+    """Steps through a model's messages and notes what matters."""
 
     def __init__(self, reader: WireReader) -> None:
-        """Prepare to read.
-
-        Args:
-            reader: The bytes.
-        """
         self._reader = reader
         self.has_graph = False
-        self.opset = 0
-        self.inputs: list[TensorInfo] = []
+        self.opset = 0  # of ONNX's own operators; 0 when the file does not say
+        self.inputs: list[TensorInfo] = []  # those with a stored value included
         self.outputs: list[TensorInfo] = []
         self.initializers: set[str] = set()
+        # (domain, operator) in the graph, its subgraphs and functions, and those that the model itself spells out.
         self.operators: set[tuple[str, str]] = set()
         self.functions: set[tuple[str, str]] = set()
         self.external_tensors: list[ExternalTensor] = []
 
     def read(self, size: int) -> None:
-        """Read a model.
-
-        Args:
-            size: The length of the buffer.
-
-        Raises:
-            ModelError: The bytes are no ONNX model, end too early, or nest too deeply.
-        """
+        """Read a model of so many bytes; a `ModelError` says that they are none, end too early, or nest too deeply."""
         for number, wire_type, first, last in self._reader.fields(0, size):
             if wire_type != BYTES:
                 continue
-            if number == _MODEL_GRAPH:
+            if number == schema.MODEL_GRAPH:
                 self.has_graph = True  # one that comes twice is merged by protobuf, hence walked twice here
                 self._graph(first, last, 0)
-            elif number == _MODEL_OPSET_IMPORT:
+            elif number == schema.MODEL_OPSET_IMPORT:
                 self._opset_import(first, last)
-            elif number == _MODEL_FUNCTIONS:
+            elif number == schema.MODEL_FUNCTIONS:
                 self._function(first, last)
 
     def _opset_import(self, start: int, end: int) -> None:
         domain, version = "", 0
         for number, wire_type, first, last in self._reader.fields(start, end):
-            if number == _OPSET_DOMAIN and wire_type == BYTES:
+            if number == schema.OPSET_DOMAIN and wire_type == BYTES:
                 domain = self._reader.text(first, last)
-            elif number == _OPSET_VERSION and wire_type == VARINT:
+            elif number == schema.OPSET_VERSION and wire_type == VARINT:
                 version = signed64(first)
         if _canonical(domain) == "":
             self.opset = version
@@ -124,13 +81,13 @@ class GraphReader:
         for number, wire_type, first, last in self._reader.fields(start, end):
             if wire_type != BYTES:
                 continue
-            if number == _FUNCTION_NODE:
+            if number == schema.FUNCTION_NODE:
                 self._node(first, last, 0)
-            elif number == _FUNCTION_ATTRIBUTE:
+            elif number == schema.FUNCTION_ATTRIBUTE:
                 self._attribute(first, last, 0)
-            elif number == _FUNCTION_NAME:
+            elif number == schema.FUNCTION_NAME:
                 name = self._reader.text(first, last)
-            elif number == _FUNCTION_DOMAIN:
+            elif number == schema.FUNCTION_DOMAIN:
                 domain = self._reader.text(first, last)
         self.functions.add((_canonical(domain), name))
 
@@ -140,17 +97,17 @@ class GraphReader:
         for number, wire_type, first, last in self._reader.fields(start, end):
             if wire_type != BYTES:
                 continue
-            if number == _GRAPH_NODE:
+            if number == schema.GRAPH_NODE:
                 self._node(first, last, depth)
-            elif number == _GRAPH_INITIALIZER:
+            elif number == schema.GRAPH_INITIALIZER:
                 name = self._tensor(first, last)
                 if depth == 0:
                     self.initializers.add(name)
-            elif number == _GRAPH_SPARSE_INITIALIZER:
+            elif number == schema.GRAPH_SPARSE_INITIALIZER:
                 self._sparse_tensor(first, last)
-            elif depth == 0 and number == _GRAPH_INPUT:
+            elif depth == 0 and number == schema.GRAPH_INPUT:
                 self.inputs.append(self._value_info(first, last))
-            elif depth == 0 and number == _GRAPH_OUTPUT:
+            elif depth == 0 and number == schema.GRAPH_OUTPUT:
                 self.outputs.append(self._value_info(first, last))
 
     def _node(self, start: int, end: int, depth: int) -> None:
@@ -158,11 +115,11 @@ class GraphReader:
         for number, wire_type, first, last in self._reader.fields(start, end):
             if wire_type != BYTES:
                 continue
-            if number == _NODE_OP_TYPE:
+            if number == schema.NODE_OP_TYPE:
                 operator = self._reader.text(first, last)
-            elif number == _NODE_DOMAIN:
+            elif number == schema.NODE_DOMAIN:
                 domain = self._reader.text(first, last)
-            elif number == _NODE_ATTRIBUTE:
+            elif number == schema.NODE_ATTRIBUTE:
                 self._attribute(first, last, depth)
         self.operators.add((_canonical(domain), operator))
 
@@ -170,17 +127,17 @@ class GraphReader:
         for number, wire_type, first, last in self._reader.fields(start, end):
             if wire_type != BYTES:
                 continue
-            if number in _ATTRIBUTE_TENSORS:
+            if number in schema.ATTRIBUTE_TENSORS:
                 self._tensor(first, last)
-            elif number in _ATTRIBUTE_GRAPHS:
+            elif number in schema.ATTRIBUTE_GRAPHS:
                 self._graph(first, last, depth + 1)
-            elif number in _ATTRIBUTE_SPARSE_TENSORS:
+            elif number in schema.ATTRIBUTE_SPARSE_TENSORS:
                 self._sparse_tensor(first, last)
 
     def _sparse_tensor(self, start: int, end: int) -> None:
         """Read a sparse tensor; its name is that of its values."""
         for number, wire_type, first, last in self._reader.fields(start, end):
-            if wire_type == BYTES and number in _SPARSE_TENSOR_PARTS:
+            if wire_type == BYTES and number in schema.SPARSE_TENSOR_PARTS:
                 self.initializers.add(self._tensor(first, last))
 
     def _tensor(self, start: int, end: int) -> str:
@@ -189,12 +146,12 @@ class GraphReader:
         entries: list[tuple[str, str]] = []
         for number, wire_type, first, last in self._reader.fields(start, end):
             if wire_type == BYTES:
-                if number == _TENSOR_NAME:
+                if number == schema.TENSOR_NAME:
                     name = self._reader.text(first, last)
-                elif number == _TENSOR_EXTERNAL_DATA:
+                elif number == schema.TENSOR_EXTERNAL_DATA:
                     entries.append(self._entry(first, last))
-            elif number == _TENSOR_DATA_LOCATION and wire_type == VARINT:
-                external = external or first & 0xFFFFFFFF == _LOCATION_EXTERNAL  # enums have 32 bits
+            elif number == schema.TENSOR_DATA_LOCATION and wire_type == VARINT:
+                external = external or first & 0xFFFFFFFF == schema.DATA_LOCATION_EXTERNAL  # enums have 32 bits
         # Either sign counts: protobuf merges a tensor that comes in two parts, and the signs may be spread over both.
         if external or entries:
             self.external_tensors.append(ExternalTensor(name, tuple(entries)))
@@ -203,9 +160,9 @@ class GraphReader:
     def _entry(self, start: int, end: int) -> tuple[str, str]:
         key, value = "", ""
         for number, wire_type, first, last in self._reader.fields(start, end):
-            if wire_type == BYTES and number == _ENTRY_KEY:
+            if wire_type == BYTES and number == schema.ENTRY_KEY:
                 key = self._reader.text(first, last)
-            elif wire_type == BYTES and number == _ENTRY_VALUE:
+            elif wire_type == BYTES and number == schema.ENTRY_VALUE:
                 value = self._reader.text(first, last)
         return key, value
 
@@ -213,11 +170,11 @@ class GraphReader:
         name, element_type = "", 0
         shape: tuple[int | str | None, ...] | None = None
         for number, wire_type, first, last in self._reader.fields(start, end):
-            if wire_type == BYTES and number == _VALUE_NAME:
+            if wire_type == BYTES and number == schema.VALUE_NAME:
                 name = self._reader.text(first, last)
-            elif wire_type == BYTES and number == _VALUE_TYPE:
+            elif wire_type == BYTES and number == schema.VALUE_TYPE:
                 for type_number, type_wire, type_first, type_last in self._reader.fields(first, last):
-                    if type_number == _TYPE_TENSOR and type_wire == BYTES:
+                    if type_number == schema.TYPE_TENSOR and type_wire == BYTES:
                         element_type, shape = self._tensor_type(type_first, type_last)
         return TensorInfo(name, element_type, shape)
 
@@ -225,22 +182,22 @@ class GraphReader:
         element_type = 0
         shape: tuple[int | str | None, ...] | None = None
         for number, wire_type, first, last in self._reader.fields(start, end):
-            if number == _TENSOR_TYPE_ELEMENT and wire_type == VARINT:
+            if number == schema.TENSOR_TYPE_ELEMENT and wire_type == VARINT:
                 element_type = first
-            elif number == _TENSOR_TYPE_SHAPE and wire_type == BYTES:
+            elif number == schema.TENSOR_TYPE_SHAPE and wire_type == BYTES:
                 shape = tuple(
                     self._dimension(size_first, size_last)
                     for size_number, size_wire, size_first, size_last in self._reader.fields(first, last)
-                    if size_number == _SHAPE_DIMENSION and size_wire == BYTES
+                    if size_number == schema.SHAPE_DIMENSION and size_wire == BYTES
                 )
         return element_type, shape
 
     def _dimension(self, start: int, end: int) -> int | str | None:
         size: int | str | None = None
         for number, wire_type, first, last in self._reader.fields(start, end):
-            if number == _DIMENSION_VALUE and wire_type == VARINT:
+            if number == schema.DIMENSION_VALUE and wire_type == VARINT:
                 size = signed64(first)
-            elif number == _DIMENSION_NAME and wire_type == BYTES:
+            elif number == schema.DIMENSION_NAME and wire_type == BYTES:
                 size = self._reader.text(first, last)
         return size
 

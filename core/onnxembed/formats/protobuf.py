@@ -29,16 +29,9 @@ _DEFAULT_MAX_FIELDS = 2_000_000
 
 
 class WireReader:
-    """Steps through the fields of messages in one buffer, and never outside of it."""
+    """Steps through the fields of messages in one buffer, at most ``max_fields`` in all, and never outside it."""
 
     def __init__(self, buffer: bytes | mmap.mmap, source: str, max_fields: int = _DEFAULT_MAX_FIELDS) -> None:
-        """Prepare to read.
-
-        Args:
-            buffer: The whole file.
-            source: The file's name, for error messages.
-            max_fields: How many fields are read in all before the file counts as hostile.
-        """
         self._buffer = buffer
         self._source = source
         self._fields_left = max_fields
@@ -46,16 +39,9 @@ class WireReader:
     def fields(self, start: int, end: int) -> Iterator[tuple[int, int, int, int]]:
         """Step through the fields of the message between two positions.
 
-        Args:
-            start: Position of the message's first byte.
-            end: Position after its last byte.
-
-        Yields:
-            ``(field number, wire type, value, 0)`` for integers; for everything else ``(field number, wire type, first,
-            after last)``, positions in the buffer.
-
-        Raises:
-            ModelError: The bytes are no protobuf message, end too early, or hold too many fields.
+        They are ``(field number, wire type, value, 0)`` for integers, else ``(field number, wire type, first, after
+        last)``, positions in the buffer. Bytes that are no protobuf message, end too early, or hold too many fields are
+        a `ModelError`.
         """
         buffer = self._buffer
         position = start
@@ -117,7 +103,7 @@ class WireReader:
 
 
 def signed64(value: int) -> int:
-    """Read a varint's value as the two's complement ``int64`` that it stands for."""
+    """A varint's value as the two's complement ``int64`` that it stands for."""
     return value - _TWO_TO_64 if value >= _TWO_TO_64 >> 1 else value
 
 
@@ -143,30 +129,30 @@ class LazyBytes(Protocol):
 
 
 class MessageWriter:
-    """A message under construction, kept as pieces so that large tensors are not copied before they are written."""
+    """A message under construction, kept as pieces so that large tensors are not copied; methods return it."""
 
     def __init__(self) -> None:
         self._pieces: list[bytes | LazyBytes] = []
         self._size = 0
 
     def integer(self, number: int, value: int) -> MessageWriter:
-        """Append an integer field; return this message."""
+        """Append an integer field."""
         return self._append(encode_varint(number << 3 | VARINT) + encode_varint(value))
 
     def fixed32(self, number: int, value: bytes) -> MessageWriter:
-        """Append a field of exactly four bytes (a ``float``); return this message."""
+        """Append a field of exactly four bytes, such as a ``float``."""
         return self._append(encode_varint(number << 3 | FIXED32) + value)
 
     def text(self, number: int, value: str) -> MessageWriter:
-        """Append a string field; return this message."""
+        """Append a string field."""
         return self.data(number, value.encode("utf-8"))
 
     def data(self, number: int, value: bytes | LazyBytes) -> MessageWriter:
-        """Append a field of bytes; return this message."""
+        """Append a field of bytes."""
         return self._append(encode_varint(number << 3 | BYTES) + encode_varint(len(value)))._append(value)
 
     def message(self, number: int, value: MessageWriter) -> MessageWriter:
-        """Append a complete message as a field; return this message."""
+        """Append a complete message as a field."""
         self._append(encode_varint(number << 3 | BYTES) + encode_varint(value._size))
         self._pieces.extend(value._pieces)
         self._size += value._size

@@ -59,14 +59,7 @@ class SafetensorsFile:
     """
 
     def __init__(self, path: Path) -> None:
-        """Map the file and check its header.
-
-        Args:
-            path: The file.
-
-        Raises:
-            ModelError: It is missing, not a safetensors file, damaged, or uses a type that is not known here.
-        """
+        """Map the file and check its header; a `ModelError` where it is missing, damaged, or of an unknown type."""
         self._path = path
         self._map: mmap.mmap | None = _map_file(path)
         try:
@@ -110,17 +103,9 @@ class SafetensorsFile:
         return self._entry(name).shape
 
     def tensor(self, name: str) -> NDArray[Any]:
-        """Return a tensor.
+        """A read-only view of a tensor in the file, of its type; a `ModelError` if there is none, or after ``close()``.
 
-        Args:
-            name: Its name.
-
-        Returns:
-            A read-only view of the file, in the file's type; ``bfloat16``, which numpy lacks, as a copy widened to
-            ``float32``, which is exact.
-
-        Raises:
-            ModelError: There is no such tensor, or the file was closed.
+        ``bfloat16``, which numpy lacks, comes as a copy widened to ``float32``, which is exact.
         """
         import numpy as np
 
@@ -237,7 +222,7 @@ def _checked_entry(path: Path, name: str, value: object) -> _Entry:
 
 
 def _are_sizes(value: Any) -> bool:
-    """Tell a list of whole numbers from 0 to 2**63; JSON's true is an int to Python and is not meant."""
+    """Whether this is a list of whole numbers from 0 to 2**63; JSON's true, an int to Python, is none."""
     return isinstance(value, list) and all(type(item) is int and 0 <= item < 1 << 63 for item in value)
 
 

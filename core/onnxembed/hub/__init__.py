@@ -6,14 +6,16 @@
 from __future__ import annotations
 
 from onnxembed.hub.external_data import loadable_model_path
-from onnxembed.hub.folder import ModelFolder, StoredModel
+from onnxembed.hub.files import Files, FolderFiles
+from onnxembed.hub.folder import ModelFolder
 from onnxembed.hub.locate import locate
 from onnxembed.hub.settings import StoreSettings, TransferLimits, cache_root, own_folder
 
 __all__ = [
+    "Files",
+    "FolderFiles",
     "ModelFolder",
     "StoreSettings",
-    "StoredModel",
     "TransferLimits",
     "cache_root",
     "loadable_model_path",

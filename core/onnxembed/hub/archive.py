@@ -9,11 +9,12 @@ import re
 from typing import TYPE_CHECKING
 
 from onnxembed.errors import IntegrityError, ModelNotFoundError
+from onnxembed.hub.content import sha256_of
 from onnxembed.hub.disk import remove_tree, write_failure
 from onnxembed.hub.extraction import extract
-from onnxembed.hub.folder import ModelFolder, StoredModel, describe_needs, missing_from_any_layout
-from onnxembed.hub.integrity import check_published, sha256_of
-from onnxembed.hub.locking import locked
+from onnxembed.hub.folder import ModelFolder, describe_needs, missing_from_any_layout
+from onnxembed.hub.identity import check_published
+from onnxembed.hub.locks import locked
 from onnxembed.hub.plain_http import PlainClient, shown_address
 from onnxembed.hub.settings import StoreSettings, own_folder
 from onnxembed.hub.transfer import Request, fetch, file_sink
@@ -22,38 +23,20 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from onnxembed.spec import ModelSource
+    from onnxembed.spec import ModelSource, ModelSpec
 
 logger = logging.getLogger("onnxembed.store")
 
 
-def archive_folder(model: StoredModel, source: ModelSource, settings: StoreSettings) -> Path:
-    """Where an archive's content is kept.
-
-    Args:
-        model: The specification.
-        source: The source, with ``url`` set.
-        settings: Says where the cache is.
-
-    Returns:
-        A path that may not exist. It changes with the address (signature apart) and with the published digest.
-    """
+def archive_folder(model: ModelSpec, source: ModelSource, settings: StoreSettings) -> Path:
+    """Where an archive's content is kept: a path of its own per address (signature apart) and published digest."""
     readable = re.sub(r"[^A-Za-z0-9_.-]+", "--", model.name).strip(".-")[:80] or "model"
     identity = f"{shown_address(source.url or '')}\0{dict(source.sha256).get('', '')}"
     return own_folder(settings) / "archives" / f"{readable}-{hashlib.sha256(identity.encode()).hexdigest()[:12]}"
 
 
-def cached_archive(model: StoredModel, source: ModelSource, settings: StoreSettings) -> ModelFolder | None:
-    """Find an archive that was unpacked before, and check its files against the published digests.
-
-    Args:
-        model: The specification.
-        source: The source, with ``url`` set.
-        settings: Says where the cache is.
-
-    Returns:
-        The folder; ``None`` when it is not there or not usable.
-    """
+def cached_archive(model: ModelSpec, source: ModelSource, settings: StoreSettings) -> ModelFolder | None:
+    """Find an archive that was unpacked before, and check its files against the published digests."""
     folder = archive_folder(model, source, settings)
     if not folder.is_dir() or missing_from_any_layout(folder, model):
         return None
@@ -61,19 +44,10 @@ def cached_archive(model: StoredModel, source: ModelSource, settings: StoreSetti
     return ModelFolder(folder, f"archive {shown_address(source.url or '')}")
 
 
-def from_archive(model: StoredModel, source: ModelSource, settings: StoreSettings) -> ModelFolder:
+def from_archive(model: ModelSpec, source: ModelSource, settings: StoreSettings) -> ModelFolder:
     """Fetch and unpack an archive, unless another process has just done so.
 
-    Args:
-        model: The specification.
-        source: The source, with ``url`` set.
-        settings: Says where the cache is and what the bounds are.
-
-    Returns:
-        The folder of its content.
-
-    Raises:
-        ModelNotFoundError: It cannot be had or lacks the files, or the cache cannot be written.
+    A `ModelNotFoundError` says that it cannot be had or lacks the files, or that the cache cannot be written.
     """
     target = archive_folder(model, source, settings)
     with locked(target.with_name(f"{target.name}.lock"), settings.limits):
@@ -105,7 +79,7 @@ def _staging(target: Path) -> Iterator[Path]:
         remove_tree(staging)
 
 
-def _unpack(model: StoredModel, source: ModelSource, settings: StoreSettings, staging: Path) -> Path:
+def _unpack(model: ModelSpec, source: ModelSource, settings: StoreSettings, staging: Path) -> Path:
     packed, content = staging / "archive.tar.gz", staging / "content"
     address = shown_address(source.url or "")
     logger.info("fetching %s", address)
@@ -122,7 +96,7 @@ def _unpack(model: StoredModel, source: ModelSource, settings: StoreSettings, st
     return root
 
 
-def _model_root(model: StoredModel, content: Path) -> Path:
+def _model_root(model: ModelSpec, content: Path) -> Path:
     """The folder with the model: the archive's root, or its single folder."""
     if not missing_from_any_layout(content, model):
         return content

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and what to say of places that cannot be written."""
+"""Files that appear whole or not at all, and messages on places that cannot be written."""
 
 from __future__ import annotations
 
@@ -12,24 +12,12 @@ if TYPE_CHECKING:
 
 
 def private_name(path: Path) -> Path:
-    """A sibling of a path that no other process or thread uses.
-
-    Args:
-        path: The path.
-
-    Returns:
-        A path in the same folder.
-    """
+    """A sibling of a path that no other process or thread uses."""
     return path.with_name(f".{path.name[:80]}.{os.getpid()}.{os.urandom(4).hex()}")
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a small file.
-
-    Args:
-        path: The file; its folders are created.
-        text: Its content.
-    """
+    """Write a small file, whole or not at all, and the folders above it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     staged = private_name(path)
     try:
@@ -40,12 +28,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def link_to(target: Path, link: Path) -> None:
-    """Make a name for a file: a relative symbolic link, else a hard link, else a copy.
-
-    Args:
-        target: The file.
-        link: The new name, which is replaced when it is there; its folders are created.
-    """
+    """Put another name of a file in place of what has that name: a relative symbolic link, a hard link, else a copy."""
     link.parent.mkdir(parents=True, exist_ok=True)
     staged = private_name(link)
     try:
@@ -59,12 +42,7 @@ def link_to(target: Path, link: Path) -> None:
 
 
 def share_or_copy(source: Path, target: Path) -> None:
-    """Give a file a second name without a second copy where the file system can, else copy it.
-
-    Args:
-        source: The file; links are followed, so that what is shared is the content.
-        target: The new name, which must not exist.
-    """
+    """Give a file's content (links are followed) a new name, without a second copy where the file system can."""
     import shutil
 
     real = source.resolve()
@@ -76,11 +54,7 @@ def share_or_copy(source: Path, target: Path) -> None:
 
 
 def remove_tree(folder: Path) -> None:
-    """Remove a folder and what is in it; one that is not there is no error.
-
-    Args:
-        folder: The folder; a link is removed, not followed.
-    """
+    """Remove a folder with all in it, if it is there; of a link the link, not its target."""
     import shutil
 
     with contextlib.suppress(FileNotFoundError):
@@ -91,15 +65,7 @@ def remove_tree(folder: Path) -> None:
 
 
 def write_failure(path: Path, error: OSError) -> str:
-    """What to tell people about a place that cannot be written.
-
-    Args:
-        path: The place.
-        error: What the system said.
-
-    Returns:
-        The message.
-    """
+    """The message on a place that cannot be written."""
     if error.errno == errno.ENOSPC:
         return f"the disk is full: {path} cannot grow; free some space or pass cache_dir="
     return (

@@ -11,6 +11,7 @@ import os
 from pathlib import Path
 
 from onnxembed.errors import ModelNotFoundError, UnsafeModelError
+from onnxembed.hub.content import content_digest, digest_memory
 from onnxembed.hub.disk import private_name, remove_tree, share_or_copy, write_failure
 from onnxembed.hub.folder import safe_relative
 from onnxembed.hub.settings import OWN_FOLDER, StoreSettings, cache_root, own_folder
@@ -19,26 +20,17 @@ logger = logging.getLogger("onnxembed.store")
 
 
 def loadable_model_path(model_path: Path, external: tuple[str, ...], settings: StoreSettings) -> Path:
-    """A path from which ONNX Runtime loads a graph together with its external data.
+    """A path from which ONNX Runtime loads a graph with its data files, whose names are relative to its folder.
 
-    Data outside both the graph's folder and the cache is refused as an `UnsafeModelError`.
-
-    Args:
-        model_path: The graph.
-        external: Its data files, relative to its folder.
-        settings: Says where the cache is.
-
-    Returns:
-        The same path where the files really lie in one folder, else that of the graph in a folder of hard links.
-
-    Raises:
-        ModelNotFoundError: A file is missing, or no folder of links can be made.
+    It is the same path where the files really lie in one folder, else that of the graph in a folder of hard links. Data
+    outside both the graph's folder and the cache is refused as an `UnsafeModelError`; a missing file, or no place for
+    the links, is a `ModelNotFoundError`.
     """
     names = (model_path.name, *(safe_relative(name) for name in external))
     if not external or _lie_together(model_path.parent, names):
         return model_path
     _check_inside(model_path.parent, names, settings)
-    linked = Path("linked") / _key(model_path.parent, names) / model_path.name
+    linked = Path("linked") / _key(model_path.parent, names, digest_memory(settings)) / model_path.name
     try:
         return _link(model_path.parent, names, own_folder(settings) / linked)
     except OSError as error:
@@ -89,14 +81,12 @@ def _repository_of(folder: Path) -> tuple[Path, ...]:
     return ()
 
 
-def _key(folder: Path, names: tuple[str, ...]) -> str:
+def _key(folder: Path, names: tuple[str, ...], memory: Path) -> str:
     import hashlib
 
     digest = hashlib.sha256()
     for name in names:
-        real = (folder / name).resolve()
-        facts = real.stat()
-        digest.update(f"{name}\0{real}\0{facts.st_size}\0{facts.st_mtime_ns}\0".encode())
+        digest.update(f"{name}\0{content_digest(folder / name, memory)}\0".encode())
     return digest.hexdigest()[:32]
 
 

@@ -24,12 +24,7 @@ _LARGEST_READ = 4 << 20
 
 
 class _Bounded:
-    """The unpacked stream, which ends with an error where the bound is passed.
-
-    Args:
-        stream: The gzip stream.
-        bound: Most bytes to unpack.
-    """
+    """The unpacked stream, which ends with an error where the bound, in bytes, is passed."""
 
     def __init__(self, stream: gzip.GzipFile, bound: int) -> None:
         self._stream = stream
@@ -59,17 +54,10 @@ def _too_large(bound: int) -> UnsafeModelError:
 
 
 def extract(archive: Path, folder: Path, limits: TransferLimits) -> None:
-    """Unpack an archive.
+    """Unpack a ``.tar.gz`` archive into a new folder, which the caller removes on failure.
 
-    One that asks for something outside the folder, for links or devices, or for too much, is an `UnsafeModelError`.
-
-    Args:
-        archive: The ``.tar.gz`` file.
-        folder: A new, empty folder that the caller removes on failure.
-        limits: Bounds on size and number.
-
-    Raises:
-        IntegrityError: It is damaged.
+    One that asks for something outside the folder, for links or devices, or for too much, is an `UnsafeModelError`; a
+    damaged one an `IntegrityError`.
     """
     folder.mkdir(parents=True)
     # Headers and padding take room beside the content: 512 bytes, or a few times that, a member.

@@ -3,64 +3,64 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path, PurePosixPath
 
-from onnxembed.api.graph_file import find_graph
 from onnxembed.formats.onnx_graph import inspect_graph
+from onnxembed.hub.content import content_digest
+from onnxembed.hub.files import find_graph
 from onnxembed.hub.folder import WEIGHTS_FILE
 
-# Small files are hashed whole; of larger ones the size and three samples. Weights that differ at all differ almost
-# everywhere, so samples tell two models apart, and a 2 GB file costs milliseconds.
-_SAMPLE = 1 << 20
-_SMALL_FILES = (
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "config.json",
-    "sentence_bert_config.json",
-)
+# Descriptions, vocabularies and tables: all count, since any of them may be read. Weights and graphs count where
+# they are loaded: a repository ships many, and only one of them makes the vectors.
+_READ_SUFFIXES = frozenset({".json", ".txt", ".model", ".npy", ".vocab"})
+_DEEPEST = 2
 
 
-def folder_fingerprint(folder: Path, model_file: str, additional_files: tuple[str, ...]) -> str:
-    """Hash the files that decide a model's vectors.
+def folder_fingerprint(
+    folder: Path, model_file: str, additional_files: tuple[str, ...], memory: Path | None = None
+) -> str:
+    """Hash the content of all files that decide a model's results: equal for equal files wherever they lie.
 
     Args:
         folder: The model's folder.
-        model_file: The graph or table.
-        additional_files: Further files.
+        model_file: The graph or the table that its description names.
+        additional_files: Further files that it names.
+        memory: Where the digests of large files are kept; ``None`` for nowhere.
 
     Returns:
-        64 hexadecimal digits; equal for equal files wherever they lie.
+        64 hexadecimal digits.
     """
     digest = hashlib.sha256()
-    for name in dict.fromkeys((*_weights(folder, model_file), *additional_files, *_SMALL_FILES)):
+    for name in sorted({*_loaded(folder, model_file), *additional_files, *_read(folder)}):
         path = folder / name
         if path.is_file():
-            digest.update(f"{name}\0{path.stat().st_size}\0".encode())
-            digest.update(_sample(path))
+            digest.update(f"{name}\0{content_digest(path, memory)}\0".encode())
     return digest.hexdigest()
 
 
-def _weights(folder: Path, model_file: str) -> tuple[str, ...]:
+def _loaded(folder: Path, model_file: str) -> tuple[str, ...]:
     """The file that is loaded, which may lie elsewhere than described, and those that it keeps weights in."""
     if (folder / model_file).is_file():
         name = model_file
     else:
         graph = find_graph(folder, model_file)
         name = WEIGHTS_FILE if graph is None else graph.relative_to(folder).as_posix()
-    if not name.endswith(".onnx"):
+    if not name.endswith(".onnx") or not (folder / name).is_file():
         return (name,)
     return (name, *(str(PurePosixPath(name).parent / data) for data in inspect_graph(folder / name).external_data))
 
 
-def _sample(path: Path) -> bytes:
-    size = path.stat().st_size
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        if size <= 4 * _SAMPLE:
-            digest.update(file.read())
-        else:
-            for offset in (0, size // 2, size - _SAMPLE):
-                file.seek(offset)
-                digest.update(file.read(_SAMPLE))
-    return digest.digest()
+def _read(folder: Path) -> list[str]:
+    """The small files of a folder and of the folders in it: stages of a pipeline have one each, with their weights."""
+    found: list[str] = []
+    for root, folders, files in os.walk(folder):
+        place = PurePosixPath(Path(root).relative_to(folder).as_posix())
+        folders[:] = [name for name in folders if not name.startswith(".") and len(place.parts) + 1 < _DEEPEST]
+        stage = "config.json" in files and place.parts != ()
+        found += [
+            str(place / name)
+            for name in files
+            if PurePosixPath(name).suffix in _READ_SUFFIXES or (stage and name == WEIGHTS_FILE)
+        ]
+    return found

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from onnxembed.errors import InputError, UnsafeModelError
+from onnxembed.spec import TOKENIZER_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from onnxembed.spec import ModelSource
+    from onnxembed.spec import ModelSpec
 
-TOKENIZER_FILE = "tokenizer.json"
 WEIGHTS_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"
 COMPILABLE_FILES = (WEIGHTS_FILE, CONFIG_FILE, TOKENIZER_FILE)
@@ -33,30 +33,6 @@ OPTIONAL_FILES = (
 """Small files that tell limits, pooling and prompts; a model works without any of them."""
 
 
-class StoredModel(Protocol):
-    """The part of a model's specification that the store reads; every kind of model has it."""
-
-    @property
-    def name(self) -> str:
-        """The public name."""
-        ...
-
-    @property
-    def sources(self) -> tuple[ModelSource, ...]:
-        """Where the files are."""
-        ...
-
-    @property
-    def model_file(self) -> str:
-        """The graph or the table, relative to the folder."""
-        ...
-
-    @property
-    def additional_files(self) -> tuple[str, ...]:
-        """Further files that must be there."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class ModelFolder:
     """A folder that holds everything a model needs.
@@ -73,17 +49,7 @@ class ModelFolder:
 
 
 def safe_relative(name: str) -> str:
-    """Check that a name stays inside the folder it is relative to.
-
-    Args:
-        name: A path with forward slashes.
-
-    Returns:
-        The same name.
-
-    Raises:
-        UnsafeModelError: It is absolute, climbs, or could mean something else on another system.
-    """
+    """Give a name back that stays inside the folder it is relative to; an `UnsafeModelError` for another."""
     parts = name.split("/")
     if any(part in {"", ".", ".."} for part in parts) or any(sign in name for sign in ("\\", ":", "\0")):
         raise UnsafeModelError(
@@ -93,46 +59,19 @@ def safe_relative(name: str) -> str:
     return name
 
 
-def companion_file(model: StoredModel) -> str:
-    """The file that a graph cannot be used without: its tokenizer, unless the specification names another.
-
-    Args:
-        model: The specification.
-
-    Returns:
-        Its name relative to the model's folder.
-    """
-    return str(getattr(model, "companion_file", TOKENIZER_FILE))
-
-
-def specified_files(model: StoredModel) -> tuple[str, ...]:
-    """The files that the specification names, the tokenizer, or what takes its place, included.
-
-    Args:
-        model: The specification.
-
-    Returns:
-        Names relative to the model's folder, each once.
-
-    Raises:
-        InputError: A name points outside the folder.
-    """
+def specified_files(model: ModelSpec) -> tuple[str, ...]:
+    """Name the files that a specification names, each once; an `InputError` where one lies outside the folder."""
     try:
-        names = [safe_relative(name) for name in (model.model_file, *model.additional_files, companion_file(model))]
+        names = [safe_relative(name) for name in (model.model_file, *model.additional_files, model.companion_file)]
     except UnsafeModelError as error:
         raise InputError(f"model {model.name!r}: {error}") from error
     return tuple(dict.fromkeys(names))
 
 
 def external_files(graph: Path, name: str) -> tuple[str, ...]:
-    """The files in which a graph keeps its weights; a location outside the graph's folder is an `UnsafeModelError`.
+    """Name the files in which a graph keeps its weights; an `UnsafeModelError` outside the graph's folder.
 
-    Args:
-        graph: The graph on disk.
-        name: Its name relative to the model's folder.
-
-    Returns:
-        Names relative to the model's folder.
+    ``name`` is the graph's, relative to the model's folder, as are the names that are given.
     """
     if not name.endswith(".onnx"):
         return ()
@@ -146,14 +85,7 @@ def external_files(graph: Path, name: str) -> tuple[str, ...]:
 
 
 def has_content(path: Path) -> bool:
-    """Whether there is a file with at least one byte; a link to nothing is none.
-
-    Args:
-        path: The file.
-
-    Returns:
-        True when it can be used.
-    """
+    """Whether there is a file with at least one byte; a link to nothing is none."""
     try:
         return path.is_file() and path.stat().st_size > 0
     except OSError:
@@ -161,59 +93,28 @@ def has_content(path: Path) -> bool:
 
 
 def absent(folder: Path, names: Iterable[str]) -> tuple[str, ...]:
-    """Those of some files that a folder lacks.
-
-    Args:
-        folder: The folder.
-        names: Names relative to it.
-
-    Returns:
-        The absent ones, in the same order.
-    """
+    """Those of some files that a folder lacks, in their order."""
     return tuple(name for name in names if not has_content(folder / name))
 
 
-def missing_files(folder: Path, model: StoredModel) -> tuple[str, ...]:
-    """What a folder lacks of the files that the specification names, external data included.
-
-    Args:
-        folder: The folder.
-        model: The specification.
-
-    Returns:
-        The missing names; nothing when the folder can be used.
-    """
+def missing_files(folder: Path, model: ModelSpec) -> tuple[str, ...]:
+    """What a folder lacks of the files that a specification names, external data included."""
     missing = absent(folder, specified_files(model))
     graphs = (model.model_file, *model.additional_files)
     return missing or tuple(file for graph in graphs for file in absent(folder, external_files(folder / graph, graph)))
 
 
-def missing_from_any_layout(folder: Path, model: StoredModel) -> tuple[str, ...]:
-    """What a folder lacks, where a graph in another usual place, or weights to compile, are as good.
-
-    Args:
-        folder: The folder.
-        model: The specification.
-
-    Returns:
-        The missing names; nothing when the folder can be used.
-    """
+def missing_from_any_layout(folder: Path, model: ModelSpec) -> tuple[str, ...]:
+    """What a folder lacks where a graph in another usual place, or weights to compile, are as good."""
     missing = missing_files(folder, model)
     if not missing or not absent(folder, COMPILABLE_FILES):
         return ()
     for graph in GRAPH_LAYOUTS:
-        if not absent(folder, (graph, companion_file(model))):
+        if not absent(folder, (graph, model.companion_file)):
             return absent(folder, external_files(folder / graph, graph))
     return missing
 
 
-def describe_needs(model: StoredModel) -> str:
-    """What a folder must hold, for messages.
-
-    Args:
-        model: The specification.
-
-    Returns:
-        One clause.
-    """
+def describe_needs(model: ModelSpec) -> str:
+    """What a folder must hold, as a clause for messages."""
     return f"{' and '.join(specified_files(model))} (or {', '.join(COMPILABLE_FILES)})"

@@ -8,31 +8,21 @@ from typing import TYPE_CHECKING
 from onnxembed.errors import ModelNotFoundError
 from onnxembed.hub.folder import (
     ModelFolder,
-    StoredModel,
     describe_needs,
     missing_from_any_layout,
     safe_relative,
 )
-from onnxembed.hub.integrity import check_published
+from onnxembed.hub.identity import check_published
 
 if TYPE_CHECKING:
     from onnxembed.hub.settings import StoreSettings
-    from onnxembed.spec import ModelSource
+    from onnxembed.spec import ModelSource, ModelSpec
 
 
-def from_package(model: StoredModel, source: ModelSource, settings: StoreSettings) -> ModelFolder:
-    """Find a model inside an installed package; nothing of the package is imported.
+def from_package(model: ModelSpec, source: ModelSource, settings: StoreSettings) -> ModelFolder:
+    """Find a model inside an installed package, without importing anything of it.
 
-    Args:
-        model: The specification.
-        source: The source, with ``package`` set.
-        settings: Says where verdicts on the files are kept.
-
-    Returns:
-        The folder inside the package.
-
-    Raises:
-        ModelNotFoundError: The package is not installed, or does not hold the files, or not the published ones.
+    A `ModelNotFoundError` says that the package is not installed, or lacks the files, or has others than published.
     """
     from importlib.metadata import PackageNotFoundError, distribution
 

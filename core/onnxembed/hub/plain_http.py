@@ -23,27 +23,14 @@ _CHUNK_BYTES = 1 << 18
 
 @dataclass(frozen=True, slots=True)
 class PlainResponse:
-    """An answer.
-
-    Attributes:
-        status_code: The HTTP status.
-        headers: The headers; names are in lower case.
-        body: The body, not yet read.
-    """
+    """An answer, its body not yet read; names of headers are in lower case."""
 
     status_code: int
     headers: Mapping[str, str]
     body: IO[bytes]
 
     def iter_bytes(self) -> Iterator[bytes]:
-        """The body as it comes.
-
-        Yields:
-            Some bytes.
-
-        Raises:
-            ConnectionError: The body ended too early or breaks the protocol.
-        """
+        """The body as it comes; a `ConnectionError` if it ends too early or breaks the protocol."""
         try:
             # ``read1`` hands on what is there, so a slow server is noticed before a whole chunk is full.
             read = getattr(self.body, "read1", self.body.read)
@@ -74,18 +61,7 @@ class PlainClient:
     ) -> Iterator[PlainResponse]:
         """Send a request and give the answer before its body.
 
-        Args:
-            method: The HTTP method.
-            url: The address.
-            headers: The headers.
-            timeout: Longest waits; the longer of connecting and reading holds for both.
-
-        Yields:
-            The answer.
-
-        Raises:
-            ConnectionError: The server broke the protocol.
-            TimeoutError: The server did not answer in time.
+        Connecting and reading wait for the longer of the two bounds. A broken protocol is a `ConnectionError`.
         """
         request = urllib.request.Request(url, headers=headers, method=method)  # noqa: S310 - checked by web_address
         try:
@@ -104,17 +80,7 @@ class PlainClient:
 
 
 def shown_address(url: str) -> str:
-    """An address without what may be secret: user, password, query and fragment.
-
-    Args:
-        url: The address.
-
-    Returns:
-        Scheme, host, port and path.
-
-    Raises:
-        InputError: It is not an http or https address.
-    """
+    """An http or https address without what may be secret: user, password, query and fragment."""
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise InputError(f"the archive's address starts with {parts.scheme!r}; expected http:// or https:// and a host")

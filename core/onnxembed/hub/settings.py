@@ -40,7 +40,7 @@ class TransferLimits:
         lock_seconds: Longest wait for another process that fetches the same model.
         recheck_seconds: How long a failed look for optional files is remembered.
         listing_bytes: Largest answer to a request for a list of files; real ones are below 1 MB.
-        archive_bytes: Largest archive, and largest file where sizes are not told; embedding models are below 16 GiB.
+        archive_bytes: Largest archive, and largest file of unknown size; embedding models are below 16 GiB.
         extracted_bytes: Largest content of an archive; weights hardly compress, so a little more than the archive.
         archive_members: Most files and folders in an archive; a model has some tens.
     """
@@ -80,7 +80,7 @@ class StoreSettings:
         cache_dir: The cache folder; ``None`` follows the environment.
         local_files_only: Whether requests are forbidden.
         revision: A branch, tag or commit of the Hub repository; ``None`` is its main branch.
-        specific_model_path: A folder that holds the model; nothing else is looked at.
+        specific_model_path: A folder that holds the model; no other source is tried.
         limits: Bounds on time and size.
     """
 
@@ -102,6 +102,11 @@ class StoreSettings:
         """Whether requests are forbidden, by the caller or by the environment."""
         value = os.environ.get("HF_HUB_OFFLINE") or os.environ.get("TRANSFORMERS_OFFLINE") or ""
         return self.local_files_only or value.strip().lower() in _TRUE
+
+    @property
+    def offline_cause(self) -> str:
+        """What forbids requests where they are forbidden, for messages."""
+        return "local_files_only=True" if self.local_files_only else "HF_HUB_OFFLINE"
 
     @property
     def effective_revision(self) -> str:
@@ -126,29 +131,16 @@ def _hub_cache() -> Path:
 
 
 def cache_root(settings: StoreSettings) -> Path:
-    """The folder that holds every cached model; it may not exist yet.
+    """The folder that holds every cached model, absolute; it may not exist yet.
 
     The first that is given wins: ``cache_dir``, ``ONNXEMBED_CACHE``, ``FASTEMBED_CACHE_PATH``, the standard Hub cache.
-
-    Args:
-        settings: What the caller said.
-
-    Returns:
-        An absolute path.
     """
     chosen = settings.cache_dir or os.environ.get("ONNXEMBED_CACHE") or os.environ.get("FASTEMBED_CACHE_PATH")
     return (_expanded(chosen) if chosen else _hub_cache()).absolute()
 
 
 def own_folder(settings: StoreSettings) -> Path:
-    """The part of the cache that only this package writes: links, archives, locks, marks, compiled graphs.
-
-    Args:
-        settings: What the caller said.
-
-    Returns:
-        An absolute path that may not exist yet.
-    """
+    """The part of the cache that only this package writes: links, archives, locks, marks, compiled graphs."""
     return cache_root(settings) / OWN_FOLDER
 
 

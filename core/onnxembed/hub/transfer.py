@@ -1,6 +1,6 @@
 """One file over HTTP: bounded in time and size, resumed where it stopped, tried again only where that can help.
 
-The client is whatever has ``stream``: the session of huggingface_hub, whichever HTTP library that is made of, or the
+The client is anything with ``stream``: the session of huggingface_hub, of whichever HTTP library it is made, or the
 small one of ``plain_http``. Nothing here prints or shows a bar.
 """
 
@@ -35,7 +35,7 @@ _SERVER_ERROR = 500
 
 
 class Response(Protocol):
-    """What is read of an answer."""
+    """An answer, as far as it is read."""
 
     @property
     def status_code(self) -> int:
@@ -53,22 +53,12 @@ class Response(Protocol):
 
 
 class Client(Protocol):
-    """What sends requests."""
+    """A client that sends requests."""
 
     def stream(
         self, method: str, url: str, *, headers: dict[str, str], timeout: tuple[float, float, float, float]
     ) -> AbstractContextManager[Response]:
-        """Send a request and give the answer before its body.
-
-        Args:
-            method: The HTTP method.
-            url: The address.
-            headers: The headers.
-            timeout: Longest waits to connect, read, write, and get a connection from the pool.
-
-        Returns:
-            A context that gives the answer.
-        """
+        """Send a request and give the answer before its body; waits to connect, read, write, get a connection."""
         ...
 
 
@@ -78,7 +68,7 @@ class Request:
 
     Attributes:
         url: The address, which is never shown.
-        label: What people are told instead of the address.
+        label: What messages say instead of the address.
         headers: Headers to send, as pairs.
         size: The size that the file must have, where it is known.
         max_bytes: The size past which the transfer is given up.
@@ -110,25 +100,17 @@ class Sink(Protocol):
         ...
 
     def write(self, chunk: bytes) -> None:
-        """Append.
-
-        Args:
-            chunk: The bytes.
-        """
+        """Append."""
         ...
 
     def restart(self) -> None:
-        """Forget what is held."""
+        """Drop what is held."""
         ...
 
 
 @dataclass(slots=True)
 class MemorySink:
-    """A small body, in memory.
-
-    Attributes:
-        content: What has come so far.
-    """
+    """A small body, in memory."""
 
     content: bytearray = field(default_factory=bytearray)
 
@@ -138,44 +120,30 @@ class MemorySink:
         return len(self.content)
 
     def write(self, chunk: bytes) -> None:
-        """Append.
-
-        Args:
-            chunk: The bytes.
-        """
+        """Append."""
         self.content += chunk
 
     def restart(self) -> None:
-        """Forget what is held."""
+        """Drop what is held."""
         self.content.clear()
 
 
 @dataclass(slots=True)
 class FileSink:
-    """A file that grows; `file_sink` opens it.
-
-    Attributes:
-        path: The file.
-        file: The same, open for appending.
-        offset: Bytes held so far.
-    """
+    """A file that grows from ``offset``; `file_sink` opens it."""
 
     path: Path
     file: BinaryIO
     offset: int
 
     def write(self, chunk: bytes) -> None:
-        """Append.
-
-        Args:
-            chunk: The bytes.
-        """
+        """Append."""
         with _disk(self.path):
             self.file.write(chunk)
         self.offset += len(chunk)
 
     def restart(self) -> None:
-        """Forget what is held."""
+        """Drop what is held."""
         with _disk(self.path):
             self.file.truncate(0)
         self.offset = 0
@@ -183,14 +151,7 @@ class FileSink:
 
 @contextlib.contextmanager
 def file_sink(path: Path) -> Iterator[FileSink]:
-    """Open a file to go on from what an earlier run left, and have the system write it at the end.
-
-    Args:
-        path: The file; its folders are created.
-
-    Yields:
-        The sink.
-    """
+    """Open a file to go on from what an earlier run left, and have the system write it at the end."""
     with _disk(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("ab")
@@ -214,16 +175,9 @@ def _disk(path: Path) -> Iterator[None]:
 
 
 def fetch(client: Client, request: Request, sink: Sink, limits: TransferLimits) -> None:
-    """Fetch one file, going on from what the sink holds.
+    """Fetch one file, going on from what the sink holds; on failure it keeps what came, so that a later call can go on.
 
-    Args:
-        client: Sends the requests.
-        request: What to fetch.
-        sink: Where the body goes; on failure it keeps what came, so that a later call can go on.
-        limits: Bounds on time and size.
-
-    Raises:
-        ModelNotFoundError: It cannot be had; the message says why.
+    What cannot be had is a `ModelNotFoundError`, whose message says why.
     """
     failures = 0
     while True:

@@ -1,73 +1,82 @@
-"""The description of an image model in a local folder, read from its graph.
+"""The description of an image model, read from its graph and the files beside it.
 
 What is done to pictures stands in ``preprocessor_config.json``. Which output is the vector is told by the names that
 transformers gives them: ``image_embeds`` lies in the space shared with texts, ``pooler_output`` is the whole image, and
-``last_hidden_state`` holds one vector a patch, the first of which stands for the image in vision transformers.
+``last_hidden_state`` holds one vector per patch, the first of which stands for the image in vision transformers.
 """
 
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 
-from onnxembed.api.graph_file import find_graph
 from onnxembed.errors import ModelNotFoundError
-from onnxembed.formats.onnx_graph import TensorInfo, inspect_graph
+from onnxembed.formats.onnx_graph import TensorInfo
+from onnxembed.hub.files import Files, graph_name
 from onnxembed.hub.folder import GRAPH_LAYOUTS
+from onnxembed.image.processor_file import processor_file
 from onnxembed.image.spec import PROCESSOR_FILE, ImageModel, vector_width
 from onnxembed.spec import PoolingType
 
 logger = logging.getLogger("onnxembed.models")
 
 _VISION_LAYOUTS = ("onnx/vision_model.onnx", "vision_model.onnx")
-_NESTED_PROCESSOR_FILE = "processor_config.json"
 _VECTOR_OUTPUTS = ("image_embeds", "image_embeddings", "sentence_embedding", "pooler_output")
+_AXES = 4
 
 
-def describe_image_folder(folder: Path) -> ImageModel:
-    """Describe the image model in a folder.
+def matches(files: Files) -> bool:
+    """Tell whether the files are those of an image model: pictures alone go in, and a file says how."""
+    graph = _graph(files)
+    if graph is None or processor_file(files) is None:
+        return False
+    facts = files.graph(graph)
+    return facts is None or (len(facts.inputs) == 1 and len(facts.inputs[0].shape or (None,) * _AXES) == _AXES)
+
+
+def describe(files: Files) -> ImageModel:
+    """Describe the model that some files are of.
 
     Args:
-        folder: An existing folder.
+        files: The files.
 
     Returns:
-        A description whose name is the folder's path. Its vectors are scaled to length 1.
+        The description. Its vectors are scaled to length 1. Of a graph that is not here yet, the output, the pooling
+        and the length of the vectors remain open.
 
     Raises:
-        ModelNotFoundError: If the folder holds no graph, or nothing that says how pictures are prepared.
+        ModelNotFoundError: If there is no graph, or nothing that says how pictures are prepared.
     """
-    graph = _graph(folder)
+    graph = _graph(files)
     if graph is None:
         raise ModelNotFoundError(
-            f"the folder {folder} holds no graph: expected one of {', '.join((*_VISION_LAYOUTS, *GRAPH_LAYOUTS))}. "
+            f"{files.where} holds no graph: expected one of {', '.join((*_VISION_LAYOUTS, *GRAPH_LAYOUTS))}. "
             "Image models are not compiled from weights; export the model to ONNX"
         )
-    processor_file = next((name for name in (PROCESSOR_FILE, _NESTED_PROCESSOR_FILE) if (folder / name).is_file()), "")
-    if not processor_file:
+    stated = processor_file(files)
+    if stated is None:
         raise ModelNotFoundError(
-            f"the folder {folder} holds no {PROCESSOR_FILE}, which says how pictures are prepared; "
+            f"{files.where} holds no {PROCESSOR_FILE}, which says how pictures are prepared; "
             "fetch it from where the model comes from"
         )
-    output = _output(inspect_graph(graph).outputs)
-    pooling = _pooling(folder, output)
+    facts = files.graph(graph)
+    output = None if facts is None else _output(facts.outputs)
+    pooling = PoolingType.DISABLED if output is None else _pooling(files, output)
     return ImageModel(
-        name=str(folder),
-        sources=(),
-        dim=vector_width(output.shape, pooling) or 0,
-        model_file=graph.relative_to(folder).as_posix(),
-        processor_file=processor_file,
+        name=files.model_name,
+        sources=files.sources,
+        dim=0 if output is None else vector_width(output.shape, pooling) or 0,
+        model_file=graph,
+        processor_file=stated,
         pooling=pooling,
-        output=output.name,
+        output=0 if output is None else output.name,
         description="described by the files of its folder",
     )
 
 
-def _graph(folder: Path) -> Path | None:
+def _graph(files: Files) -> str | None:
     """The graph; one of the image side alone comes before one that may want texts, too."""
-    for name in _VISION_LAYOUTS:
-        if (folder / name).is_file():
-            return folder / name
-    return find_graph(folder, GRAPH_LAYOUTS[0])
+    alone = next((name for name in _VISION_LAYOUTS if files.has(name)), None)
+    return alone or graph_name(files, GRAPH_LAYOUTS[0])
 
 
 def _output(outputs: tuple[TensorInfo, ...]) -> TensorInfo:
@@ -75,8 +84,8 @@ def _output(outputs: tuple[TensorInfo, ...]) -> TensorInfo:
     return next((by_name[name] for name in _VECTOR_OUTPUTS if name in by_name), outputs[0])
 
 
-def _pooling(folder: Path, output: TensorInfo) -> PoolingType:
-    """One vector an image as it is; of a feature map the mean; of patches the first."""
+def _pooling(files: Files, output: TensorInfo) -> PoolingType:
+    """One vector per image as it is; of a feature map the mean; of patches the first."""
     shape = output.shape
     if shape is None or sum(size != 1 for size in shape[1:]) <= 1:
         return PoolingType.DISABLED
@@ -85,6 +94,6 @@ def _pooling(folder: Path, output: TensorInfo) -> PoolingType:
     logger.warning(
         "%s does not say how it pools; the first vector of each image is taken. Describe it with add_custom_model() to "
         "choose",
-        folder,
+        files.where,
     )
     return PoolingType.CLS

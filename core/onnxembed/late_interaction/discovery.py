@@ -1,4 +1,4 @@
-"""The description of a late-interaction model in a local folder, read from its own metadata.
+"""The description of a late-interaction model, read from its own files.
 
 PyLate writes ``config_sentence_transformers.json`` and ``modules.json``; the ColBERT code writes ``artifact.metadata``.
 A dense model needs no such metadata: its hidden states are taken as they are.
@@ -8,21 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import PurePosixPath
 from typing import Any
 
-from onnxembed.api.graph_file import find_graph
 from onnxembed.errors import InputError, ModelError, ModelNotFoundError, UnsupportedModelError
-from onnxembed.formats.json_file import read_json_file, read_object
-from onnxembed.hub.folder import GRAPH_LAYOUTS, WEIGHTS_FILE, safe_relative
+from onnxembed.hub.files import Files
+from onnxembed.hub.folder import CONFIG_FILE, GRAPH_LAYOUTS, WEIGHTS_FILE, safe_relative
 from onnxembed.late_interaction.spec import PUNCTUATION, LateInteractionModel, SkipRule
-from onnxembed.spec import DenseModel, PoolingType
+from onnxembed.spec import PoolingType
+from onnxembed.text.layout import SETTINGS_FILE, STAGES_FILE, is_text_model, read_stages, require_text_model
+from onnxembed.text.spec import DenseModel
+from onnxembed.text.tokenizer_rules import token_text
 
-_PYLATE_FILE = "config_sentence_transformers.json"
 _COLBERT_FILE = "artifact.metadata"
 _PYLATE_KEYS = frozenset({"query_prefix", "document_prefix", "query_length", "document_length", "skiplist_words"})
 _IDENTITY = frozenset({"Identity", ""})
-_STAGES = frozenset({"Transformer", "Dense", "Normalize"})
+_KNOWN_STAGES = frozenset({"Transformer", "Dense", "Normalize"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,38 +41,40 @@ class _Conventions:
     drop_padding_token: bool
 
 
-def describe_late_interaction_folder(folder: Path) -> LateInteractionModel:
-    """Describe the late-interaction model in a folder.
+def matches(files: Files) -> bool:
+    """Tell whether the files are those of a text model that says how it treats queries and documents."""
+    return is_text_model(files) and (
+        not _PYLATE_KEYS.isdisjoint(files.json_object(SETTINGS_FILE)) or bool(files.json_object(_COLBERT_FILE))
+    )
+
+
+def describe(files: Files) -> LateInteractionModel:
+    """Describe the model that some files are of.
 
     Args:
-        folder: An existing folder.
+        files: The files.
 
     Returns:
-        A description whose name is the folder's path.
+        The description.
 
     Raises:
-        ModelNotFoundError: If the folder holds neither a graph nor weights, or no tokenizer.
-        UnsupportedModelError: If nothing there tells how the model treats queries and documents.
+        ModelNotFoundError: If there is neither a graph nor weights, or no tokenizer.
+        UnsupportedModelError: If nothing tells how the model treats queries and documents.
     """
-    graph = find_graph(folder, GRAPH_LAYOUTS[0])
-    if graph is None and not (folder / WEIGHTS_FILE).is_file():
-        tried = ", ".join((*GRAPH_LAYOUTS, WEIGHTS_FILE))
-        raise ModelNotFoundError(f"the folder {folder} holds no model: expected one of {tried}")
-    if not (folder / "tokenizer.json").is_file():
-        raise ModelNotFoundError(
-            f"the folder {folder} holds no tokenizer.json; expected the model's fast tokenizer there"
-        )
-    conventions = _conventions(folder)
-    stages = _dense_stages(folder)
+    graph = require_text_model(files)
+    conventions = _conventions(files)
+    layers = _dense_layers(files)
     expanded = conventions.expanded
     return LateInteractionModel(
-        name=str(folder),
-        sources=(),
-        dim=_stage_width(folder, stages),
-        model_file=graph.relative_to(folder).as_posix() if graph is not None else GRAPH_LAYOUTS[0],
+        name=files.model_name,
+        sources=files.sources,
+        dim=_width(files, layers),
+        model_file=graph or GRAPH_LAYOUTS[0],
+        # The files of a folder are there; those of a repository are brought by their names.
+        additional_files=tuple(file for layer in layers for file in _layer_files(layer)) if files.sources else (),
         query_marker=conventions.query_marker,
         document_marker=conventions.document_marker,
-        mask_token=_mask_token(folder) if expanded else "",
+        mask_token=_mask_token(files) if expanded else "",
         query_length=conventions.query_limit if expanded else None,
         attend_to_expansion=expanded and conventions.attend,
         query_limit=conventions.query_limit,
@@ -79,7 +82,7 @@ def describe_late_interaction_folder(folder: Path) -> LateInteractionModel:
         skip_rule=conventions.skip_rule,
         skip_words=conventions.skip_words,
         drop_padding_token=conventions.drop_padding_token,
-        dense_stages=stages,
+        dense_stages=layers,
         compiled_pooling=PoolingType.DISABLED,
         description="described by the files of its folder",
     )
@@ -88,14 +91,7 @@ def describe_late_interaction_folder(folder: Path) -> LateInteractionModel:
 def token_vectors_of(model: DenseModel) -> LateInteractionModel:
     """Describe the token vectors of a dense model: no markers, no expansion, nothing left out.
 
-    Args:
-        model: The dense model.
-
-    Returns:
-        The description, under the same name.
-
-    Raises:
-        InputError: If the model is a static one, in which tokens do not see each other.
+    A static model, in which tokens do not see each other, is an `InputError`.
     """
     if model.static:
         raise InputError(
@@ -119,123 +115,128 @@ def token_vectors_of(model: DenseModel) -> LateInteractionModel:
     )
 
 
-def _conventions(folder: Path) -> _Conventions:
-    stored = read_object(folder / _PYLATE_FILE)
+def _conventions(files: Files) -> _Conventions:
+    stored = files.json_object(SETTINGS_FILE)
     if not _PYLATE_KEYS.isdisjoint(stored):
-        return _pylate_conventions(folder / _PYLATE_FILE, stored)
-    stored = read_object(folder / _COLBERT_FILE)
+        return _pylate_conventions(files.label(SETTINGS_FILE), stored)
+    stored = files.json_object(_COLBERT_FILE)
     if stored:
-        return _colbert_conventions(folder / _COLBERT_FILE, stored)
+        return _colbert_conventions(files.label(_COLBERT_FILE), stored)
     raise UnsupportedModelError(
-        f"{folder} does not say how it marks queries and documents: expected {_PYLATE_FILE} as PyLate writes it, or "
-        f"{_COLBERT_FILE}. Open it under a model's name with specific_model_path=, describe it with "
+        f"{files.where} does not say how it marks queries and documents: expected {SETTINGS_FILE} as PyLate writes it, "
+        f"or {_COLBERT_FILE}. Open it under a model's name with specific_model_path=, describe it with "
         "add_custom_model(), or pass dense=True for the plain token vectors of a dense model"
     )
 
 
-def _pylate_conventions(path: Path, stored: Mapping[str, Any]) -> _Conventions:
+def _pylate_conventions(where: str, stored: Mapping[str, Any]) -> _Conventions:
     """PyLate's entries and its defaults. An empty prefix is none; an empty list of words skips nothing."""
     words = stored.get("skiplist_words")
     if words is not None and not (isinstance(words, list) and all(isinstance(word, str) for word in words)):
-        raise ModelError(f"{path}: skiplist_words is {words!r:.100}; expected a list of strings")
+        raise ModelError(f"{where}: skiplist_words is {words!r:.100}; expected a list of strings")
     skipped = PUNCTUATION if words is None else tuple(words)
     return _Conventions(
-        query_marker=_text(path, stored, "query_prefix", "[Q] ") or None,
-        document_marker=_text(path, stored, "document_prefix", "[D] ") or None,
-        query_limit=_length(path, stored, "query_length", 32),
-        document_limit=_length(path, stored, "document_length", 180),
-        expanded=_flag(path, stored, "do_query_expansion", default=True),
-        attend=_flag(path, stored, "attend_to_expansion_tokens", default=False),
+        query_marker=_text(where, stored, "query_prefix", "[Q] ") or None,
+        document_marker=_text(where, stored, "document_prefix", "[D] ") or None,
+        query_limit=_length(where, stored, "query_length", 32),
+        document_limit=_length(where, stored, "document_length", 180),
+        expanded=_flag(where, stored, "do_query_expansion", default=True),
+        attend=_flag(where, stored, "attend_to_expansion_tokens", default=False),
         skip_rule=SkipRule.VOCABULARY if skipped else SkipRule.NONE,
         skip_words=skipped,
         drop_padding_token=False,
     )
 
 
-def _colbert_conventions(path: Path, stored: Mapping[str, Any]) -> _Conventions:
+def _colbert_conventions(where: str, stored: Mapping[str, Any]) -> _Conventions:
     return _Conventions(
-        query_marker=_text(path, stored, "query_token_id", "[unused0]"),
-        document_marker=_text(path, stored, "doc_token_id", "[unused1]"),
-        query_limit=_length(path, stored, "query_maxlen", 32),
-        document_limit=_length(path, stored, "doc_maxlen", 220),
+        query_marker=_text(where, stored, "query_token_id", "[unused0]"),
+        document_marker=_text(where, stored, "doc_token_id", "[unused1]"),
+        query_limit=_length(where, stored, "query_maxlen", 32),
+        document_limit=_length(where, stored, "doc_maxlen", 220),
         expanded=True,
-        attend=_flag(path, stored, "attend_to_mask_tokens", default=False),
-        skip_rule=SkipRule.FIRST_PIECE if _flag(path, stored, "mask_punctuation", default=True) else SkipRule.NONE,
+        attend=_flag(where, stored, "attend_to_mask_tokens", default=False),
+        skip_rule=SkipRule.FIRST_PIECE if _flag(where, stored, "mask_punctuation", default=True) else SkipRule.NONE,
         skip_words=PUNCTUATION,
         drop_padding_token=True,
     )
 
 
-def _text(path: Path, stored: Mapping[str, Any], key: str, default: str) -> str:
+def _text(where: str, stored: Mapping[str, Any], key: str, default: str) -> str:
     value = stored.get(key)
     if value is None:
         return default
     if not isinstance(value, str):
-        raise ModelError(f"{path}: {key} is {value!r:.100}; expected a string")
+        raise ModelError(f"{where}: {key} is {value!r:.100}; expected a string")
     return value
 
 
-def _length(path: Path, stored: Mapping[str, Any], key: str, default: int) -> int:
+def _length(where: str, stored: Mapping[str, Any], key: str, default: int) -> int:
     value = stored.get(key)
     if value is None:
         return default
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ModelError(f"{path}: {key} is {value!r:.100}; expected a number of tokens, at least 1")
+        raise ModelError(f"{where}: {key} is {value!r:.100}; expected a number of tokens, at least 1")
     return value
 
 
-def _flag(path: Path, stored: Mapping[str, Any], key: str, *, default: bool) -> bool:
+def _flag(where: str, stored: Mapping[str, Any], key: str, *, default: bool) -> bool:
     value = stored.get(key)
     if value is None:
         return default
     if not isinstance(value, bool):
-        raise ModelError(f"{path}: {key} is {value!r:.100}; expected true or false")
+        raise ModelError(f"{where}: {key} is {value!r:.100}; expected true or false")
     return value
 
 
-def _mask_token(folder: Path) -> str:
+def _mask_token(files: Files) -> str:
     """The token that fills queries, as the tokenizer's files name it."""
     for name in ("special_tokens_map.json", "tokenizer_config.json"):
-        token = read_object(folder / name).get("mask_token")
-        text = token.get("content") if isinstance(token, dict) else token
-        if isinstance(text, str):
+        text = token_text(files.json_object(name).get("mask_token"))
+        if text is not None:
             return text
     raise ModelError(
-        f"{folder} fills queries with mask tokens, but names none: expected a mask_token in special_tokens_map.json or "
-        "tokenizer_config.json"
+        f"{files.where} fills queries with mask tokens, but names none: expected a mask_token in "
+        "special_tokens_map.json or tokenizer_config.json"
     )
 
 
-def _dense_stages(folder: Path) -> tuple[str, ...]:
+def _dense_layers(files: Files) -> tuple[str, ...]:
     """The folders of the linear layers, in order."""
-    listed = read_json_file(folder / "modules.json")
-    stages: list[str] = []
-    for module in listed if isinstance(listed, list) else []:
-        kind = str(module.get("type", "")).rsplit(".", 1)[-1] if isinstance(module, dict) else ""
-        if kind not in _STAGES:
+    layers: list[str] = []
+    for stage in read_stages(files):
+        if stage.kind not in _KNOWN_STAGES:
             raise UnsupportedModelError(
-                f"{folder / 'modules.json'} lists the stage {kind!r}, which is not supported; "
-                f"supported are {', '.join(sorted(_STAGES))}"
+                f"{files.label(STAGES_FILE)} lists the stage {stage.kind!r}, which is not supported; "
+                f"supported are {', '.join(sorted(_KNOWN_STAGES))}"
             )
-        if kind == "Dense":
-            stages.append(safe_relative(str(module.get("path", "")).rstrip("/")))
-            _check_stage(folder / stages[-1])
-    return tuple(stages)
+        if stage.kind == "Dense":
+            layers.append(safe_relative(stage.path))
+            _check_layer(files, stage.path)
+    return tuple(layers)
 
 
-def _check_stage(stage: Path) -> None:
-    config = read_object(stage / "config.json")
+def _layer_files(layer: str) -> tuple[str, str]:
+    """The configuration and the weights of a linear layer."""
+    return (PurePosixPath(layer, CONFIG_FILE).as_posix(), PurePosixPath(layer, WEIGHTS_FILE).as_posix())
+
+
+def _check_layer(files: Files, layer: str) -> None:
+    config_file, weights_file = _layer_files(layer)
+    config = files.json_object(config_file)
     activation = str(config.get("activation_function", "")).rsplit(".", 1)[-1]
     if activation not in _IDENTITY or config.get("use_residual") is True:
         raise UnsupportedModelError(
-            f"{stage / 'config.json'} describes more than a linear layer (activation {activation or 'Identity'!r}, "
+            f"{files.label(config_file)} describes more than a linear layer (activation {activation or 'Identity'!r}, "
             f"residual {bool(config.get('use_residual'))}); only plain linear layers are supported"
         )
-    if not (stage / WEIGHTS_FILE).is_file():
-        raise ModelNotFoundError(f"{stage} holds no {WEIGHTS_FILE}; expected the weights of the linear layer there")
+    if not files.has(weights_file):
+        raise ModelNotFoundError(
+            f"{files.label(layer)} holds no {WEIGHTS_FILE}; expected the weights of the linear layer there"
+        )
 
 
-def _stage_width(folder: Path, stages: tuple[str, ...]) -> int:
+def _width(files: Files, layers: tuple[str, ...]) -> int:
     """Numbers of a vector as the last linear layer has it; 0 where there is none and the graph tells."""
-    width = read_object(folder / stages[-1] / "config.json").get("out_features") if stages else None
+    width = files.json_object(_layer_files(layers[-1])[0]).get("out_features") if layers else None
     return width if isinstance(width, int) and not isinstance(width, bool) and width > 0 else 0

@@ -1,4 +1,4 @@
-"""The description of a cross-encoder in a local folder, and what its files say of its score.
+"""The description of a cross-encoder, read from its own files, and what they say of its score.
 
 ``config.json`` names the architecture and, in folders of sentence-transformers, the activation; newer ones name the
 latter in ``config_sentence_transformers.json``.
@@ -6,16 +6,16 @@ latter in ``config_sentence_transformers.json``.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from onnxembed.api.graph_file import find_graph
-from onnxembed.errors import ModelError, ModelNotFoundError, UnsupportedModelError
-from onnxembed.formats.onnx_graph import TensorInfo, inspect_graph
-from onnxembed.hub.folder import CONFIG_FILE, GRAPH_LAYOUTS, TOKENIZER_FILE
+from onnxembed.errors import ModelNotFoundError, UnsupportedModelError
+from onnxembed.formats.onnx_graph import TensorInfo
+from onnxembed.hub.files import Files, FolderFiles, graph_name
+from onnxembed.hub.folder import CONFIG_FILE, GRAPH_LAYOUTS
 from onnxembed.rerank.spec import Activation, CrossEncoderModel
+from onnxembed.spec import TOKENIZER_FILE
+from onnxembed.text.layout import SETTINGS_FILE, architectures, read_stages, require_tokenizer
 
 _ACTIVATIONS: Mapping[str, Activation] = {"Identity": Activation.RAW, "Sigmoid": Activation.SIGMOID}
 _HEAD = "ForSequenceClassification"
@@ -23,58 +23,63 @@ MOST_LABELS = 2
 """A score is one logit, or the difference of two; more labels have no order."""
 
 
-def describe_cross_encoder_folder(folder: Path) -> CrossEncoderModel:
-    """Describe the cross-encoder in a folder.
+def matches(files: Files) -> bool:
+    """Tell whether the files are those of a cross-encoder: a classification head, by name or by its few labels."""
+    if not files.has(TOKENIZER_FILE):
+        return False
+    stated = files.json_object(SETTINGS_FILE).get("model_type")
+    if isinstance(stated, str):
+        return stated == "CrossEncoder"
+    if read_stages(files):
+        return False
+    named = architectures(files)
+    if named:
+        return any(name.endswith(_HEAD) for name in named)
+    graph = graph_name(files, GRAPH_LAYOUTS[0])
+    facts = None if graph is None else files.graph(graph)
+    shape = None if facts is None else facts.outputs[0].shape
+    return shape is not None and len(shape) == 2 and shape[1] in range(1, MOST_LABELS + 1)
+
+
+def describe(files: Files) -> CrossEncoderModel:
+    """Describe the model that some files are of.
 
     Args:
-        folder: An existing folder.
+        files: The files.
 
     Returns:
-        A description whose name is the folder's path.
+        The description. The head of a graph that is not here yet is checked when it is loaded.
 
     Raises:
-        ModelNotFoundError: If the folder holds no graph or no tokenizer.
+        ModelNotFoundError: If there is no graph or no tokenizer.
         UnsupportedModelError: If the model has no classification head of one or two labels.
     """
-    graph = find_graph(folder, GRAPH_LAYOUTS[0])
+    graph = graph_name(files, GRAPH_LAYOUTS[0])
     if graph is None:
         raise ModelNotFoundError(
-            f"the folder {folder} holds no graph: expected one of {', '.join(GRAPH_LAYOUTS)}. "
+            f"{files.where} holds no graph: expected one of {', '.join(GRAPH_LAYOUTS)}. "
             "Classification heads are not compiled from weights; export the model to ONNX"
         )
-    if not (folder / TOKENIZER_FILE).is_file():
-        raise ModelNotFoundError(
-            f"the folder {folder} holds no {TOKENIZER_FILE}; expected the model's fast tokenizer there"
-        )
-    architectures = _read(folder, CONFIG_FILE).get("architectures")
-    if (
-        isinstance(architectures, list)
-        and architectures
-        and not any(str(name).endswith(_HEAD) for name in architectures)
-    ):
+    require_tokenizer(files)
+    named = architectures(files)
+    if named and not any(name.endswith(_HEAD) for name in named):
         raise UnsupportedModelError(
-            f"{folder / CONFIG_FILE} names the architecture {', '.join(map(str, architectures))}, which has no "
+            f"{files.label(CONFIG_FILE)} names the architecture {', '.join(named)}, which has no "
             f"classification head; a cross-encoder's ends in {_HEAD}. Is this an embedding model?"
         )
-    check_head(graph, inspect_graph(graph).outputs[0])
+    facts = files.graph(graph)
+    if facts is not None:
+        check_head(files.label(graph), facts.outputs[0])
     return CrossEncoderModel(
-        name=str(folder),
-        sources=(),
-        model_file=graph.relative_to(folder).as_posix(),
+        name=files.model_name,
+        sources=files.sources,
+        model_file=graph,
         description="described by the files of its folder",
     )
 
 
-def check_head(graph: Path, output: TensorInfo) -> None:
-    """Refuse a graph whose first output, as far as it is stated, is no score: (batch,), (batch, 1) or (batch, 2).
-
-    Args:
-        graph: The file, for the message.
-        output: Its first output.
-
-    Raises:
-        UnsupportedModelError: If it is another shape.
-    """
+def check_head(where: str | Path, output: TensorInfo) -> None:
+    """Refuse a graph whose first output, as far as it is stated, is no score: (batch,), (batch, 1) or (batch, 2)."""
     shape = output.shape
     if shape is None:
         return
@@ -83,28 +88,22 @@ def check_head(graph: Path, output: TensorInfo) -> None:
         return
     described = ", ".join("?" if size is None else str(size) for size in shape)
     raise UnsupportedModelError(
-        f"{graph} has no classification head that gives a score: its output {output.name!r} is ({described}); expected "
+        f"{where} has no classification head that gives a score: its output {output.name!r} is ({described}); expected "
         f"(batch, labels) with at most {MOST_LABELS} labels. Is this an embedding model, or a classifier?"
     )
 
 
 def read_activation(folder: Path) -> Activation:
-    """Read what a model's files say becomes of its score.
+    """Read which function a model's files apply to its score, ``RAW`` or ``SIGMOID``.
 
-    Args:
-        folder: The model's folder.
-
-    Returns:
-        ``Activation.RAW`` or ``Activation.SIGMOID``; the latter where nothing is said, which is
-        sentence-transformers' default for one label, and for two labels the same as their softmax.
-
-    Raises:
-        UnsupportedModelError: If they name another function.
+    Nothing said is the sigmoid, sentence-transformers' default for one label, and for two labels the same as their
+    softmax. Another function is an `UnsupportedModelError`.
     """
-    config = _read(folder, CONFIG_FILE)
+    files = FolderFiles(folder)
+    config = files.json_object(CONFIG_FILE)
     nested = config.get("sentence_transformers")
     named = (
-        _read(folder, "config_sentence_transformers.json").get("activation_fn"),
+        files.json_object(SETTINGS_FILE).get("activation_fn"),
         nested.get("activation_fn") if isinstance(nested, dict) else None,
         config.get("sbert_ce_default_activation_function"),
     )
@@ -118,15 +117,3 @@ def read_activation(folder: Path) -> Activation:
             "Pass activation='raw' or 'sigmoid'"
         )
     return activation
-
-
-def _read(folder: Path, name: str) -> dict[str, Any]:
-    """A JSON object, empty when the file is missing."""
-    path = folder / name
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (ValueError, RecursionError) as error:
-        raise ModelError(f"{path} is not valid JSON in UTF-8 ({error})") from error
-    return content if isinstance(content, dict) else {}

@@ -1,4 +1,4 @@
-"""The description of a sparse model in a local folder, read from its own files.
+"""The description of a sparse model, read from its own files.
 
 ``idf.json`` beside a graph is the table of an inference-free model, ``minicoil.triplet.model.npy`` holds MiniCOIL's
 matrices, an output ``attention_<n>`` makes a BM42 model; what is left is SPLADE where the graph's output, or the
@@ -7,88 +7,98 @@ architecture, is that of a masked-language model.
 
 from __future__ import annotations
 
-import json
-import re
-from pathlib import Path
-from typing import Any
+from onnxembed.errors import UnsupportedModelError
+from onnxembed.formats.onnx_graph import TensorInfo
+from onnxembed.hub.files import Files
+from onnxembed.hub.folder import CONFIG_FILE, GRAPH_LAYOUTS
+from onnxembed.sparse.spec import (
+    ATTENTIONS,
+    FACTS,
+    IDF_FILE,
+    MATRICES_FILE,
+    STOP_WORDS_FILE,
+    SparseKind,
+    SparseModel,
+)
+from onnxembed.text.layout import architectures, is_text_model, read_stages, require_text_model
 
-from onnxembed.api.graph_file import find_graph
-from onnxembed.errors import ModelError, ModelNotFoundError, UnsupportedModelError
-from onnxembed.formats.onnx_graph import TensorInfo, inspect_graph
-from onnxembed.hub.folder import GRAPH_LAYOUTS, WEIGHTS_FILE
-from onnxembed.sparse.spec import SparseKind, SparseModel
-
-_IDF_FILE = "idf.json"
-_MINICOIL_FILES = ("minicoil.triplet.model.npy", "minicoil.triplet.model.vocab")
-_STOP_WORDS_FILE = "stopwords.txt"
-_IDF_KINDS = frozenset({SparseKind.BM42, SparseKind.MINICOIL})
+_SPLADE_STAGES = frozenset({"MLMTransformer", "SpladePooling"})
 
 
-def describe_sparse_folder(folder: Path) -> SparseModel:
-    """Describe the sparse model in a folder.
+def matches(files: Files) -> bool:
+    """Tell whether the files are those of a sparse model.
+
+    The architecture of a masked-language model alone decides only where neither stages nor a graph say more: many dense
+    models are published with it.
+    """
+    if not is_text_model(files):
+        return False
+    outputs = _outputs(files, require_text_model(files))
+    if _kind_of_files(files, outputs) is not None:
+        return True
+    stages = {stage.kind for stage in read_stages(files)}
+    if stages:
+        return not stages.isdisjoint(_SPLADE_STAGES)
+    width = outputs[0].shape[-1] if outputs and outputs[0].shape else None
+    return _gives_logits(files, outputs) or (not isinstance(width, int) and _is_masked(files))
+
+
+def describe(files: Files) -> SparseModel:
+    """Describe the model that some files are of.
 
     Args:
-        folder: An existing folder.
+        files: The files.
 
     Returns:
-        A description whose name is the folder's path.
+        The description. The kind of a graph that is not here yet is told by the files beside it alone.
 
     Raises:
-        ModelNotFoundError: If the folder holds neither a graph nor weights, or no tokenizer.
-        UnsupportedModelError: If its files do not tell which kind of sparse model it is.
+        ModelNotFoundError: If there is neither a graph nor weights, or no tokenizer.
+        UnsupportedModelError: If the files do not tell which kind of sparse model it is.
     """
-    graph = find_graph(folder, GRAPH_LAYOUTS[0])
-    if graph is None and not (folder / WEIGHTS_FILE).is_file():
-        tried = ", ".join((*GRAPH_LAYOUTS, WEIGHTS_FILE))
-        raise ModelNotFoundError(f"the folder {folder} holds no model: expected one of {tried}")
-    if not (folder / "tokenizer.json").is_file():
-        raise ModelNotFoundError(
-            f"the folder {folder} holds no tokenizer.json; expected the model's fast tokenizer there"
-        )
-    outputs = () if graph is None else inspect_graph(graph).outputs
-    kind = _kind(folder, outputs)
-    extra = {
-        SparseKind.INFERENCE_FREE: (_IDF_FILE,),
-        SparseKind.MINICOIL: _MINICOIL_FILES,
-    }.get(kind, ())
-    if kind in _IDF_KINDS and (folder / _STOP_WORDS_FILE).is_file():
-        extra = (_STOP_WORDS_FILE, *extra)
+    graph = require_text_model(files)
+    outputs = _outputs(files, graph)
+    kind = _kind_of_files(files, outputs)
+    if kind is None:
+        if not _is_masked(files) and not _gives_logits(files, outputs):
+            raise UnsupportedModelError(
+                f"the files in {files.where} do not tell which kind of sparse model it is; register it with "
+                "SparseTextEmbedding.add_custom_model(model, kind, ...) and open it by that name with "
+                "specific_model_path="
+            )
+        kind = SparseKind.SPLADE
+    facts = FACTS[kind]
+    stop_words = (STOP_WORDS_FILE,) if facts.requires_idf and files.has(STOP_WORDS_FILE) else ()
     return SparseModel(
-        name=str(folder),
-        sources=(),
+        name=files.model_name,
+        sources=files.sources,
         kind=kind,
-        model_file=graph.relative_to(folder).as_posix() if graph is not None else GRAPH_LAYOUTS[0],
-        additional_files=extra,
-        requires_idf=kind in _IDF_KINDS,
+        model_file=graph or GRAPH_LAYOUTS[0],
+        additional_files=(*stop_words, *facts.files),
+        requires_idf=facts.requires_idf,
         description="described by the files of its folder",
     )
 
 
-def _kind(folder: Path, outputs: tuple[TensorInfo, ...]) -> SparseKind:
-    if (folder / _MINICOIL_FILES[0]).is_file():
+def _outputs(files: Files, graph: str | None) -> tuple[TensorInfo, ...]:
+    facts = None if graph is None else files.graph(graph)
+    return () if facts is None else facts.outputs
+
+
+def _kind_of_files(files: Files, outputs: tuple[TensorInfo, ...]) -> SparseKind | None:
+    """The kind that only one sort of model has the files, or the outputs, of."""
+    if files.has(MATRICES_FILE):
         return SparseKind.MINICOIL
-    if any(re.fullmatch(r"attention_\d+|cls_attention", output.name) for output in outputs):
+    if any(ATTENTIONS.fullmatch(output.name) for output in outputs):
         return SparseKind.BM42
-    if (folder / _IDF_FILE).is_file():
-        return SparseKind.INFERENCE_FREE
-    config = _config(folder)
-    architectures = config.get("architectures")
-    masked = isinstance(architectures, list) and any(str(name).endswith("ForMaskedLM") for name in architectures)
-    last = outputs[0].shape[-1] if outputs and outputs[0].shape else None
-    if masked or (isinstance(last, int) and last == config.get("vocab_size")):
-        return SparseKind.SPLADE
-    raise UnsupportedModelError(
-        f"the files in {folder} do not tell which kind of sparse model it is; register it with "
-        "SparseTextEmbedding.add_custom_model(model, kind, ...) and open it by that name with specific_model_path="
-    )
+    return SparseKind.INFERENCE_FREE if files.has(IDF_FILE) else None
 
 
-def _config(folder: Path) -> dict[str, Any]:
-    path = folder / "config.json"
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (ValueError, RecursionError) as error:
-        raise ModelError(f"{path} is not valid JSON in UTF-8 ({error})") from error
-    return content if isinstance(content, dict) else {}
+def _is_masked(files: Files) -> bool:
+    return any(name.endswith("ForMaskedLM") for name in architectures(files))
+
+
+def _gives_logits(files: Files, outputs: tuple[TensorInfo, ...]) -> bool:
+    """Whether the first output has as many numbers as the vocabulary has entries."""
+    width = outputs[0].shape[-1] if outputs and outputs[0].shape else None
+    return isinstance(width, int) and width == files.json_object(CONFIG_FILE).get("vocab_size")

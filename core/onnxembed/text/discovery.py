@@ -1,23 +1,29 @@
-"""The description of a model in a local folder, read from its own metadata.
+"""The description of a dense text model, read from its own files.
 
-Folders written by sentence-transformers say how they pool (``modules.json``, ``1_Pooling/config.json``) and which
-prompts they want (``config_sentence_transformers.json``). Folders of model2vec say that they are static
-(``config.json``).
+sentence-transformers writes how a model pools (``modules.json``, ``1_Pooling/config.json``) and which prompts it wants
+(``config_sentence_transformers.json``); model2vec writes that it is static (``config.json``).
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import PurePosixPath
 from typing import Any
 
-from onnxembed.api.graph_file import find_graph
-from onnxembed.errors import ModelNotFoundError, UnsupportedModelError
-from onnxembed.formats.json_file import read_json_file, read_object
-from onnxembed.formats.onnx_graph import inspect_graph
-from onnxembed.hub.folder import GRAPH_LAYOUTS, WEIGHTS_FILE, safe_relative
-from onnxembed.spec import DenseModel, Matryoshka, PoolingType, Prompts
+from onnxembed.errors import UnsupportedModelError
+from onnxembed.hub.files import Files, graph_name
+from onnxembed.hub.folder import CONFIG_FILE, GRAPH_LAYOUTS, WEIGHTS_FILE
+from onnxembed.spec import PoolingType
+from onnxembed.text.layout import (
+    SETTINGS_FILE,
+    STAGES_FILE,
+    architectures,
+    is_text_model,
+    read_stages,
+    require_text_model,
+)
+from onnxembed.text.spec import DenseModel, Matryoshka, Prompts
 
 logger = logging.getLogger("onnxembed.models")
 
@@ -32,76 +38,83 @@ _POOLING_NAMES: Mapping[str, PoolingType] = {
     "lasttoken": PoolingType.LAST_TOKEN,
 }
 _Shape = tuple[int | str | None, ...]
-_KNOWN_MODULES = frozenset({"Transformer", "Pooling", "Normalize", "StaticEmbedding"})
+_KNOWN_STAGES = frozenset({"Transformer", "Pooling", "Normalize", "StaticEmbedding"})
 
 
-def describe_folder(folder: Path, pooling: PoolingType | None = None) -> DenseModel:
-    """Describe the model in a folder.
+def matches(files: Files) -> bool:
+    """Tell whether the files could be those of a dense model: a text encoder whose stages are known here.
+
+    Architectures with a head are not, but masked-language models: many encoders are published as such.
+    """
+    if not is_text_model(files):
+        return False
+    stages = {stage.kind for stage in read_stages(files)}
+    if stages:
+        return stages <= _KNOWN_STAGES
+    graph = graph_name(files, GRAPH_LAYOUTS[0])
+    facts = None if graph is None else files.graph(graph)
+    if facts is not None and all(value.name != "input_ids" for value in facts.inputs):
+        return False
+    named = architectures(files)
+    return not named or any("For" not in name or name.endswith("ForMaskedLM") for name in named)
+
+
+def describe(files: Files, pooling: PoolingType | None = None) -> DenseModel:
+    """Describe the model that some files are of.
 
     Stages that are not known here are refused as an `UnsupportedModelError`, one that is said to lie outside the folder
     as an `UnsafeModelError`.
 
     Args:
-        folder: An existing folder.
+        files: The files.
         pooling: How token vectors become one; ``None`` for what the files say.
 
     Returns:
-        A description whose name is the folder's path. Any Matryoshka length is allowed, since nothing is known of it.
+        The description. Any Matryoshka length is allowed, since nothing is known of it. Of a graph that is not here
+        yet, the length of its vectors and a pooling of its own remain open.
 
     Raises:
-        ModelNotFoundError: If the folder holds neither a graph nor weights, or no tokenizer.
+        ModelNotFoundError: If there is neither a graph nor weights, or no tokenizer.
     """
-    graph = find_graph(folder, GRAPH_LAYOUTS[0])
-    weights = folder / WEIGHTS_FILE
-    if graph is None and not weights.is_file():
-        tried = ", ".join((*GRAPH_LAYOUTS, WEIGHTS_FILE))
-        raise ModelNotFoundError(f"the folder {folder} holds no model: expected one of {tried}")
-    if not (folder / "tokenizer.json").is_file():
-        raise ModelNotFoundError(
-            f"the folder {folder} holds no tokenizer.json; expected the model's fast tokenizer there"
-        )
-    config = read_object(folder / "config.json")
-    modules = _modules(folder)
+    graph = require_text_model(files)
+    config = files.json_object(CONFIG_FILE)
+    stages = _stages(files)
     # Static models are published with a graph beside them; the table is smaller, faster, and takes no offsets.
-    if weights.is_file() and (config.get("model_type") == "model2vec" or "StaticEmbedding" in modules):
+    if files.has(WEIGHTS_FILE) and (config.get("model_type") == "model2vec" or "StaticEmbedding" in stages):
         return DenseModel(
-            name=str(folder),
-            sources=(),
+            name=files.model_name,
+            sources=files.sources,
             dim=_dim(config, None),
             model_file=WEIGHTS_FILE,
             static=True,
             normalize=bool(config.get("normalize", True)),
             matryoshka=Matryoshka(),
         )
-    shape = None if graph is None else inspect_graph(graph).outputs[0].shape
+    facts = None if graph is None else files.graph(graph)
+    shape = None if facts is None else facts.outputs[0].shape
     return DenseModel(
-        name=str(folder),
-        sources=(),
+        name=files.model_name,
+        sources=files.sources,
         dim=_dim(config, shape),
-        model_file=graph.relative_to(folder).as_posix() if graph is not None else GRAPH_LAYOUTS[0],
-        pooling=_pooling(folder, modules, shape) if pooling is None else pooling,
-        normalize="Normalize" in modules,
-        prompts=_prompts(folder),
+        model_file=graph or GRAPH_LAYOUTS[0],
+        pooling=_pooling(files, stages, shape) if pooling is None else pooling,
+        normalize="Normalize" in stages,
+        prompts=_prompts(files),
         matryoshka=Matryoshka(),
         description="described by the files of its folder",
     )
 
 
-def _modules(folder: Path) -> dict[str, str]:
-    """The stages of a sentence-transformers model: class name without its package, and folder."""
-    listed = read_json_file(folder / "modules.json")
-    modules: dict[str, str] = {}
-    for module in listed if isinstance(listed, list) else []:
-        if isinstance(module, dict) and isinstance(module.get("type"), str):
-            where = str(module.get("path", "")).rstrip("/")
-            modules[module["type"].rsplit(".", 1)[-1]] = "" if where in ("", ".") else safe_relative(where)
-    unknown = sorted(set(modules) - _KNOWN_MODULES)
+def _stages(files: Files) -> dict[str, str]:
+    """The folder of each stage by its kind, all of them known here."""
+    stages = {stage.kind: stage.path for stage in read_stages(files) if stage.kind}
+    unknown = sorted(set(stages) - _KNOWN_STAGES)
     if unknown:
         raise UnsupportedModelError(
-            f"{folder / 'modules.json'} lists the stages {', '.join(unknown)}, which are not supported; "
-            f"supported are {', '.join(sorted(_KNOWN_MODULES))}"
+            f"{files.label(STAGES_FILE)} lists the stages {', '.join(unknown)}, which are not supported; "
+            f"supported are {', '.join(sorted(_KNOWN_STAGES))}"
         )
-    return modules
+    return stages
 
 
 def _dim(config: Mapping[str, Any], shape: _Shape | None) -> int:
@@ -112,30 +125,29 @@ def _dim(config: Mapping[str, Any], shape: _Shape | None) -> int:
     return 0
 
 
-def _pooling(folder: Path, modules: Mapping[str, str], shape: _Shape | None) -> PoolingType:
-    """How the model pools."""
+def _pooling(files: Files, stages: Mapping[str, str], shape: _Shape | None) -> PoolingType:
     if shape is not None and len(shape) == 2:
         return PoolingType.DISABLED
-    where = modules.get("Pooling", "1_Pooling")
-    config = read_object(folder / where / "config.json")
+    name = PurePosixPath(stages.get("Pooling", "1_Pooling"), CONFIG_FILE).as_posix()
+    config = files.json_object(name)
     chosen = [pooling for flag, pooling in _POOLING_FLAGS.items() if config.get(flag) is True]
     named = config.get("pooling_mode")
     if isinstance(named, str) and named in _POOLING_NAMES:
         chosen = [_POOLING_NAMES[named]]
     if len(chosen) > 1 or (config and not chosen):
         raise UnsupportedModelError(
-            f"{folder / where / 'config.json'} asks for a pooling that is not supported; "
+            f"{files.label(name)} asks for a pooling that is not supported; "
             f"supported is one of {', '.join(_POOLING_NAMES)}. Pass pooling= to choose another"
         )
     if not chosen:
-        logger.warning("%s does not say how it pools; mean pooling is assumed. Pass pooling= to choose", folder)
+        logger.warning("%s does not say how it pools; mean pooling is assumed. Pass pooling= to choose", files.where)
         return PoolingType.MEAN
     return chosen[0]
 
 
-def _prompts(folder: Path) -> Prompts:
-    """The prompts of a sentence-transformers configuration; the passage side has had three names."""
-    stored = read_object(folder / "config_sentence_transformers.json").get("prompts")
+def _prompts(files: Files) -> Prompts:
+    """The prompts of a sentence-transformers configuration; that of documents has had three names."""
+    stored = files.json_object(SETTINGS_FILE).get("prompts")
     if not isinstance(stored, dict):
         return Prompts()
     passage = next(

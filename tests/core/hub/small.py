@@ -6,7 +6,8 @@ import functools
 from typing import TYPE_CHECKING
 
 from onnxembed.hub import TransferLimits
-from onnxembed.spec import DenseModel, ModelSource
+from onnxembed.spec import ModelSource
+from onnxembed.text.spec import DenseModel
 
 if TYPE_CHECKING:
     from pathlib import Path

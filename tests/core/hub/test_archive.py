@@ -19,7 +19,8 @@ from onnxembed.errors import InputError, IntegrityError, ModelNotFoundError, Uns
 from onnxembed.hub import StoreSettings, locate
 from onnxembed.hub.extraction import extract
 from onnxembed.hub.plain_http import shown_address
-from onnxembed.spec import DenseModel, ModelSource
+from onnxembed.spec import ModelSource
+from onnxembed.text.spec import DenseModel
 from tests.core.hub.small import MODEL, QUICK, content, files, graph, leftovers
 from tests.fixtures.hub_server import Fault, HubServer
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from onnxembed.hub.disk import link_to, remove_tree, write_failure, write_text
-from onnxembed.hub.integrity import digest_like
+from onnxembed.hub.identity import digest_like
 
 
 def test_a_failed_write_leaves_the_former_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

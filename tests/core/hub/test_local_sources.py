@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from onnxembed.errors import InputError, IntegrityError, ModelNotFoundError
-from onnxembed.hub import StoreSettings, integrity, locate
+from onnxembed.hub import StoreSettings, locate
+from onnxembed.hub import content as digests
 from onnxembed.spec import ModelSource
 from tests.core.hub.small import MODEL, REPOSITORY, content, graph, graph_with_data
 
@@ -156,13 +157,17 @@ class TestPackages:
 class TestVerdicts:
     def count(self, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
         hashed: list[Path] = []
-        original = integrity.sha256_of
+        original = digests.sha256_of
 
         def counting(path: Path) -> str:
             hashed.append(path)
             return original(path)
 
-        monkeypatch.setattr(integrity, "sha256_of", counting)
+        monkeypatch.setattr(digests, "sha256_of", counting)
+        monkeypatch.setattr(digests, "_SMALL_BYTES", 0)
+        # The files have settled: what changed within the last two seconds is hashed each time.
+        now = digests.time.time_ns()
+        monkeypatch.setattr(digests.time, "time_ns", lambda: now + 10_000_000_000)
         return hashed
 
     def test_a_file_is_hashed_once(
@@ -187,7 +192,7 @@ class TestVerdicts:
         with pytest.raises(IntegrityError):
             locate(model, settings)
 
-    def test_a_cache_that_cannot_be_written_costs_a_hash_each_time(
+    def test_a_cache_that_cannot_be_written_costs_a_hash_in_each_process(
         self, settings: StoreSettings, package: ModelSource, cache: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         cache.write_text("in the way")
@@ -195,6 +200,7 @@ class TestVerdicts:
         model = replace(MODEL, sources=(package,))
 
         locate(model, settings)
+        monkeypatch.setattr(digests, "_remembered", {})
         locate(model, settings)
 
         assert len(hashed) == 2

@@ -16,7 +16,7 @@ import pytest
 
 from onnxembed.errors import ModelNotFoundError
 from onnxembed.hub import StoreSettings, locate
-from onnxembed.hub.locking import locked
+from onnxembed.hub.locks import locked
 from tests.core.hub.small import MODEL, QUICK, REPOSITORY, WANTED, content, files
 from tests.fixtures.hub_server import Fault, HubServer
 

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from onnxembed.errors import ModelError, ModelNotFoundError
-from onnxembed.image.discovery import describe_image_folder
+from onnxembed.hub.files import FolderFiles
+from onnxembed.image.discovery import describe
 from onnxembed.image.model import ImageEmbedding
 from onnxembed.spec import PoolingType
 from tests.fixtures.image_models import CLIP, HIDDEN, VARIANTS, ImageForm, pictures, write_image_graph
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 def test_what_the_graph_tells(
     name: str, output: str, pooling: PoolingType, model_file: str, dim: int, image_folder: ImageFolderOf
 ) -> None:
-    model = describe_image_folder(image_folder(name))
+    model = describe(FolderFiles(image_folder(name)))
     assert model.name == str(image_folder(name))
     assert (model.output, model.pooling, model.model_file, model.dim) == (output, pooling, model_file, dim)
     assert model.normalize
@@ -55,8 +56,8 @@ def test_patches_without_a_word_on_pooling_are_told_in_the_log(
     image_folder: ImageFolderOf, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING, "onnxembed.models"):
-        describe_image_folder(image_folder("patches"))
-        describe_image_folder(image_folder("clip"))
+        describe(FolderFiles(image_folder("patches")))
+        describe(FolderFiles(image_folder("clip")))
     (record,) = caplog.records
     assert "does not say how it pools; the first vector" in record.getMessage()
 
@@ -66,7 +67,7 @@ def test_image_half_comes_before_a_graph_of_both(tmp_path: Path) -> None:
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(CLIP), encoding="utf-8")
     write_image_graph(tmp_path / "onnx" / "model.onnx", ImageForm(texts=True))
     write_image_graph(tmp_path / "onnx" / "vision_model.onnx", ImageForm())
-    assert describe_image_folder(tmp_path).model_file == "onnx/vision_model.onnx"
+    assert describe(FolderFiles(tmp_path)).model_file == "onnx/vision_model.onnx"
     assert ImageEmbedding(tmp_path).embedding_size == HIDDEN
 
 

@@ -20,7 +20,8 @@ from onnxembed.errors import (
     UnsafeModelError,
     UnsupportedModelError,
 )
-from onnxembed.late_interaction.discovery import describe_late_interaction_folder
+from onnxembed.hub.files import FolderFiles
+from onnxembed.late_interaction.discovery import describe
 from onnxembed.late_interaction.model import LateInteractionTextEmbedding
 from onnxembed.late_interaction.spec import PUNCTUATION, SkipRule
 from tests.fixtures.dense_models import variant, write_safetensors, write_static, write_variant
@@ -118,7 +119,7 @@ def test_queries_without_expansion(tmp_path: Path) -> None:
 
 def test_defaults_of_pylate(tmp_path: Path) -> None:
     pylate_folder(tmp_path, query_prefix=None, document_prefix=None, document_length=None, skiplist_words=None)
-    model = describe_late_interaction_folder(tmp_path)
+    model = describe(FolderFiles(tmp_path))
     assert (model.query_marker, model.document_marker) == ("[Q] ", "[D] ")
     assert (model.query_length, model.query_limit, model.document_limit) == (12, 12, 180)
     assert model.mask_token == "[MASK]"
@@ -137,7 +138,7 @@ def test_words_prefixes_and_caller_limit(tmp_path: Path) -> None:
     assert next(model.tokens("a", "query")) == ["[CLS]", "a", "[SEP]", *["[MASK]"] * 9]
     (tmp_path / "other").mkdir()
     pylate_folder(tmp_path / "other", skiplist_words=[])
-    assert describe_late_interaction_folder(tmp_path / "other").skip_rule is SkipRule.NONE
+    assert describe(FolderFiles(tmp_path / "other")).skip_rule is SkipRule.NONE
 
 
 def test_token_counts_of_a_pylate_folder(tmp_path: Path) -> None:
@@ -249,11 +250,11 @@ def test_mask_token_may_be_an_object_or_elsewhere(tmp_path: Path) -> None:
     pylate_folder(tmp_path)
     (tmp_path / "special_tokens_map.json").unlink()
     with pytest.raises(ModelError, match="fills queries with mask tokens, but names none"):
-        describe_late_interaction_folder(tmp_path)
+        describe(FolderFiles(tmp_path))
     path = tmp_path / "tokenizer_config.json"
     config = json.loads(path.read_text(encoding="utf-8"))
     write_json(path, config | {"mask_token": {"content": "[MASK]"}})
-    assert describe_late_interaction_folder(tmp_path).mask_token == "[MASK]"
+    assert describe(FolderFiles(tmp_path)).mask_token == "[MASK]"
 
 
 # -- the ColBERT code ------------------------------------------------------------------------------------------------

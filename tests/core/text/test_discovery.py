@@ -13,8 +13,10 @@ import onnx
 import pytest
 
 from onnxembed.errors import ModelError, ModelNotFoundError, UnsafeModelError, UnsupportedModelError
-from onnxembed.spec import Matryoshka, PoolingType, Prompts
-from onnxembed.text.discovery import describe_folder
+from onnxembed.hub.files import FolderFiles
+from onnxembed.spec import PoolingType
+from onnxembed.text.discovery import describe
+from onnxembed.text.spec import Matryoshka, Prompts
 from tests.fixtures.dense_graphs import HIDDEN, GraphForm, write_graph
 from tests.fixtures.dense_models import write_safetensors, write_static
 from tests.fixtures.dense_tokenizers import write_tokenizer
@@ -42,7 +44,7 @@ def test_sentence_transformers_folder(folder: Path) -> None:
     write(folder / "modules.json", [TRANSFORMER, POOLING, NORMALIZE])
     write(folder / "1_Pooling" / "config.json", {"pooling_mode_mean_tokens": True, "pooling_mode_cls_token": False})
     write(folder / "config_sentence_transformers.json", {"prompts": {"query": "q: ", "document": "d: "}})
-    model = describe_folder(folder)
+    model = describe(FolderFiles(folder))
     assert (model.name, model.model_file, model.dim) == (str(folder), "onnx/model.onnx", HIDDEN)
     assert (model.pooling, model.normalize, model.static) == (PoolingType.MEAN, True, False)
     assert model.prompts == Prompts("q: ", "d: ")
@@ -62,7 +64,7 @@ def test_sentence_transformers_folder(folder: Path) -> None:
 )
 def test_pooling(config: dict[str, Any], pooling: PoolingType, folder: Path) -> None:
     write(folder / "1_Pooling" / "config.json", config)
-    model = describe_folder(folder)
+    model = describe(FolderFiles(folder))
     assert (model.pooling, model.normalize) == (pooling, False)
 
 
@@ -70,14 +72,14 @@ def test_pooling_lies_where_the_modules_say(folder: Path) -> None:
     write(folder / "modules.json", [TRANSFORMER, POOLING | {"path": "pooled/"}])
     write(folder / "pooled" / "config.json", {"pooling_mode_cls_token": True})
     write(folder / "1_Pooling" / "config.json", {"pooling_mode_mean_tokens": True})
-    assert describe_folder(folder).pooling is PoolingType.CLS
+    assert describe(FolderFiles(folder)).pooling is PoolingType.CLS
 
 
 @pytest.mark.parametrize("path", ["../elsewhere", "/etc", "a/../../b", "C:\\x"])
 def test_stages_outside_the_folder_are_refused(path: str, folder: Path) -> None:
     write(folder / "modules.json", [TRANSFORMER, POOLING | {"path": path}])
     with pytest.raises(UnsafeModelError, match="does not name a file inside the model's folder"):
-        describe_folder(folder)
+        describe(FolderFiles(folder))
 
 
 @pytest.mark.parametrize(
@@ -93,19 +95,19 @@ def test_other_poolings_are_refused_unless_one_is_chosen(config: dict[str, Any],
     with pytest.raises(
         UnsupportedModelError, match=r"a pooling that is not supported.*Pass pooling= to choose another"
     ):
-        describe_folder(folder)
-    assert describe_folder(folder, PoolingType.MEAN).pooling is PoolingType.MEAN
+        describe(FolderFiles(folder))
+    assert describe(FolderFiles(folder), PoolingType.MEAN).pooling is PoolingType.MEAN
 
 
 def test_mean_is_assumed_with_a_warning(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
-    assert describe_folder(folder).pooling is PoolingType.MEAN
+    assert describe(FolderFiles(folder)).pooling is PoolingType.MEAN
     (record,) = caplog.records
     assert (record.name, record.levelno) == ("onnxembed.models", logging.WARNING)
     assert "does not say how it pools; mean pooling is assumed" in record.getMessage()
 
 
 def test_no_warning_when_pooling_is_chosen(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
-    assert describe_folder(folder, PoolingType.LAST_TOKEN).pooling is PoolingType.LAST_TOKEN
+    assert describe(FolderFiles(folder), PoolingType.LAST_TOKEN).pooling is PoolingType.LAST_TOKEN
     assert not caplog.records
 
 
@@ -113,7 +115,7 @@ def test_graphs_that_pool_by_themselves(folder: Path) -> None:
     write_graph(folder / "onnx" / "model.onnx", GraphForm(output="sentence"))
     write(folder / "modules.json", [TRANSFORMER, POOLING, NORMALIZE])
     write(folder / "1_Pooling" / "config.json", {"pooling_mode_mean_tokens": True})
-    model = describe_folder(folder)
+    model = describe(FolderFiles(folder))
     assert (model.pooling, model.normalize, model.dim) == (PoolingType.DISABLED, True, HIDDEN)
 
 
@@ -123,7 +125,7 @@ def test_outputs_without_a_shape_are_taken_for_token_vectors(folder: Path) -> No
     graph.graph.output[0].type.tensor_type.ClearField("shape")
     onnx.save(graph, path)
     write(folder / "config.json", {"hidden_size": 12})
-    model = describe_folder(folder)
+    model = describe(FolderFiles(folder))
     assert (model.pooling, model.dim) == (PoolingType.MEAN, 12)
 
 
@@ -139,13 +141,13 @@ def test_graphs_are_found_in_the_usual_places(layouts: list[str], chosen: str, t
     write_tokenizer(tmp_path)
     for layout in layouts:
         write_graph(tmp_path / layout, GraphForm())
-    assert describe_folder(tmp_path).model_file == chosen
+    assert describe(FolderFiles(tmp_path)).model_file == chosen
 
 
 def test_weights_without_a_graph(tmp_path: Path) -> None:
     write_bert_folder(tmp_path, hidden=32)
     write(tmp_path / "1_Pooling" / "config.json", {"pooling_mode_cls_token": True})
-    model = describe_folder(tmp_path)
+    model = describe(FolderFiles(tmp_path))
     assert (model.model_file, model.dim, model.pooling) == ("onnx/model.onnx", 32, PoolingType.CLS)
 
 
@@ -167,7 +169,7 @@ def test_static_models(
         write(tmp_path / "modules.json", modules)
     if graph_too:
         write_graph(tmp_path / "onnx" / "model.onnx", GraphForm())
-    model = describe_folder(tmp_path)
+    model = describe(FolderFiles(tmp_path))
     assert (model.static, model.model_file, model.normalize) == (True, "model.safetensors", normalize)
     assert model.dim == config.get("hidden_dim", 0)
 
@@ -176,7 +178,7 @@ def test_static_models(
 def test_sizes_that_are_none(size: object, tmp_path: Path) -> None:
     write_static(tmp_path, "words")
     write(tmp_path / "config.json", {"model_type": "model2vec", "hidden_dim": size})
-    assert describe_folder(tmp_path).dim == 0
+    assert describe(FolderFiles(tmp_path)).dim == 0
 
 
 @pytest.mark.parametrize(
@@ -193,43 +195,43 @@ def test_sizes_that_are_none(size: object, tmp_path: Path) -> None:
 )
 def test_prompts(prompts: object, expected: Prompts, folder: Path) -> None:
     write(folder / "config_sentence_transformers.json", {"prompts": prompts})
-    assert describe_folder(folder).prompts == expected
+    assert describe(FolderFiles(folder)).prompts == expected
 
 
 def test_unknown_stages_are_refused(folder: Path) -> None:
     write(folder / "modules.json", [TRANSFORMER, POOLING, {"path": "2_Dense", "type": "x.Dense"}, {"type": 5}, "odd"])
     with pytest.raises(UnsupportedModelError, match=r"lists the stages Dense, which are not supported"):
-        describe_folder(folder)
+        describe(FolderFiles(folder))
 
 
 def test_modules_that_are_no_list(folder: Path) -> None:
     write(folder / "modules.json", {"a": 1})
-    assert describe_folder(folder, PoolingType.MEAN).normalize is False
+    assert describe(FolderFiles(folder), PoolingType.MEAN).normalize is False
 
 
 def test_folders_without_a_model(tmp_path: Path) -> None:
     write_tokenizer(tmp_path)
     with pytest.raises(ModelNotFoundError, match=r"holds no model: expected one of onnx/model.onnx.*model.safetensors"):
-        describe_folder(tmp_path)
+        describe(FolderFiles(tmp_path))
 
 
 def test_folders_without_a_tokenizer(folder: Path) -> None:
     (folder / "tokenizer.json").unlink()
     with pytest.raises(ModelNotFoundError, match=r"holds no tokenizer.json; expected the model's fast tokenizer"):
-        describe_folder(folder)
+        describe(FolderFiles(folder))
 
 
 def test_damaged_metadata(folder: Path) -> None:
     (folder / "modules.json").write_bytes(b"[{")
     with pytest.raises(ModelError, match=r"modules.json is not valid JSON in UTF-8"):
-        describe_folder(folder)
+        describe(FolderFiles(folder))
 
 
 def test_descriptions_follow_the_folder(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     moved = tmp_path_factory.mktemp("moved") / "model"
     shutil.copytree(folder, moved)
-    first, second = describe_folder(folder, PoolingType.MEAN), describe_folder(moved, PoolingType.MEAN)
+    first, second = describe(FolderFiles(folder), PoolingType.MEAN), describe(FolderFiles(moved), PoolingType.MEAN)
     assert first != second
     assert (first.dim, first.model_file) == (second.dim, second.model_file)
     write_safetensors(moved / "model.safetensors", {"x": np.zeros(1, np.float32)})
-    assert describe_folder(moved, PoolingType.MEAN) == second  # a graph comes before weights
+    assert describe(FolderFiles(moved), PoolingType.MEAN) == second  # a graph comes before weights

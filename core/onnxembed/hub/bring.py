@@ -4,21 +4,20 @@ huggingface_hub gives the session and the token, so proxies, certificates and lo
 The transfers are our own, because its own have no bound in time, show bars, and start from zero after a crash.
 
 The order of writing keeps the cache sound at every moment: contents appear whole and checked, then links, then the
-list, and last the revision. Whoever stops in between leaves the former revision as it was.
+list, and last the revision. A process that ends in between leaves the former revision as it was.
 """
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote, urlsplit
 
 from onnxembed.errors import InputError, IntegrityError, ModelNotFoundError
-from onnxembed.hub.disk import remove_tree, write_failure
-from onnxembed.hub.folder import ModelFolder, StoredModel, describe_needs, external_files, has_content
-from onnxembed.hub.hub_cache import (
+from onnxembed.hub.cache import (
     COMMIT,
     DIGEST,
     CachedCopy,
@@ -29,30 +28,28 @@ from onnxembed.hub.hub_cache import (
     repository_place,
     wanted_files,
 )
-from onnxembed.hub.integrity import check_published, digest_like, sha256_of
-from onnxembed.hub.locking import locked
+from onnxembed.hub.content import sha256_of
+from onnxembed.hub.disk import remove_tree, write_failure
+from onnxembed.hub.files import FolderFiles, RepositoryFiles
+from onnxembed.hub.folder import ModelFolder, describe_needs, external_files, has_content
+from onnxembed.hub.identity import check_published, digest_like
+from onnxembed.hub.locks import locked
 from onnxembed.hub.settings import StoreSettings, TransferLimits, hub_endpoint
 from onnxembed.hub.transfer import Client, MemorySink, Request, fetch, file_sink
+from onnxembed.suggest import listed
 
 if TYPE_CHECKING:
-    from onnxembed.spec import ModelSource
+    from onnxembed.spec import ModelSource, ModelSpec
 
 logger = logging.getLogger("onnxembed.store")
 
 _INTEGRITY_ATTEMPTS = 2
+_NAMES_SHOWN = 12
 
 
 @dataclass(frozen=True, slots=True)
 class _Hub:
-    """The Hub as one process sees it for one download.
-
-    Attributes:
-        endpoint: Its address.
-        client: Sends the requests.
-        headers: Headers of every request.
-        transport_errors: What the client raises when a connection fails.
-        limits: Bounds on time and size.
-    """
+    """The Hub during one download; a connection that fails raises one of ``transport_errors``."""
 
     endpoint: str
     client: Client
@@ -81,18 +78,10 @@ def _connect(limits: TransferLimits) -> _Hub:
     return _Hub(endpoint, cast("Client", get_session()), tuple(headers), errors, limits)
 
 
-def download(model: StoredModel, source: ModelSource, settings: StoreSettings) -> ModelFolder:
+def download(model: ModelSpec, source: ModelSource, settings: StoreSettings) -> ModelFolder:
     """Bring a model's files from the Hub, unless another process has just done so.
 
     What cannot be had, or written, is a `ModelNotFoundError`; what is not as published, an `IntegrityError`.
-
-    Args:
-        model: The specification.
-        source: The source, with ``hf`` set.
-        settings: Says where the cache is, which revision is wanted, and how long to wait.
-
-    Returns:
-        The folder of the commit.
     """
     place = repository_place(_repository(source), settings)
     with locked(place.lock, settings.limits):
@@ -103,19 +92,10 @@ def download(model: StoredModel, source: ModelSource, settings: StoreSettings) -
         return folder_of(CachedCopy(place, commit, whole=True))
 
 
-def complete(copy: CachedCopy, model: StoredModel, source: ModelSource, settings: StoreSettings) -> ModelFolder:
+def complete(copy: CachedCopy, model: ModelSpec, source: ModelSource, settings: StoreSettings) -> ModelFolder:
     """Add the optional files that the Hub has and a usable copy lacks; the commit stays the same.
 
-    What cannot be had, or written, is a `ModelNotFoundError`; what is not as published, an `IntegrityError`.
-
-    Args:
-        copy: The copy.
-        model: The specification.
-        source: The source, with ``hf`` set.
-        settings: Says where the cache is and how long to wait.
-
-    Returns:
-        The folder of the commit.
+    Errors are those of `download`.
     """
     with locked(copy.place.lock, settings.limits):
         now = cached_copy(model, copy.place.repository, settings)
@@ -125,15 +105,48 @@ def complete(copy: CachedCopy, model: StoredModel, source: ModelSource, settings
 
 
 def folder_of(copy: CachedCopy) -> ModelFolder:
-    """A cached copy as the result for a caller.
-
-    Args:
-        copy: The copy.
-
-    Returns:
-        The folder, its origin and its commit.
-    """
+    """The folder of a cached copy, with its origin and commit."""
     return ModelFolder(copy.path, f"hub {copy.place.repository}@{copy.commit}", copy.commit)
+
+
+def list_repository(repository: str, settings: StoreSettings) -> RepositoryFiles:
+    """List the files of a repository: by one request, or by none where the cache knows the commit and its files.
+
+    Small files are fetched when they are read, and kept in the cache. What is described by them is brought with the
+    commit of the listing as revision: the branch may have moved in between. What cannot be had is a
+    `ModelNotFoundError`.
+    """
+    place, revision = repository_place(repository, settings), settings.effective_revision
+    commit = place.commit_of(revision)
+    listing = None if commit is None else place.listing(commit)
+    if listing is None:
+        _refuse_offline(settings, f"the list of files of {repository} at {revision}")
+        listing = _fetch_listing(_connect(settings.limits), repository, commit or revision)
+        try:
+            place.set_listing(listing)
+            place.set_commit(revision, listing.commit)
+        except OSError as error:
+            raise ModelNotFoundError(write_failure(place.folder, error)) from error
+    return RepositoryFiles(repository, revision, listing, functools.partial(_read_small, place, listing, settings))
+
+
+def _read_small(place: RepositoryCache, listing: Listing, settings: StoreSettings, name: str, limit: int) -> bytes:
+    if not _is_there(place, listing.commit, name, listing.files[name], None):
+        _refuse_offline(settings, f"{name} of {place.repository}")
+        hub = _connect(replace(settings.limits, archive_bytes=limit))
+        try:
+            with locked(place.lock, settings.limits):
+                _bring_file(hub, place, listing, name, None)
+        except ModelNotFoundError:
+            raise
+        except OSError as error:
+            raise ModelNotFoundError(write_failure(place.folder, error)) from error
+    return FolderFiles(place.snapshot(listing.commit)).read(name, limit)
+
+
+def _refuse_offline(settings: StoreSettings, label: str) -> None:
+    if settings.offline:
+        raise ModelNotFoundError(f"{label}: not in the cache, and {settings.offline_cause} forbids requests")
 
 
 def _repository(source: ModelSource) -> str:
@@ -154,7 +167,7 @@ def _bring(
     hub: _Hub,
     place: RepositoryCache,
     revision: str,
-    model: StoredModel,
+    model: ModelSpec,
     source: ModelSource,
     settings: StoreSettings,
 ) -> str:
@@ -163,7 +176,7 @@ def _bring(
     if names is None:
         raise ModelNotFoundError(
             f"{place.repository} at {listing.commit[:12]} lacks a needed file; expected {describe_needs(model)}, "
-            f"found {_some(sorted(listing.files))}; check model_file= and additional_files="
+            f"found {listed(sorted(listing.files), _NAMES_SHOWN)}; check model_file= and additional_files="
         )
     _check_listed_digests(listing, source)
     try:
@@ -230,7 +243,7 @@ def _has_size(place: RepositoryCache, digest: str, size: int | None) -> bool:
 def _fetch_blob(hub: _Hub, place: RepositoryCache, commit: str, name: str, upstream: UpstreamFile) -> str:
     label = f"{name} of {place.repository}"
     path = f"{place.repository}/resolve/{commit}/{quote(name)}"
-    partial = place.partial(upstream.digest or f"{commit}-{quote(name, safe='')}")
+    partial = place.partials / (upstream.digest or f"{commit}-{quote(name, safe='')}")
     logger.info("fetching %s (%s bytes)", label, upstream.size if upstream.size is not None else "unknown")
     for attempt in range(_INTEGRITY_ATTEMPTS):
         with file_sink(partial) as sink:
@@ -283,7 +296,3 @@ def _check_listed_digests(listing: Listing, source: ModelSource) -> None:
                 f"{name} of {source.hf} at {listing.commit[:12]} has the digest {digest}, expected {expected.lower()}; "
                 "pin the revision= that the digest belongs to"
             )
-
-
-def _some(names: list[str], most: int = 12) -> str:
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "") or "nothing"

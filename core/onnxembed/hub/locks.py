@@ -17,17 +17,9 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def locked(path: Path, limits: TransferLimits) -> Iterator[None]:
-    """Hold a lock file; the system lets go of it when a process dies.
+    """Hold a lock file, whose folders are created; the system releases it when a process dies.
 
-    Args:
-        path: The lock file; its folders are created.
-        limits: Bounds the wait.
-
-    Yields:
-        Nothing.
-
-    Raises:
-        ModelNotFoundError: The lock cannot be made, or another holds it for too long.
+    A `ModelNotFoundError` says that the lock cannot be made, or that another holds it for too long.
     """
     from filelock import FileLock, Timeout
 

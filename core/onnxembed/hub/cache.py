@@ -1,8 +1,8 @@
 """The Hub cache on disk, read and written in the layout that every tool shares.
 
 ``models--<org>--<name>/`` holds ``refs/<revision>`` (a commit), ``snapshots/<commit>/`` (links) and ``blobs/``
-(contents). Reading it needs no HTTP library, so a model that is there starts fast. Beside it, in our own folder, lies
-the list of files of each commit that was fetched: a commit never changes, so the list holds for ever.
+(contents). Reading it needs no HTTP library, so a cached model starts fast. Beside it, in our own folder, lies the list
+of files of each commit that was fetched: a commit never changes, so the list holds for ever.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from onnxembed.hub.disk import link_to, write_text
 from onnxembed.hub.folder import (
     COMPILABLE_FILES,
     OPTIONAL_FILES,
-    StoredModel,
     absent,
     missing_files,
     specified_files,
@@ -30,6 +29,8 @@ from onnxembed.hub.settings import StoreSettings, cache_root, own_folder
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from onnxembed.spec import ModelSpec
 
 logger = logging.getLogger("onnxembed.store")
 
@@ -44,8 +45,8 @@ class UpstreamFile:
     """A file of a commit, as the Hub lists it.
 
     Attributes:
-        size: Its bytes; ``None`` where a mirror does not tell.
-        digest: SHA-256 of a large file, git's name of a small one; ``None`` where a mirror does not tell.
+        size: Its bytes; ``None`` where a mirror does not say.
+        digest: SHA-256 of a large file, git's blob name of a small one; ``None`` where a mirror does not say.
     """
 
     size: int | None
@@ -54,12 +55,7 @@ class UpstreamFile:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """The files of one commit.
-
-    Attributes:
-        commit: The commit.
-        files: Its files by name.
-    """
+    """The files of one commit, by name."""
 
     commit: str
     files: dict[str, UpstreamFile]
@@ -67,7 +63,7 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class RepositoryCache:
-    """The place of one repository in the cache.
+    """The place of one repository in the cache; the paths it gives may not exist.
 
     Attributes:
         repository: ``org/name``.
@@ -80,25 +76,11 @@ class RepositoryCache:
     own: Path
 
     def snapshot(self, commit: str) -> Path:
-        """The folder of a commit.
-
-        Args:
-            commit: The commit.
-
-        Returns:
-            A path that may not exist.
-        """
+        """The folder of a commit."""
         return self.folder / "snapshots" / commit
 
     def commit_of(self, revision: str) -> str | None:
-        """The commit that a revision stood for when it was last fetched.
-
-        Args:
-            revision: A branch, a tag or a commit.
-
-        Returns:
-            The commit; ``None`` when nothing is known.
-        """
+        """The commit of a branch, tag or commit when it was last fetched, if any."""
         if COMMIT.fullmatch(revision):
             return revision
         try:
@@ -108,53 +90,24 @@ class RepositoryCache:
         return commit if COMMIT.fullmatch(commit) else None
 
     def set_commit(self, revision: str, commit: str) -> None:
-        """Let a revision stand for a commit.
-
-        Args:
-            revision: A branch, a tag or a commit.
-            commit: The commit.
-        """
+        """Let a branch, tag or commit stand for a commit."""
         if revision != commit and self.commit_of(revision) != commit:
             write_text(self.folder / "refs" / revision, commit)
 
     def blob(self, digest: str) -> Path:
-        """The place of a content.
-
-        Args:
-            digest: Its digest.
-
-        Returns:
-            A path that may not exist.
-        """
+        """The place of a content."""
         return self.folder / "blobs" / digest
 
     def point(self, commit: str, name: str, digest: str) -> None:
-        """Let a file of a commit have a content that is there.
-
-        Args:
-            commit: The commit.
-            name: The file.
-            digest: The digest of the content.
-        """
+        """Give a file of a commit a content that is there."""
         link_to(self.blob(digest), self.snapshot(commit) / name)
 
     def _own(self, kind: str, name: str) -> Path:
         return self.own / kind / self.folder.name / name
 
-    def partial(self, digest: str) -> Path:
-        """Where a content grows until it is whole.
-
-        Args:
-            digest: Its digest.
-
-        Returns:
-            A path that may not exist.
-        """
-        return self.partials / digest
-
     @property
     def partials(self) -> Path:
-        """The folder of contents that are not whole yet."""
+        """The folder where contents grow until they are whole."""
         return self.own / "partial" / self.folder.name
 
     @property
@@ -163,14 +116,7 @@ class RepositoryCache:
         return self.own / "locks" / f"{self.folder.name}.lock"
 
     def listing(self, commit: str) -> Listing | None:
-        """The files of a commit, if they were ever listed, by us or by the Hub's own client.
-
-        Args:
-            commit: The commit.
-
-        Returns:
-            The list; ``None`` when there is none that can be read.
-        """
+        """The files of a commit, if they were ever listed, here or by the Hub's own client."""
         for path in (self._own("listings", f"{commit}.json"), self.folder / "trees" / f"{commit}.json"):
             try:
                 data = json.loads(path.read_text(encoding="utf-8"))
@@ -182,25 +128,13 @@ class RepositoryCache:
         return None
 
     def set_listing(self, listing: Listing) -> None:
-        """Keep the list of files of a commit.
-
-        Args:
-            listing: The list.
-        """
+        """Keep the list of files of a commit."""
         files = {name: {"size": file.size, "blob_id": file.digest} for name, file in listing.files.items()}
         text = json.dumps({"format_version": _FORMAT_VERSION, "files": files}, sort_keys=True)
         write_text(self._own("listings", f"{listing.commit}.json"), text)
 
     def recheck_is_due(self, commit: str, seconds: float) -> bool:
-        """Whether no look for optional files has failed lately.
-
-        Args:
-            commit: The commit.
-            seconds: What lately means.
-
-        Returns:
-            True when another look may be taken.
-        """
+        """Whether no look for optional files has failed within so many seconds."""
         try:
             age = time.time() - self._own("listings", f"{commit}.failed").stat().st_mtime
         except OSError:
@@ -208,11 +142,7 @@ class RepositoryCache:
         return not 0 <= age < seconds
 
     def note_failed_check(self, commit: str) -> None:
-        """Remember that a look for optional files failed.
-
-        Args:
-            commit: The commit.
-        """
+        """Remember that a look for optional files failed."""
         try:
             write_text(self._own("listings", f"{commit}.failed"), "")
         except OSError as error:
@@ -245,35 +175,15 @@ class CachedCopy:
 
 
 def repository_place(repository: str, settings: StoreSettings) -> RepositoryCache:
-    """Where a repository is kept.
-
-    Args:
-        repository: ``org/name``.
-        settings: Says where the cache is.
-
-    Returns:
-        Its place, which may not exist.
-
-    Raises:
-        InputError: It is not the name of a repository.
-    """
+    """Where a repository, ``org/name``, is kept; an `InputError` if that is no such name."""
     if _REPOSITORY.fullmatch(repository) is None or ".." in repository or "--" in repository:
         raise InputError(f"{repository!r} is not the name of a Hub repository; expected 'organisation/name'")
     name = f"models--{repository.replace('/', '--')}"
     return RepositoryCache(repository, cache_root(settings) / name, own_folder(settings))
 
 
-def cached_copy(model: StoredModel, repository: str, settings: StoreSettings) -> CachedCopy | None:
-    """Find a usable copy of a model, without any request.
-
-    Args:
-        model: The specification.
-        repository: ``org/name``.
-        settings: Says where the cache is and which revision is wanted.
-
-    Returns:
-        The copy; ``None`` when there is none.
-    """
+def cached_copy(model: ModelSpec, repository: str, settings: StoreSettings) -> CachedCopy | None:
+    """Find a usable copy of a model at the revision in force, without any request."""
     for place in _places(repository, settings):
         commit = place.commit_of(settings.effective_revision)
         if commit is not None and place.snapshot(commit).is_dir():
@@ -296,10 +206,10 @@ def _places(repository: str, settings: StoreSettings) -> Iterator[RepositoryCach
             yield RepositoryCache(repository, place.folder.with_name(name), place.own)
 
 
-def _is_usable(snapshot: Path, model: StoredModel, listing: Listing | None) -> bool:
+def _is_usable(snapshot: Path, model: ModelSpec, listing: Listing | None) -> bool:
     # Weights stand in for a graph only where the commit is known to hold no graph: else the vectors of a quantised
     # graph would depend on which tool had filled the cache.
-    or_weights = listing is not None and not has_all(listing, specified_files(model))
+    or_weights = listing is not None and not _has_all(listing, specified_files(model))
     try:
         return not missing_files(snapshot, model) or (or_weights and not absent(snapshot, COMPILABLE_FILES))
     except UnsafeModelError:
@@ -309,16 +219,8 @@ def _is_usable(snapshot: Path, model: StoredModel, listing: Listing | None) -> b
         return False
 
 
-def has_all(listing: Listing, names: tuple[str, ...]) -> bool:
-    """Whether a commit holds some files.
-
-    Args:
-        listing: Its files.
-        names: The names.
-
-    Returns:
-        True when none is missing.
-    """
+def _has_all(listing: Listing, names: tuple[str, ...]) -> bool:
+    """Whether a commit holds all of some files."""
     return all(name in listing.files for name in names)
 
 
@@ -330,18 +232,13 @@ def _is_whole(place: RepositoryCache, commit: str, listing: Listing | None) -> b
     return all((place.folder / ".no_exist" / commit / name).is_file() for name in lacking)
 
 
-def wanted_files(model: StoredModel, listing: Listing) -> tuple[str, ...] | None:
-    """The files of a commit that a model needs, the optional ones included, external data not.
+def wanted_files(model: ModelSpec, listing: Listing) -> tuple[str, ...] | None:
+    """The files of a commit that a model needs, small ones first, or ``None`` when it lacks a needed one.
 
-    Args:
-        model: The specification.
-        listing: The files of the commit.
-
-    Returns:
-        Their names, small ones first; ``None`` when the commit lacks a needed one.
+    Optional files are included, external data are not.
     """
     for needed in (specified_files(model), COMPILABLE_FILES):
-        if has_all(listing, needed):
+        if _has_all(listing, needed):
             optional = [name for name in OPTIONAL_FILES if name in listing.files]
             names = dict.fromkeys((*optional, *needed))
             return tuple(sorted(names, key=lambda name: listing.files[name].size or 0))

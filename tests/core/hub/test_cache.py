@@ -15,7 +15,7 @@ import pytest
 
 from onnxembed.errors import InputError, ModelNotFoundError
 from onnxembed.hub import StoreSettings, locate
-from onnxembed.hub.hub_cache import repository_place
+from onnxembed.hub.cache import repository_place
 from onnxembed.spec import ModelSource
 from tests.core.hub.small import MODEL, REPOSITORY, WANTED, content, files, graph, leftovers
 from tests.fixtures.hub_server import Fault, HubServer

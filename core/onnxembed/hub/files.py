@@ -1,0 +1,175 @@
+"""The files of one model, in a folder or listed by the Hub: their names, their sizes, and the content of small ones.
+
+A kind of model describes what it finds here, and only then are the files brought that the description names.
+"""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from onnxembed.errors import ModelError, ModelNotFoundError, UnsafeModelError
+from onnxembed.formats.json_file import parse_json, parse_object
+from onnxembed.hub.folder import GRAPH_LAYOUTS, safe_relative
+from onnxembed.spec import ModelSource
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from onnxembed.formats.onnx_graph import GraphFacts
+    from onnxembed.hub.cache import Listing
+
+SMALL_FILE_BYTES = 16 << 20
+"""Most bytes of a small file unless the caller says otherwise; configurations have some kilobytes."""
+
+
+class Files(ABC):
+    """The files of one model. Names are relative, with forward slashes; an unsafe one is an `UnsafeModelError`."""
+
+    where: str
+    """The folder, or ``org/name@revision``, for messages."""
+    model_name: str
+    """What a model is called that is described by these files: the folder's path, or ``org/name``."""
+    sources: tuple[ModelSource, ...] = ()
+    """Where the files are brought from; none for a folder, whose files are here."""
+
+    @abstractmethod
+    def names(self) -> tuple[str, ...]:
+        """Give the names of all files, sorted; unsafe ones are left out."""
+
+    @abstractmethod
+    def has(self, name: str) -> bool:
+        """Tell whether there is such a file."""
+
+    def size(self, name: str) -> int | None:
+        """Tell a file's size in bytes, ``None`` where a mirror does not; a `ModelNotFoundError` where it is missing."""
+        if not self.has(name):
+            raise ModelNotFoundError(f"{self.where} has no file {name!r}")
+        return self._size(name)
+
+    def read(self, name: str, limit: int = SMALL_FILE_BYTES) -> bytes:
+        """Read a small file; a `ModelNotFoundError` where it is missing, a `ModelError` where it exceeds the limit."""
+        size = self.size(name)
+        if size is not None and size > limit:
+            raise ModelError(
+                f"{self.label(name)} has {size:,} bytes; a file of this kind has at most {limit:,}: fetch it again"
+            )
+        return self._content(name, limit)
+
+    @abstractmethod
+    def graph(self, name: str) -> GraphFacts | None:
+        """Inspect a graph; ``None`` where it is not on this machine yet, so that only its name is known."""
+
+    @abstractmethod
+    def label(self, name: str) -> str:
+        """Name a file for messages."""
+
+    def json(self, name: str, limit: int = SMALL_FILE_BYTES) -> object:
+        """Read a JSON file; ``None`` where it is missing."""
+        return parse_json(self.read(name, limit), self.label(name)) if self.has(name) else None
+
+    def json_object(self, name: str, limit: int = SMALL_FILE_BYTES) -> dict[str, Any]:
+        """Read a JSON object; empty where the file is missing."""
+        return parse_object(self.read(name, limit), self.label(name)) if self.has(name) else {}
+
+    @abstractmethod
+    def _size(self, name: str) -> int | None: ...
+
+    @abstractmethod
+    def _content(self, name: str, limit: int) -> bytes: ...
+
+
+class FolderFiles(Files):
+    """The files of a folder; links are followed."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.where = self.model_name = str(folder)
+        self._graphs: dict[str, GraphFacts] = {}
+
+    def names(self) -> tuple[str, ...]:
+        """Give the names of all files, sorted."""
+        paths = (Path(root, file) for root, _, files in os.walk(self.folder) for file in files)
+        names = (path.relative_to(self.folder).as_posix() for path in paths)
+        return tuple(sorted(name for name in names if _is_safe(name)))
+
+    def has(self, name: str) -> bool:
+        """Tell whether there is such a file."""
+        return (self.folder / safe_relative(name)).is_file()
+
+    def graph(self, name: str) -> GraphFacts:
+        """Inspect a graph, once."""
+        if name not in self._graphs:
+            from onnxembed.formats.onnx_graph import inspect_graph
+
+            self._graphs[name] = inspect_graph(self.folder / safe_relative(name))
+        return self._graphs[name]
+
+    def label(self, name: str) -> str:
+        """Give a file's path."""
+        return str(self.folder / name)
+
+    def _size(self, name: str) -> int:
+        return (self.folder / name).stat().st_size
+
+    def _content(self, name: str, limit: int) -> bytes:
+        try:
+            with (self.folder / name).open("rb") as file:
+                return file.read(limit)
+        except OSError as error:
+            raise ModelError(f"{self.label(name)} cannot be read ({error.strerror or error})") from error
+
+
+class RepositoryFiles(Files):
+    """The files of one commit of a Hub repository; small ones are fetched when they are read."""
+
+    def __init__(self, repository: str, revision: str, listing: Listing, reader: Callable[[str, int], bytes]) -> None:
+        """Take a listing, and what gives the content of a listed file of at most so many bytes."""
+        self.where = f"{repository}@{revision}"
+        self.model_name = repository
+        self.sources = (ModelSource(hf=repository),)
+        self.listing = listing
+        self._reader = reader
+
+    def names(self) -> tuple[str, ...]:
+        """Give the names of all files, sorted."""
+        return tuple(sorted(name for name in self.listing.files if _is_safe(name)))
+
+    def has(self, name: str) -> bool:
+        """Tell whether there is such a file."""
+        return safe_relative(name) in self.listing.files
+
+    def graph(self, name: str) -> GraphFacts | None:  # noqa: ARG002  # the folder's twin takes it
+        """Give ``None``: graphs are not fetched to describe a model."""
+        return None
+
+    def label(self, name: str) -> str:
+        """Give the repository, the revision and the name."""
+        return f"{self.where}/{name}"
+
+    def _size(self, name: str) -> int | None:
+        return self.listing.files[name].size
+
+    def _content(self, name: str, limit: int) -> bytes:
+        return self._reader(name, limit)
+
+
+def graph_name(files: Files, model_file: str) -> str | None:
+    """Find the graph among some files: where the description says, else in a usual place; ``None`` without one."""
+    names = (name for name in (model_file, *GRAPH_LAYOUTS) if name.endswith(".onnx"))
+    return next((name for name in names if files.has(name)), None)
+
+
+def find_graph(folder: Path, model_file: str) -> Path | None:
+    """Find the graph in a folder, as `graph_name` does."""
+    name = graph_name(FolderFiles(folder), model_file)
+    return None if name is None else folder / name
+
+
+def _is_safe(name: str) -> bool:
+    try:
+        return bool(safe_relative(name))
+    except UnsafeModelError:
+        return False
