@@ -1,6 +1,6 @@
 """Makes ONNX files from ``safetensors`` weights and ``config.json``, without PyTorch.
 
-One file an architecture; the table below is where a new one is entered.
+A new architecture is one file in ``architectures/`` and one line in the table below; every head ends every body.
 """
 
 from __future__ import annotations
@@ -8,15 +8,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from onnxembed.compile.architectures.bert import build_bert
+from onnxembed.compile.architectures.bert import bert
+from onnxembed.compile.body import Body
 from onnxembed.compile.checkpoint import Checkpoint
-from onnxembed.compile.graph_builder import LARGEST_INLINE_BYTES, GraphBuilder
+from onnxembed.compile.graph_builder import LARGEST_INLINE_BYTES
+from onnxembed.compile.heads import add_head, head_weights
 from onnxembed.errors import InputError, UnsupportedModelError
-from onnxembed.graph_head import GraphHead
-from onnxembed.spec import PoolingType
+from onnxembed.spec import GraphHead, PoolingType
 
-_ARCHITECTURES: Mapping[str, Callable[[Checkpoint, PoolingType, GraphHead], GraphBuilder]] = {
-    "bert": build_bert,
+# By the model_type of config.json: what prepares the body.
+_ARCHITECTURES: Mapping[str, Callable[[Checkpoint], Body]] = {
+    "bert": bert,
 }
 
 
@@ -33,22 +35,22 @@ def compile_model(
     The graph takes ``input_ids``, ``attention_mask`` and ``token_type_ids``, ``int64[batch, sequence]``, and gives
     ``last_hidden_state`` (batch, sequence, hidden), then, unless pooling is disabled, ``pooled`` and
     ``sentence_embedding``, the same scaled to length 1 (both batch, hidden), all ``float32``; with another head, what
-    that is described to give, ``float32`` too.
+    `GraphHead` says, ``float32`` too.
 
     Args:
         folder: Where ``config.json`` and ``model.safetensors`` are.
         target: The ``.onnx`` file to write; it appears whole or not at all, and replaces one that is there.
         pooling: How token vectors become one vector; disabled for every head that gives no vectors.
         head: What the graph gives.
-        single_file: Whether the weights go into the ``.onnx`` file, as long as its format allows it. Otherwise they go
-            to ``<target>.data`` beside it, which ONNX Runtime maps instead of copying: it starts several times faster.
+        single_file: Whether the weights go into the ``.onnx`` file, where its format has room. Otherwise they go to
+            ``<target>.data`` beside it, which ONNX Runtime maps instead of copying: it starts several times faster.
 
     Returns:
         The files written, the ``.onnx`` file first.
 
     Raises:
         InputError: A pooling is given with a head that gives no vectors.
-        UnsupportedModelError: The architecture, or a setting of it, is not known here.
+        UnsupportedModelError: The architecture, or one of its settings, is not known here.
         ModelError: The files are missing or damaged, or do not fit each other.
         OSError: The target cannot be written.
     """
@@ -57,12 +59,14 @@ def compile_model(
             f"pooling={pooling} with head={head}, which gives no vectors to pool; pass pooling=PoolingType.DISABLED"
         )
     with Checkpoint(folder) as checkpoint:
-        build = _ARCHITECTURES.get(checkpoint.model_type)
-        if build is None:
+        prepare = _ARCHITECTURES.get(checkpoint.model_type)
+        if prepare is None:
             given = checkpoint.model_type or checkpoint.architecture or "unnamed"
             raise UnsupportedModelError(
                 f"{folder}: the architecture {given!r} cannot be compiled; known here: "
                 f"{', '.join(sorted(_ARCHITECTURES))}. Use a model that comes with an ONNX file"
             )
-        graph = build(checkpoint, pooling, head)
-        return graph.write(target, largest_inline_bytes=LARGEST_INLINE_BYTES if single_file else 0)
+        body = prepare(checkpoint)
+        checkpoint.check_weights({**body.weights, **head_weights(body, head)}, body.unused)
+        add_head(body, head, pooling)
+        return body.into.graph.write(target, largest_inline_bytes=LARGEST_INLINE_BYTES if single_file else 0)

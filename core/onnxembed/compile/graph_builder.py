@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from onnxembed.formats import onnx_schema as schema
 from onnxembed.formats.protobuf import MessageWriter
 
 if TYPE_CHECKING:
@@ -38,28 +39,11 @@ LARGEST_INLINE_BYTES = 1_500_000_000
 _SMALLEST_EXTERNAL_BYTES = 1024
 _EXTERNAL_ALIGNMENT = 4096
 
-# Field numbers, by message, of the published ONNX schema.
-_MODEL_IR_VERSION, _MODEL_PRODUCER, _MODEL_GRAPH, _MODEL_OPSET_IMPORT = 1, 2, 7, 8
-_OPSET_DOMAIN, _OPSET_VERSION = 1, 2
-_GRAPH_NODE, _GRAPH_NAME, _GRAPH_INITIALIZER, _GRAPH_INPUT, _GRAPH_OUTPUT = 1, 2, 5, 11, 12
-_NODE_INPUT, _NODE_OUTPUT, _NODE_NAME, _NODE_OP_TYPE, _NODE_ATTRIBUTE, _NODE_DOMAIN = 1, 2, 3, 4, 5, 7
-_ATTRIBUTE_NAME, _ATTRIBUTE_F, _ATTRIBUTE_I, _ATTRIBUTE_INTS, _ATTRIBUTE_TYPE = 1, 2, 3, 8, 20
-_TYPE_FLOAT, _TYPE_INT, _TYPE_INTS = 1, 2, 7
-_TENSOR_DIMS, _TENSOR_DATA_TYPE, _TENSOR_NAME, _TENSOR_RAW_DATA = 1, 2, 8, 9
-_TENSOR_EXTERNAL_DATA, _TENSOR_DATA_LOCATION = 13, 14
-_ENTRY_KEY, _ENTRY_VALUE = 1, 2
-_VALUE_NAME, _VALUE_TYPE = 1, 2
-
 
 class GraphBuilder:
     """An ONNX graph under construction; values are known by name."""
 
     def __init__(self, name: str) -> None:
-        """Begin an empty graph.
-
-        Args:
-            name: The graph's name, for tools that show it.
-        """
         self._name = name
         self._inputs: list[MessageWriter] = []
         self._outputs: list[MessageWriter] = []
@@ -83,6 +67,18 @@ class GraphBuilder:
         self._initializers[name] = value
         return name
 
+    def integers(self, name: str, values: Sequence[int]) -> str:
+        """Add a constant vector, int64; return its name."""
+        import numpy as np
+
+        return self.initializer(name, np.array(values, np.int64))
+
+    def floats(self, name: str, values: float | Sequence[float]) -> str:
+        """Add a constant number or vector, float32; return its name."""
+        import numpy as np
+
+        return self.initializer(name, np.array(values, np.float32))
+
     def node(
         self,
         op_type: str,
@@ -93,45 +89,25 @@ class GraphBuilder:
         domain: str = "",
         further_outputs: Sequence[str] = (),
     ) -> str:
-        """Add an operator.
-
-        Args:
-            op_type: The operator's name.
-            inputs: Names of values; an empty one leaves an optional input out.
-            output: Name of its first output, also the node's name.
-            attributes: The operator's parameters.
-            domain: The operator's domain, empty for the ONNX standard's own.
-            further_outputs: Names of its other outputs; an empty one leaves an optional output out.
-
-        Returns:
-            The name of the first output.
-        """
+        """Add an operator, named after its first output; an empty name leaves an optional input or output out."""
         node = MessageWriter()
         for name in inputs:
-            node.text(_NODE_INPUT, name)
+            node.text(schema.NODE_INPUT, name)
         for name in (output, *further_outputs):
-            node.text(_NODE_OUTPUT, name)
-        node.text(_NODE_NAME, output).text(_NODE_OP_TYPE, op_type)
+            node.text(schema.NODE_OUTPUT, name)
+        node.text(schema.NODE_NAME, output).text(schema.NODE_OP_TYPE, op_type)
         for name, value in (attributes or {}).items():
-            node.message(_NODE_ATTRIBUTE, _attribute(name, value))
+            node.message(schema.NODE_ATTRIBUTE, _attribute(name, value))
         if domain:
-            node.text(_NODE_DOMAIN, domain)
+            node.text(schema.NODE_DOMAIN, domain)
         self._domains.add(domain)
         self._nodes.append(node)
         return output
 
     def write(self, target: Path, *, largest_inline_bytes: int) -> tuple[Path, ...]:
-        """Write the model, whole or not at all: nobody sees a half-written file under its name.
+        """Write the model, whole or not at all, and return the files written.
 
-        Args:
-            target: The ``.onnx`` file; replaced when it is there.
-            largest_inline_bytes: With more bytes of tensors than this, they go to a file beside it, ``<name>.data``.
-
-        Returns:
-            The files written.
-
-        Raises:
-            OSError: The folder cannot be written to.
+        With more bytes of tensors than ``largest_inline_bytes`` they go to ``<name>.data`` beside it.
         """
         total = sum(value.nbytes for value in self._initializers.values())
         if total <= largest_inline_bytes:
@@ -146,21 +122,17 @@ class GraphBuilder:
         return target, data
 
     def fields(self, tensors: Sequence[MessageWriter] | None = None) -> Iterator[tuple[int, MessageWriter]]:
-        """Step through the fields of the graph's message, its name aside: to put them into another graph.
+        """The fields of the graph's message with their numbers, its name aside: to put them into another graph.
 
-        Args:
-            tensors: The descriptions of its tensors, where these are not to hold the values themselves.
-
-        Yields:
-            The number of the field in ONNX's schema, and the field.
+        ``tensors`` describes the constants where their values lie elsewhere.
         """
         if tensors is None:
             tensors = [_inline_tensor(*item) for item in self._initializers.items()]
         for number, messages in (
-            (_GRAPH_NODE, self._nodes),
-            (_GRAPH_INITIALIZER, tensors),
-            (_GRAPH_INPUT, self._inputs),
-            (_GRAPH_OUTPUT, self._outputs),
+            (schema.GRAPH_NODE, self._nodes),
+            (schema.GRAPH_INITIALIZER, tensors),
+            (schema.GRAPH_INPUT, self._inputs),
+            (schema.GRAPH_OUTPUT, self._outputs),
         ):
             for message in messages:
                 yield number, message
@@ -169,12 +141,14 @@ class GraphBuilder:
         graph = MessageWriter()
         for number, message in self.fields(tensors):
             graph.message(number, message)
-        graph.text(_GRAPH_NAME, self._name)
-        model = MessageWriter().integer(_MODEL_IR_VERSION, _IR_VERSION).text(_MODEL_PRODUCER, "onnxembed")
+        graph.text(schema.GRAPH_NAME, self._name)
+        model = MessageWriter().integer(schema.MODEL_IR_VERSION, _IR_VERSION).text(schema.MODEL_PRODUCER, "onnxembed")
         for domain in sorted(self._domains | {""}):
-            opset = MessageWriter().text(_OPSET_DOMAIN, domain).integer(_OPSET_VERSION, 1 if domain else _OPSET)
-            model.message(_MODEL_OPSET_IMPORT, opset)
-        return model.message(_MODEL_GRAPH, graph)
+            opset = (
+                MessageWriter().text(schema.OPSET_DOMAIN, domain).integer(schema.OPSET_VERSION, 1 if domain else _OPSET)
+            )
+            model.message(schema.MODEL_OPSET_IMPORT, opset)
+        return model.message(schema.MODEL_GRAPH, graph)
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,21 +177,23 @@ def _write_external(file: IO[bytes], tensors: Mapping[str, NDArray[Any]], locati
         file.write(b"\0" * (-file.tell() % _EXTERNAL_ALIGNMENT))
         tensor = _tensor_head(name, value)
         for key, entry in (("location", location), ("offset", str(file.tell())), ("length", str(value.nbytes))):
-            tensor.message(_TENSOR_EXTERNAL_DATA, MessageWriter().text(_ENTRY_KEY, key).text(_ENTRY_VALUE, entry))
+            tensor.message(
+                schema.TENSOR_EXTERNAL_DATA, MessageWriter().text(schema.ENTRY_KEY, key).text(schema.ENTRY_VALUE, entry)
+            )
         file.write(_TensorBytes(value).tobytes())
-        described.append(tensor.integer(_TENSOR_DATA_LOCATION, 1))
+        described.append(tensor.integer(schema.TENSOR_DATA_LOCATION, schema.DATA_LOCATION_EXTERNAL))
     return described
 
 
 def _inline_tensor(name: str, value: NDArray[Any]) -> MessageWriter:
-    return _tensor_head(name, value).data(_TENSOR_RAW_DATA, _TensorBytes(value))
+    return _tensor_head(name, value).data(schema.TENSOR_RAW_DATA, _TensorBytes(value))
 
 
 def _tensor_head(name: str, value: NDArray[Any]) -> MessageWriter:
     tensor = MessageWriter()
     for size in value.shape:
-        tensor.integer(_TENSOR_DIMS, size)
-    return tensor.integer(_TENSOR_DATA_TYPE, _ELEMENT_TYPES[value.dtype.name]).text(_TENSOR_NAME, name)
+        tensor.integer(schema.TENSOR_DIMS, size)
+    return tensor.integer(schema.TENSOR_DATA_TYPE, _ELEMENT_TYPES[value.dtype.name]).text(schema.TENSOR_NAME, name)
 
 
 def _value_info(name: str, element_type: int, shape: Sequence[Dimension]) -> MessageWriter:
@@ -225,38 +201,33 @@ def _value_info(name: str, element_type: int, shape: Sequence[Dimension]) -> Mes
     for size in shape:
         dimension = MessageWriter()
         if isinstance(size, str):
-            dimension.text(2, size)
+            dimension.text(schema.DIMENSION_NAME, size)
         else:
-            dimension.integer(1, size)
-        dimensions.message(1, dimension)
-    tensor_type = MessageWriter().integer(1, element_type).message(2, dimensions)
-    return MessageWriter().text(_VALUE_NAME, name).message(_VALUE_TYPE, MessageWriter().message(1, tensor_type))
+            dimension.integer(schema.DIMENSION_VALUE, size)
+        dimensions.message(schema.SHAPE_DIMENSION, dimension)
+    tensor = (
+        MessageWriter().integer(schema.TENSOR_TYPE_ELEMENT, element_type).message(schema.TENSOR_TYPE_SHAPE, dimensions)
+    )
+    kind = MessageWriter().message(schema.TYPE_TENSOR, tensor)
+    return MessageWriter().text(schema.VALUE_NAME, name).message(schema.VALUE_TYPE, kind)
 
 
 def _attribute(name: str, value: AttributeValue) -> MessageWriter:
-    attribute = MessageWriter().text(_ATTRIBUTE_NAME, name)
+    attribute = MessageWriter().text(schema.ATTRIBUTE_NAME, name)
     if isinstance(value, int):
-        return attribute.integer(_ATTRIBUTE_I, value).integer(_ATTRIBUTE_TYPE, _TYPE_INT)
+        return attribute.integer(schema.ATTRIBUTE_I, value).integer(schema.ATTRIBUTE_TYPE, schema.ATTRIBUTE_TYPE_INT)
     if isinstance(value, float):
-        return attribute.fixed32(_ATTRIBUTE_F, struct.pack("<f", value)).integer(_ATTRIBUTE_TYPE, _TYPE_FLOAT)
+        return attribute.fixed32(schema.ATTRIBUTE_F, struct.pack("<f", value)).integer(
+            schema.ATTRIBUTE_TYPE, schema.ATTRIBUTE_TYPE_FLOAT
+        )
     for item in value:
-        attribute.integer(_ATTRIBUTE_INTS, item)
-    return attribute.integer(_ATTRIBUTE_TYPE, _TYPE_INTS)
+        attribute.integer(schema.ATTRIBUTE_INTS, item)
+    return attribute.integer(schema.ATTRIBUTE_TYPE, schema.ATTRIBUTE_TYPE_INTS)
 
 
 @contextmanager
 def replacing(target: Path) -> Iterator[IO[bytes]]:
-    """Open a new file in the target's folder; at a good end it takes the target's place, at a bad one it goes.
-
-    Args:
-        target: The file to write.
-
-    Yields:
-        The new file.
-
-    Raises:
-        OSError: The folder cannot be written to.
-    """
+    """Open a new file beside the target; at a good end it takes the target's place, at a bad one it goes."""
     temporary = target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
     try:
         with temporary.open("xb") as file:

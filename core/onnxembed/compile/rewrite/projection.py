@@ -9,12 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from onnxembed.formats import onnx_schema as schema
 from onnxembed.formats.protobuf import BYTES, VARINT, WireReader
-
-# Field numbers, by message, of the published ONNX schema.
-_GRAPH_NODE, _GRAPH_INITIALIZER = 1, 5
-_NODE_INPUT, _NODE_OUTPUT, _NODE_OPERATOR, _NODE_DOMAIN = 1, 2, 4, 7
-_TENSOR_DIMS, _TENSOR_NAME = 1, 8
 
 Field = tuple[int, int, int, int]
 
@@ -24,9 +20,9 @@ class Projection:
     """``logits = MatMul(states, weight) + bias``, each intermediate value used once.
 
     Attributes:
-        states: The value (batch, sequence, hidden).
-        weight: The value (hidden, vocabulary).
-        bias: The initializer (vocabulary,).
+        states: Name of the value (batch, sequence, hidden).
+        weight: Name of the value (hidden, vocabulary).
+        bias: Name of the initializer (vocabulary,).
         nodes: Where the two nodes begin in the file.
     """
 
@@ -45,17 +41,8 @@ class _Node:
 
 
 def find_projection(reader: WireReader, parts: Sequence[Field], logits: str) -> Projection | None:
-    """Look for the last step of a graph.
-
-    Args:
-        reader: Reads the file.
-        parts: The fields of the graph.
-        logits: Name of the output.
-
-    Returns:
-        The step, or ``None`` where the logits are made in another way.
-    """
-    nodes = [_node(reader, part) for part in parts if part[0] == _GRAPH_NODE and part[1] == BYTES]
+    """Look for the last step in the fields of a graph; ``None`` where the logits are made in another way."""
+    nodes = [_node(reader, part) for part in parts if part[0] == schema.GRAPH_NODE and part[1] == BYTES]
     maker = {output: node for node in nodes for output in node.outputs}
     uses = [name for node in nodes for name in node.inputs]
     addition = maker.get(logits)
@@ -75,27 +62,32 @@ def find_projection(reader: WireReader, parts: Sequence[Field], logits: str) -> 
 
 
 def _node(reader: WireReader, part: Field) -> _Node:
-    texts: dict[int, list[str]] = {_NODE_INPUT: [], _NODE_OUTPUT: [], _NODE_OPERATOR: [], _NODE_DOMAIN: []}
+    texts: dict[int, list[str]] = {
+        schema.NODE_INPUT: [],
+        schema.NODE_OUTPUT: [],
+        schema.NODE_OP_TYPE: [],
+        schema.NODE_DOMAIN: [],
+    }
     for number, wire_type, first, last in reader.fields(part[2], part[3]):
         if number in texts and wire_type == BYTES:
             texts[number].append(reader.text(first, last))
     # An operator of another domain is not the one that its name says.
-    foreign = any(domain not in ("", "ai.onnx") for domain in texts[_NODE_DOMAIN])
-    operator = "" if foreign else "".join(texts[_NODE_OPERATOR][-1:])
-    return _Node(part[2], operator, tuple(texts[_NODE_INPUT]), tuple(texts[_NODE_OUTPUT]))
+    foreign = any(domain not in ("", "ai.onnx") for domain in texts[schema.NODE_DOMAIN])
+    operator = "" if foreign else "".join(texts[schema.NODE_OP_TYPE][-1:])
+    return _Node(part[2], operator, tuple(texts[schema.NODE_INPUT]), tuple(texts[schema.NODE_OUTPUT]))
 
 
 def _vectors(reader: WireReader, parts: Sequence[Field]) -> Iterator[str]:
     """Names of the initializers with one dimension."""
     for part in parts:
-        if part[0] != _GRAPH_INITIALIZER or part[1] != BYTES:
+        if part[0] != schema.GRAPH_INITIALIZER or part[1] != BYTES:
             continue
         dimensions, name = 0, ""
         for number, wire_type, first, last in reader.fields(part[2], part[3]):
-            if number == _TENSOR_DIMS:
+            if number == schema.TENSOR_DIMS:
                 # Written one by one, or packed, where every number ends with a byte below 128.
                 dimensions += 1 if wire_type == VARINT else reader.ends_of_varints(first, last)
-            elif number == _TENSOR_NAME and wire_type == BYTES:
+            elif number == schema.TENSOR_NAME and wire_type == BYTES:
                 name = reader.text(first, last)
         if dimensions == 1:
             yield name

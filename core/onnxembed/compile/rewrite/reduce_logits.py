@@ -1,6 +1,6 @@
 """A masked-language model's own ONNX file, with its logits maximised over the tokens inside the graph.
 
-The logits are sequence x vocabulary numbers a text; SPLADE needs the largest of each entry of the vocabulary. Reduced
+The logits are sequence x vocabulary numbers per text; SPLADE needs the largest of each entry of the vocabulary. Reduced
 in the graph, the rest never leaves ONNX Runtime. The file is copied field by field with some nodes added, tensors as
 they are, so that nothing but the wire format has to be understood.
 """
@@ -15,6 +15,7 @@ from onnxembed.compile.graph_builder import BOOL, FLOAT, FLOAT16, INT32, INT64, 
 from onnxembed.compile.heads.vocabulary import MAX_LOGITS
 from onnxembed.compile.rewrite.projection import Projection, find_projection
 from onnxembed.errors import ModelError, UnsupportedModelError
+from onnxembed.formats import onnx_schema as schema
 from onnxembed.formats.onnx_graph import inspect_graph
 from onnxembed.formats.protobuf import BYTES, VARINT, MessageWriter, WireReader
 from onnxembed.suggest import nearest
@@ -33,30 +34,15 @@ _LOGITS_RANK = 3
 _OWN = "onnxembed/"
 """Before the names of added values, which must not meet those of the file."""
 
-# Field numbers, by message, of the published ONNX schema.
-_MODEL_GRAPH, _GRAPH_NODE, _GRAPH_OUTPUT, _VALUE_NAME = 7, 1, 12, 1
-
 
 def with_max_over_tokens(source: Path, target: Path, *, logits: str, attention_mask: str) -> None:
-    """Copy a model, its logits replaced by their maximum over the tokens.
+    """Copy a model, its logits (batch, sequence, vocabulary) replaced by their maximum over the tokens.
 
-    The output ``logits`` (batch, sequence, vocabulary) gives way, in the same place, to ``max_logits`` (batch,
-    vocabulary), ``float32``, -infinity for an item of padding alone. Other outputs stay.
-
-    Args:
-        source: The ``.onnx`` file.
-        target: The ``.onnx`` file to write; it appears whole or not at all, and replaces one that is there. Files
-            with weights are named in it as they are in the source, relative to the folder: write it beside the
-            source, or put those files beside it.
-        logits: Name of the output, ``float32`` or ``float16``.
-        attention_mask: Name of the input (batch, sequence), ``int64`` or ``int32``, 1 for tokens and 0 for padding.
-
-    Raises:
-        UnsupportedModelError: The logits are not three-dimensional, or something is of a type or version not known
-            here.
-        UnsafeModelError: The model asks for code or for files outside its folder.
-        ModelError: The model is damaged, or has no such output or input.
-        OSError: The target cannot be written.
+    In their place stands ``max_logits`` (batch, vocabulary), ``float32``, -infinity for an item of padding alone. Other
+    outputs stay. The target appears whole or not at all. External data are named in it as in the source, relative to
+    its folder: write it beside the source, or put those files beside it. Logits without three dimensions, or a type or
+    version that is not known here, are an `UnsupportedModelError`; a damaged or hostile model is an error of
+    `inspect_graph`.
     """
     facts = inspect_graph(source, require_external_data=False)
     half = _is_half(source, facts, logits, attention_mask)
@@ -70,7 +56,7 @@ def with_max_over_tokens(source: Path, target: Path, *, logits: str, attention_m
             # A graph that comes in several parts is one, as protobuf has it.
             part
             for number, wire_type, first, last in reader.fields(0, len(buffer))
-            if number == _MODEL_GRAPH and wire_type == BYTES
+            if number == schema.MODEL_GRAPH and wire_type == BYTES
             for part in reader.fields(first, last)
         ]
         projection = None
@@ -81,7 +67,7 @@ def with_max_over_tokens(source: Path, target: Path, *, logits: str, attention_m
 
 
 def _is_half(source: Path, facts: GraphFacts, logits: str, attention_mask: str) -> bool:
-    """Check that the graph has what is needed, and tell whether the logits are float16."""
+    """Check that the graph has what is needed; return whether the logits are float16."""
     if facts.opset < _OLDEST_OPSET:
         raise UnsupportedModelError(
             f"{source} uses version {facts.opset} of ONNX's operators, expected {_OLDEST_OPSET} or later; "
@@ -206,21 +192,21 @@ def _copy_with(
 ) -> MessageWriter:
     """The source's message with the addition, its output in the place of the logits, without some nodes."""
     fields = list(addition.fields())
-    (output,) = (message for number, message in fields if number == _GRAPH_OUTPUT)
+    (output,) = (message for number, message in fields if number == schema.GRAPH_OUTPUT)
     model, graph = MessageWriter(), MessageWriter()
     for number, wire_type, first, last in reader.fields(0, len(buffer)):
-        if number != _MODEL_GRAPH or wire_type != BYTES:
+        if number != schema.MODEL_GRAPH or wire_type != BYTES:
             _copy_field(model, number, wire_type, buffer, first, last)
             continue
         for part in reader.fields(first, last):
             if _is_output(reader, part, logits):
-                graph.message(_GRAPH_OUTPUT, output)
-            elif part[0] != _GRAPH_NODE or part[2] not in left_out:
+                graph.message(schema.GRAPH_OUTPUT, output)
+            elif part[0] != schema.GRAPH_NODE or part[2] not in left_out:
                 _copy_field(graph, part[0], part[1], buffer, part[2], part[3])
     for number, message in fields:
-        if number != _GRAPH_OUTPUT:
+        if number != schema.GRAPH_OUTPUT:
             graph.message(number, message)
-    return model.message(_MODEL_GRAPH, graph)
+    return model.message(schema.MODEL_GRAPH, graph)
 
 
 def _copy_field(message: MessageWriter, number: int, wire_type: int, buffer: mmap.mmap, first: int, last: int) -> None:
@@ -234,11 +220,11 @@ def _copy_field(message: MessageWriter, number: int, wire_type: int, buffer: mma
 def _is_output(reader: WireReader, field: tuple[int, int, int, int], name: str) -> bool:
     """Whether a field of the graph is the output of that name."""
     number, wire_type, first, last = field
-    if number != _GRAPH_OUTPUT or wire_type != BYTES:
+    if number != schema.GRAPH_OUTPUT or wire_type != BYTES:
         return False
     names = [
         reader.text(text_first, text_last)
         for text_number, text_type, text_first, text_last in reader.fields(first, last)
-        if text_number == _VALUE_NAME and text_type == BYTES
+        if text_number == schema.VALUE_NAME and text_type == BYTES
     ]
     return names[-1:] == [name]

@@ -254,7 +254,7 @@ def test_folders_that_hold_no_model(tmp_path: Path) -> None:
     target = tmp_path / "out.onnx"
     with pytest.raises(ModelError, match=r"config\.json cannot be read"):
         compile_model(tmp_path, target, pooling=PoolingType.MEAN)
-    for content, told in (("{", "not valid JSON"), ("[" * 100_000, "not valid JSON"), ("[1]", "no JSON object")):
+    for content, told in (("{", "not valid JSON"), ("[" * 100_000, "not valid JSON"), ("[1]", "holds a JSON list")):
         (tmp_path / "config.json").write_text(content, encoding="utf-8")
         with pytest.raises(ModelError, match=told):
             compile_model(tmp_path, target, pooling=PoolingType.MEAN)

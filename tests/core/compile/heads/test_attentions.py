@@ -10,8 +10,7 @@ import pytest
 from onnxembed.compile import compile_model
 from onnxembed.errors import InputError
 from onnxembed.formats.onnx_graph import inspect_graph
-from onnxembed.graph_head import GraphHead
-from onnxembed.spec import PoolingType
+from onnxembed.spec import GraphHead, PoolingType
 from tests.fixtures.bert_reference import last_attention_probabilities
 from tests.fixtures.graph_runs import Feed, run_graph, token_batch
 from tests.fixtures.small_models import bert_config, bert_weights, write_bert_folder

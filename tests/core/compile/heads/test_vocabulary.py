@@ -13,7 +13,7 @@ from onnxembed.compile.graph_builder import FLOAT, GraphBuilder
 from onnxembed.compile.heads import vocabulary as vocabulary_module
 from onnxembed.errors import ModelError
 from onnxembed.formats.onnx_graph import inspect_graph
-from onnxembed.graph_head import GraphHead
+from onnxembed.spec import GraphHead
 from tests.fixtures.bert_reference import bert_hidden_states, masked_language_logits
 from tests.fixtures.dense_models import write_safetensors
 from tests.fixtures.graph_runs import Feed, run_graph, token_batch
