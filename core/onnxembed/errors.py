@@ -18,6 +18,21 @@ Each one also is the built-in that a caller would catch, and says what was given
 
 from __future__ import annotations
 
+__all__ = [
+    "InferenceError",
+    "InputError",
+    "InputTypeError",
+    "IntegrityError",
+    "ModelError",
+    "ModelNotFoundError",
+    "OnnxEmbedError",
+    "ProviderError",
+    "TextTooLongError",
+    "UnknownModelError",
+    "UnsafeModelError",
+    "UnsupportedModelError",
+]
+
 
 class OnnxEmbedError(Exception):
     """The root of the family: catching it catches every deliberate error of this package."""

@@ -1,8 +1,8 @@
-"""The nearest valid name, for error messages."""
+"""Names in error messages: the nearest valid one, and the first few of many."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 def nearest(given: str, valid: Iterable[str], count: int = 3) -> str:
@@ -26,3 +26,9 @@ def nearest(given: str, valid: Iterable[str], count: int = 3) -> str:
     if not close:
         return ""
     return f" Did you mean {' or '.join(repr(by_folded[name]) for name in close)}?"
+
+
+def listed(names: Sequence[str], most: int) -> str:
+    """The first few names and the number of the others, or ``nothing``."""
+    rest = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + rest or "nothing"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf, isnan
 
 from onnxembed.api.inputs import check_count, check_number
 
@@ -38,39 +38,24 @@ class Cut:
 
 
 def check_cut(top_k: int | None, threshold: float | None) -> Cut:
-    """Check what is to be kept of a ranking.
-
-    Args:
-        top_k: Most documents, or ``None``.
-        threshold: Least score, or ``None``.
-
-    Returns:
-        The two.
-    """
+    """Check what is to be kept of a ranking."""
     if top_k is not None:
         check_count(top_k, "top_k", 1)
     if threshold is not None:
         # The bounds of floating-point numbers: any number, but neither infinite nor NaN.
-        check_number(threshold, "threshold", -math.inf, math.inf)
+        check_number(threshold, "threshold", -inf, inf)
     return Cut(top_k, threshold)
 
 
 def ranked(scores: Sequence[float], documents: Sequence[str], cut: Cut) -> list[RankedDocument]:
     """Sort documents by falling score; equal ones keep their order, and those without a score (NaN) come last.
 
-    Args:
-        scores: One score a document.
-        documents: The documents.
-        cut: What is kept; the threshold, which NaN never reaches, before the number.
-
-    Returns:
-        The documents kept, best first.
+    The threshold, which NaN never reaches, is applied before the number of documents.
     """
-    order = sorted(range(len(scores)), key=lambda index: _falling(scores[index]))
+    order = [index for index, score in enumerate(scores) if not isnan(score)]
+    order.sort(key=scores.__getitem__, reverse=True)
     if cut.threshold is not None:
         order = [index for index in order if scores[index] >= cut.threshold]
+    elif len(order) < len(scores):
+        order += [index for index, score in enumerate(scores) if isnan(score)]
     return [RankedDocument(index, scores[index], documents[index]) for index in order[: cut.top_k]]
-
-
-def _falling(score: float) -> tuple[bool, float]:
-    return (True, 0.0) if math.isnan(score) else (False, -score)

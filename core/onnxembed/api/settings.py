@@ -1,54 +1,27 @@
-"""What distinguishes two engines, as frozen data."""
+"""What distinguishes two engines, as frozen data made from the options."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from dataclasses import dataclass, replace
+from typing import Generic, TypeVar
 
+from onnxembed.api.options import EngineOptions
+from onnxembed.hub.folder import ModelFolder
 from onnxembed.hub.settings import StoreSettings
-from onnxembed.runtime.providers import ProviderRequest
-from onnxembed.runtime.session import OptionValue
-from onnxembed.spec import ModelSource, Recipe
+from onnxembed.runtime.onnx import import_onnxruntime
+from onnxembed.runtime.providers import Device, ProviderRequest, check_request, parse_request
+from onnxembed.runtime.session import OptionValue, parse_session_options
+from onnxembed.spec import ModelSpec
 
-
-class LoadableModel(Protocol):
-    """What every kind of model that is loaded from files has in common. Specifications are frozen and hashable."""
-
-    @property
-    def name(self) -> str:
-        """The public name."""
-        ...
-
-    @property
-    def sources(self) -> tuple[ModelSource, ...]:
-        """Where the files are."""
-        ...
-
-    @property
-    def model_file(self) -> str:
-        """The graph or table, relative to the folder."""
-        ...
-
-    @property
-    def additional_files(self) -> tuple[str, ...]:
-        """Further files that must be there."""
-        ...
-
-    @property
-    def recipe(self) -> Recipe | None:
-        """What to make of weights where there is no graph."""
-        ...
-
-
-ModelT = TypeVar("ModelT", bound=LoadableModel)
-ModelT_co = TypeVar("ModelT_co", bound=LoadableModel, covariant=True)
+SpecT = TypeVar("SpecT", bound=ModelSpec)
+SpecT_co = TypeVar("SpecT_co", bound=ModelSpec, covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
-class EngineSettings(Generic[ModelT_co]):
+class EngineSettings(Generic[SpecT_co]):
     """Everything that decides which weights and which tokenizer are loaded, and how they run.
 
-    Two facades with equal engine settings share one engine in a process.
+    Two model objects with equal engine settings share one engine in a process.
 
     Attributes:
         model: The model.
@@ -57,11 +30,59 @@ class EngineSettings(Generic[ModelT_co]):
         threads: Intra-op threads, or ``None`` for all usable processors.
         session_options: Further options of the session.
         max_length: The caller's token limit, or ``None`` for the model's own.
+        folder: Where the files were found; ``None`` before they were looked for.
+        content: The name of the files' content, by which engines of files that changed differ.
     """
 
-    model: ModelT_co
+    model: SpecT_co
     store: StoreSettings
     request: ProviderRequest
     threads: int | None
     session_options: tuple[tuple[str, OptionValue], ...]
     max_length: int | None
+    folder: ModelFolder | None = None
+    content: str = ""
+
+
+def engine_settings(model: SpecT, folder: str | None, options: EngineOptions) -> EngineSettings[SpecT]:
+    """Make the settings of an engine; ``folder`` is the one that `find_model` found, if any."""
+    request = parse_request(options.providers, options.cuda, options.device_ids)
+    return EngineSettings(
+        model=model,
+        store=store_settings(folder, options),
+        request=require_available(request),
+        threads=options.threads,
+        session_options=parse_session_options(options.session_options, options.enable_cpu_mem_arena),
+        max_length=getattr(options, "max_length", None),
+    )
+
+
+def store_settings(folder: str | None, options: EngineOptions) -> StoreSettings:
+    """Say where a model's files may come from."""
+    return StoreSettings(
+        cache_dir=None if options.cache_dir is None else str(options.cache_dir),
+        local_files_only=options.local_files_only,
+        revision=options.revision,
+        specific_model_path=folder,
+    )
+
+
+def require_available(request: ProviderRequest) -> ProviderRequest:
+    """Refuse providers that this machine lacks; ONNX Runtime is only imported when something was asked for."""
+    if request.providers is not None or request.device is Device.CUDA:
+        check_request(request, import_onnxruntime().get_available_providers())
+    return request
+
+
+def located(settings: EngineSettings[SpecT]) -> EngineSettings[SpecT]:
+    """Find, and if need be download, the files, and name their content."""
+    if not settings.model.needs_files:
+        return settings
+    from onnxembed.hub.content import digest_memory
+    from onnxembed.hub.fingerprint import folder_fingerprint
+    from onnxembed.hub.locate import locate
+
+    model, folder = settings.model, locate(settings.model, settings.store)
+    further = (*model.additional_files, model.companion_file)
+    content = folder_fingerprint(folder.path, model.model_file, further, digest_memory(settings.store))
+    return replace(settings, folder=folder, content=content)

@@ -1,4 +1,4 @@
-"""Engines shared by all who ask for the same, and the handle that finds this process's one again."""
+"""Engines shared by all objects with equal settings in one process."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ import os
 import threading
 import weakref
 from collections.abc import Callable, Hashable
-from typing import Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+if TYPE_CHECKING:
+    from onnxembed.api.settings import EngineSettings
+    from onnxembed.runtime.bounded_pool import BoundedPool
 
 SettingsT = TypeVar("SettingsT", bound=Hashable)
 EngineT = TypeVar("EngineT")
@@ -33,37 +37,17 @@ def shared_engine(settings: SettingsT, make: Callable[[SettingsT], EngineT]) -> 
         return cast("EngineT", engine)
 
 
-class EngineHandle(Generic[SettingsT, EngineT]):
-    """An engine by its settings. Settings travel to other processes, engines do not: each process makes its own."""
+def shared_engines(make: Callable[[SettingsT], EngineT]) -> list[tuple[SettingsT, EngineT]]:
+    """Give the engines of one kind that live in this process, with their settings."""
+    process = os.getpid()
+    with _locks.setdefault(process, threading.Lock()):
+        living = list(_engines.items())
+    return [(cast("SettingsT", key[2]), engine) for key, engine in living if key[:2] == (process, make)]
 
-    def __init__(self, settings: SettingsT, make: Callable[[SettingsT], EngineT]) -> None:
-        """Remember what to load.
 
-        Args:
-            settings: What to load and how to run it.
-            make: Makes the engine; a function of a module, so that it can be pickled by its name.
-        """
-        self.settings = settings
-        self._make = make
-        self._held: tuple[int, EngineT] | None = None
+def pool_of(settings: EngineSettings[Any]) -> BoundedPool:
+    """Make the pool of the asynchronous calls: few threads, since each call uses several processors."""
+    from onnxembed.runtime.bounded_pool import BoundedPool
+    from onnxembed.runtime.cpu import usable_cpus
 
-    def get(self) -> EngineT:
-        """Give this process's engine; nothing is loaded by that."""
-        process = os.getpid()
-        held = self._held
-        if held is None or held[0] != process:
-            held = self._held = (process, shared_engine(self.settings, self._make))
-        return held[1]
-
-    def __getstate__(self) -> tuple[SettingsT, Callable[[SettingsT], EngineT]]:
-        return self.settings, self._make
-
-    def __setstate__(self, state: tuple[SettingsT, Callable[[SettingsT], EngineT]]) -> None:
-        self.settings, self._make = state
-        self._held = None
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, EngineHandle) and self.__getstate__() == other.__getstate__()
-
-    def __hash__(self) -> int:
-        return hash(self.__getstate__())
+    return BoundedPool(max(2, len(settings.request.device_ids), min(4, usable_cpus())))

@@ -9,6 +9,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+# Items sorted together. More would sort a little better; fewer reach the caller sooner and are forgotten sooner.
+_WINDOW_ITEMS = 512
+_WINDOW_SIZE = 4_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class RunPlan:
+    """What a loaded graph decides about its runs, once.
+
+    Attributes:
+        budget: Highest padded cost of a batch: larger ones are no faster and take more memory.
+        workers: Threads that run batches when the caller does not say: one per session, each using all its processors.
+        one_by_one: Whether every item must be its own batch, since neighbours would change its result.
+    """
+
+    budget: int
+    workers: int = 1
+    one_by_one: bool = False
+
 
 @dataclass(frozen=True, slots=True)
 class BatchLimits:
@@ -17,29 +36,47 @@ class BatchLimits:
     Attributes:
         budget: Highest padded cost of a batch (its items times its highest cost); an item above it runs alone.
         max_items: Highest number of items in a batch.
-        window_items: How many items are read ahead and sorted together.
-        window_size: A window also ends at this total size of its items, in the family's own unit.
+        window_items: How many items are read ahead and sorted together; at least two batches.
+        window_size: A window also ends at this total size of its items, in the unit of `Work.size`.
+        workers: Threads that run batches.
     """
 
     budget: int
     max_items: int
     window_items: int
     window_size: int
+    workers: int = 1
+
+
+def batch_limits(plan: RunPlan, batch_size: int, workers: int | None, budget: int | None) -> BatchLimits:
+    """Combine what the graph decided with what a call says.
+
+    Args:
+        plan: The graph's own numbers.
+        batch_size: Most items in a batch.
+        workers: Batches run at once, or ``None`` for the plan's number.
+        budget: Cost of a padded batch, or ``None`` for the plan's.
+
+    Returns:
+        The bounds of the call.
+    """
+    return BatchLimits(
+        budget=budget or plan.budget,
+        max_items=1 if plan.one_by_one else batch_size,
+        window_items=max(_WINDOW_ITEMS, 2 * batch_size),
+        window_size=_WINDOW_SIZE,
+        workers=workers or plan.workers,
+    )
 
 
 def plan_batches(costs: Sequence[int], budget: int, max_items: int) -> list[list[int]]:
-    """Cut items into batches.
+    """Cut items of the given costs into batches of positions; every position occurs once.
 
-    Args:
-        costs: Cost of each item, such as its tokens.
-        budget: See `BatchLimits`.
-        max_items: See `BatchLimits`.
-
-    Returns:
-        Lists of positions in ``costs``; every position occurs once. The costliest come first, so that the last batches,
-        during which some workers already idle, are the cheapest.
+    The costliest come first, so that the last batches, during which some workers already idle, are the cheapest.
     """
-    order = sorted(range(len(costs)), key=lambda position: -costs[position])
+    if len(costs) == 1:
+        return [[0]]
+    order = sorted(range(len(costs)), key=costs.__getitem__, reverse=True)
     batches: list[list[int]] = []
     batch: list[int] = []
     highest = 0

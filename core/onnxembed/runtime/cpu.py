@@ -23,15 +23,9 @@ def _quota_v1(root: Path) -> float | None:
 
 
 def usable_cpus(cgroup: Path = _CGROUP) -> int:
-    """Count the processors this process may use: its affinity, cut by its control group's quota.
+    """Count the processors this process may use: its affinity, cut by its control group's quota; at least 1.
 
     ``os.cpu_count()`` counts the machine's, so that a container with a quota of two would start sixty-four workers.
-
-    Args:
-        cgroup: Where the control group file system is mounted.
-
-    Returns:
-        At least 1.
     """
     affinity = getattr(os, "sched_getaffinity", None)
     count = len(affinity(0)) if affinity is not None else (os.cpu_count() or 1)

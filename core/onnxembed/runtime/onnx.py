@@ -18,11 +18,7 @@ _importing = threading.Lock()
 
 
 def import_onnxruntime() -> Any:
-    """Import ONNX Runtime.
-
-    Returns:
-        The module.
-    """
+    """Import ONNX Runtime and return the module."""
     if "onnxruntime" not in sys.modules and _SWITCH not in os.environ:
         with _importing:
             os.environ[_SWITCH] = "1"

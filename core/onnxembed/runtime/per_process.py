@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 class PerProcess(Generic[T]):
-    """A value that each process makes for itself, once, whichever thread comes first.
+    """A value that each process makes for itself, once (unless making it fails), whichever thread comes first.
 
     Locks are kept by process number too: a lock that another thread held at the moment of the fork stays locked for
     ever in the child, so the child gets a new one. ``dict.setdefault`` is atomic, which makes that safe without a lock
@@ -19,21 +19,12 @@ class PerProcess(Generic[T]):
     """
 
     def __init__(self, make: Callable[[], T]) -> None:
-        """Remember how to make the value.
-
-        Args:
-            make: Called at most once in each process, unless it raises.
-        """
         self._make = make
         self._locks: dict[int, threading.Lock] = {}
         self._held: tuple[int, T] | None = None
 
     def get(self) -> T:
-        """Return this process's value, making it on first use.
-
-        Returns:
-            The value; the same one for every caller in this process.
-        """
+        """This process's value, made on first use."""
         process = os.getpid()
         held = self._held
         if held is not None and held[0] == process:

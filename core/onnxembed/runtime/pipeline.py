@@ -16,6 +16,7 @@ from typing import Generic, Protocol, TypeVar
 from onnxembed.runtime.batching import BatchLimits, plan_batches
 
 ItemT = TypeVar("ItemT")
+ItemT_contra = TypeVar("ItemT_contra", contravariant=True)
 PreparedT = TypeVar("PreparedT")
 ResultT = TypeVar("ResultT")
 ResultT_co = TypeVar("ResultT_co", covariant=True)
@@ -24,20 +25,17 @@ RUN_THREAD_PREFIX = "onnxembed-run"
 PREPARE_THREAD_PREFIX = "onnxembed-prepare"
 
 
-class Family(Protocol[ItemT, PreparedT, ResultT_co]):
-    """What distinguishes one kind of model from another. A new kind of model is a new object of this form."""
+class Work(Protocol[ItemT_contra, PreparedT, ResultT_co]):
+    """The work of one call: a model with the choices of that call. A new kind of model is a new object of this form."""
 
-    def check(self, item: object, index: int) -> ItemT:
-        """Return the item, or raise when it is of the wrong kind; called in the caller's thread as items are read."""
-
-    def size(self, item: ItemT) -> int:
+    def size(self, item: ItemT_contra, /) -> int:
         """Say how large an item is in memory before it is prepared, in any unit; bounds a window."""
 
-    def prepare(self, items: Sequence[ItemT], first_index: int) -> Sequence[PreparedT]:
+    def prepare(self, items: Sequence[ItemT_contra], first_index: int) -> Sequence[PreparedT]:
         """Tokenise or transform items; may run in another thread."""
 
-    def cost(self, prepared: PreparedT) -> int:
-        """Say what one item costs to run when it is not padded, such as its tokens."""
+    def costs(self, prepared: Sequence[PreparedT]) -> Sequence[int]:
+        """Say what each item costs to run when it is not padded, such as its tokens."""
 
     def run(self, batch: Sequence[PreparedT], worker: int) -> Iterable[ResultT_co]:
         """Collate, run and finish one batch; may run in several threads at once."""
@@ -51,38 +49,36 @@ class _Window(Generic[PreparedT, ResultT]):
     futures: Sequence[Future[Iterable[ResultT]]]
 
 
-def stream(
-    items: Iterable[object],
-    family: Family[ItemT, PreparedT, ResultT],
-    limits: BatchLimits,
-    workers: int,
-) -> Iterator[ResultT]:
+def stream(items: Iterable[ItemT], work: Work[ItemT, PreparedT, ResultT], limits: BatchLimits) -> Iterator[ResultT]:
     """Run items of any number through a model, in bounded memory.
 
     Closing the iterator early, an error in the middle, or an interrupt cancels what is queued, waits for the batches
     that are running, and leaves no thread behind.
 
     Args:
-        items: The items; read in the caller's thread, a few windows ahead of the results.
-        family: The kind of model.
-        limits: Bounds of batches and windows.
-        workers: Threads that run batches, at least 1.
+        items: The items, checked; read in the caller's thread, a few windows ahead of the results.
+        work: The work of the call.
+        limits: Bounds of batches and windows, and the threads that run batches.
 
     Yields:
-        One result an item, in the order of the items.
+        One result per item, in the order of the items.
     """
-    reader = _Reader(iter(items), family, limits)
+    reader = _Reader(iter(items), work.size, limits)
     first = reader.read()
-    if reader.exhausted:
-        prepared = family.prepare(first, 0)
-        batches = plan_batches([family.cost(p) for p in prepared], limits.budget, limits.max_items)
-        if workers == 1 or len(batches) <= 1:
-            # Small work stays in the caller's thread: no thread is worth starting for it.
-            yield from _restore(batches, (family.run([prepared[i] for i in b], 0) for b in batches))
-            return
-        yield from _stream_windows(reader, family, limits, min(workers, len(batches)), _done(prepared))
+    if not reader.exhausted:
+        yield from _stream_windows(reader, work, limits, limits.workers, first)
         return
-    yield from _stream_windows(reader, family, limits, workers, first)
+    prepared = work.prepare(first, 0)
+    batches = plan_batches(work.costs(prepared), limits.budget, limits.max_items)
+    if len(batches) == 1:
+        # Small work stays in the caller's thread: no thread is worth starting for it.
+        (batch,) = batches
+        results = work.run([prepared[position] for position in batch], 0)
+        yield from map(dict(zip(batch, results, strict=True)).__getitem__, range(len(batch)))
+    elif limits.workers == 1 or not batches:
+        yield from _restore(batches, (work.run([prepared[i] for i in batch], 0) for batch in batches))
+    elif batches:
+        yield from _stream_windows(reader, work, limits, min(limits.workers, len(batches)), _done(prepared))
 
 
 def _done(prepared: Sequence[PreparedT]) -> Future[Sequence[PreparedT]]:
@@ -93,12 +89,11 @@ def _done(prepared: Sequence[PreparedT]) -> Future[Sequence[PreparedT]]:
 
 
 class _Reader(Generic[ItemT]):
-    """Reads windows of checked items."""
+    """Reads windows of items."""
 
-    def __init__(self, items: Iterator[object], family: Family[ItemT, PreparedT, ResultT], limits: BatchLimits) -> None:
+    def __init__(self, items: Iterator[ItemT], size: Callable[[ItemT], int], limits: BatchLimits) -> None:
         self._items = items
-        self._check: Callable[[object, int], ItemT] = family.check
-        self._size: Callable[[ItemT], int] = family.size
+        self._size = size
         self._limits = limits
         self.count = 0
         self.exhausted = False
@@ -107,8 +102,7 @@ class _Reader(Generic[ItemT]):
         """Read the next window; shorter than a full one only at the end or when its items are large."""
         window: list[ItemT] = []
         size = 0
-        for raw in islice(self._items, self._limits.window_items):
-            item = self._check(raw, self.count + len(window))
+        for item in islice(self._items, self._limits.window_items):
             window.append(item)
             size += self._size(item)
             if size >= self._limits.window_size:
@@ -121,7 +115,7 @@ class _Reader(Generic[ItemT]):
 
 def _stream_windows(
     reader: _Reader[ItemT],
-    family: Family[ItemT, PreparedT, ResultT],
+    work: Work[ItemT, PreparedT, ResultT],
     limits: BatchLimits,
     workers: int,
     first: Sequence[ItemT] | Future[Sequence[PreparedT]],
@@ -133,13 +127,13 @@ def _stream_windows(
     started = 0
     try:
         pending: Future[Sequence[PreparedT]] | None
-        pending = first if isinstance(first, Future) else preparer.submit(family.prepare, first, 0)
+        pending = first if isinstance(first, Future) else preparer.submit(work.prepare, first, 0)
         while pending is not None or running:
             if pending is not None:
                 prepared = pending.result()
-                batches = plan_batches([family.cost(p) for p in prepared], limits.budget, limits.max_items)
+                batches = plan_batches(work.costs(prepared), limits.budget, limits.max_items)
                 futures = [
-                    runners.submit(family.run, [prepared[i] for i in batch], started + number)
+                    runners.submit(work.run, [prepared[i] for i in batch], started + number)
                     for number, batch in enumerate(batches)
                 ]
                 started += len(batches)
@@ -147,7 +141,7 @@ def _stream_windows(
                 del prepared, futures
                 start = reader.count
                 window = [] if reader.exhausted else reader.read()
-                pending = preparer.submit(family.prepare, window, start) if window else None
+                pending = preparer.submit(work.prepare, window, start) if window else None
             if pending is None or len(running) > 1:
                 done = running.popleft()
                 yield from _restore(done.batches, (future.result() for future in done.futures))

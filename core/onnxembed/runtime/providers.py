@@ -1,7 +1,7 @@
 """From what the caller asked for to ONNX Runtime execution providers.
 
-A provider that was asked for and cannot be had is an error, unless the caller listed a fallback after it; then it is a
-warning.
+A provider that was asked for and is not available is an error, unless the caller listed a fallback after it; then it is
+a warning.
 """
 
 from __future__ import annotations
@@ -57,25 +57,36 @@ class Placement:
     fallback_allowed: bool
 
 
-def parse_device(cuda: bool | Device | str) -> Device:
-    """Read the ``cuda`` argument: True, False, a `Device`, or its value as a string.
-
-    Args:
-        cuda: The argument.
-
-    Returns:
-        The device.
-
-    Raises:
-        InputError: If it is none of these.
-    """
+def parse_device(cuda: object, name: str = "cuda") -> Device:
+    """Read a device: True, False, a `Device`, or its value as a string."""
     if isinstance(cuda, bool):
         return Device.CUDA if cuda else Device.CPU
     try:
-        return Device(cuda)
+        return Device(cuda)  # type: ignore[arg-type]  # anything else is refused below
     except ValueError:
         values = ", ".join(repr(device.value) for device in Device)
-        raise InputError(f"cuda={cuda!r} is not understood; pass True, False or one of {values}") from None
+        raise InputError(f"{name}={cuda!r} is not understood; pass True, False or one of {values}") from None
+
+
+def parse_device_ids(device_ids: object, name: str = "device_ids") -> list[int] | None:
+    """Read the numbers of CUDA devices; none at all count as not given."""
+    if (
+        isinstance(device_ids, str | bytes)
+        or not isinstance(device_ids, Iterable)
+        or not all(isinstance(i, int) and not isinstance(i, bool) and i >= 0 for i in device_ids)
+    ):
+        raise InputTypeError(f"{name}={device_ids!r}: expected a list of CUDA device numbers such as [0, 1], or None")
+    return list(device_ids) or None
+
+
+def parse_providers(providers: object, name: str = "providers") -> list[tuple[str, dict[str, str]]]:
+    """Read provider names, or (name, options) pairs."""
+    if isinstance(providers, str | bytes) or not isinstance(providers, Iterable):
+        raise InputTypeError(f"{name}={providers!r}: expected a list of provider names such as [{CPU_PROVIDER!r}]")
+    parsed = [_parse_provider(provider) for provider in providers]
+    if not parsed:
+        raise InputError(f"{name}=[] names no provider; pass None to choose by device")
+    return parsed
 
 
 def parse_request(
@@ -83,77 +94,38 @@ def parse_request(
     cuda: bool | Device | str,
     device_ids: Sequence[int] | None,
 ) -> ProviderRequest:
-    """Check the form of the three arguments that say where to run.
-
-    Args:
-        providers: ONNX Runtime provider names, or (name, options) pairs.
-        cuda: See `parse_device`.
-        device_ids: CUDA device numbers.
-
-    Returns:
-        The request, hashable.
-
-    Raises:
-        InputTypeError: If ``providers`` or ``device_ids`` is not a sequence of the right things.
-    """
+    """Combine the three options that say where to run."""
     device = parse_device(cuda)
-    if device_ids is not None and (
-        isinstance(device_ids, str | bytes)
-        or not isinstance(device_ids, Iterable)
-        or not all(isinstance(i, int) and not isinstance(i, bool) and i >= 0 for i in device_ids)
-    ):
-        raise InputTypeError(
-            f"device_ids={device_ids!r}: expected a list of CUDA device numbers such as [0, 1], or None"
-        )
+    numbers = () if device_ids is None else tuple(parse_device_ids(device_ids) or ())
     if providers is None:
-        return ProviderRequest(None, device, tuple(device_ids or ()))
-    if isinstance(providers, str | bytes) or not isinstance(providers, Iterable):
-        raise InputTypeError(f"providers={providers!r}: expected a list of provider names such as [{CPU_PROVIDER!r}]")
+        return ProviderRequest(None, device, numbers)
     if device is Device.CUDA:
         warnings.warn("both providers= and cuda=True were given; providers= is used", UserWarning, stacklevel=3)
-    parsed = tuple(_parse_provider(provider) for provider in providers)
-    if not parsed:
-        raise InputError("providers=[] names no provider; pass None to choose by device")
-    return ProviderRequest(parsed, device, tuple(device_ids or ()))
+    pairs = tuple((name, tuple(options.items())) for name, options in parse_providers(providers))
+    return ProviderRequest(pairs, device, numbers)
 
 
-def _parse_provider(provider: object) -> tuple[str, OptionPairs]:
+def _parse_provider(provider: object) -> tuple[str, dict[str, str]]:
     """One entry of ``providers``."""
     if isinstance(provider, str):
-        return provider, ()
+        return provider, {}
     if isinstance(provider, tuple | list) and len(provider) == 2:
         name, options = provider
         if isinstance(name, str) and isinstance(options, Mapping):
-            return name, tuple(sorted((str(key), str(value)) for key, value in options.items()))
+            return name, dict(sorted((str(key), str(value)) for key, value in options.items()))
     raise InputTypeError(f"provider {provider!r}: expected a name or a (name, options) pair")
 
 
 def check_request(request: ProviderRequest, available: Sequence[str]) -> None:
-    """Refuse a request that this machine cannot serve and that names no fallback.
-
-    Args:
-        request: What was asked for.
-        available: ``onnxruntime.get_available_providers()``.
-
-    Raises:
-        ProviderError: If a provider is not available and no later one of the list is either.
-    """
+    """Refuse a request, by a `ProviderError`, that this machine cannot serve and that names no fallback."""
     place(request, available, warn=False)
 
 
 def place(request: ProviderRequest, available: Sequence[str], *, warn: bool = True) -> tuple[Placement, ...]:
-    """Choose the providers of each session to open: one session, or one a CUDA device.
+    """Choose the providers of each session to open: one session, or one per CUDA device.
 
-    Args:
-        request: What was asked for.
-        available: ``onnxruntime.get_available_providers()``.
-        warn: Whether to warn when a fallback that the caller listed is taken.
-
-    Returns:
-        A placement for every session.
-
-    Raises:
-        ProviderError: If a provider is not available and no fallback was asked for.
+    With ``warn``, a fallback that the caller listed is taken with a warning. A provider that is not available, where no
+    fallback was asked for, is a `ProviderError`.
     """
     if request.providers is not None:
         return (_place_listed(request.providers, available, warn=warn),)
@@ -191,7 +163,7 @@ def _place_listed(providers: tuple[tuple[str, OptionPairs], ...], available: Seq
 
 
 def _cuda_missing(available: Sequence[str]) -> str:
-    """Why CUDA is not there, and what to do about it."""
+    """Why CUDA is missing, and what to do about it."""
     message = f"cuda=True, but this ONNX Runtime has no {CUDA_PROVIDER}, only {', '.join(available)}. "
     if {"onnxruntime", "onnxruntime-gpu"} <= _installed_runtimes():
         return message + (

@@ -52,7 +52,7 @@ _SPIN_STOP = "session.force_spinning_stop"
 
 @dataclass(frozen=True, slots=True)
 class SessionSettings:
-    """Everything that distinguishes two sessions of one model file.
+    """All that distinguishes two sessions of one model file.
 
     Attributes:
         placement: The execution providers.
@@ -65,46 +65,39 @@ class SessionSettings:
     options: tuple[tuple[str, OptionValue], ...] = ()
 
 
+def check_session_option(value: object, name: str) -> OptionValue:
+    """Refuse a session option that ONNX Runtime does not have, or a value of another type."""
+    if not isinstance(name, str) or not isinstance(value, str | int):
+        raise InputTypeError(f"session option {name!r}: {value!r}; expected a name and a string, number or bool")
+    if "." in name:
+        return value
+    expected = _OPTION_TYPES.get(name)
+    if expected is None:
+        raise InputError(
+            f"session option {name!r} is unknown.{nearest(name, _OPTION_TYPES)} "
+            f"Known: {', '.join(_OPTION_TYPES)}; and configuration entries with a dot in their name"
+        )
+    if type(value) is not expected:
+        raise InputTypeError(
+            f"session option {name}={value!r} is a {type(value).__name__}; expected {expected.__name__}"
+        )
+    return value
+
+
+def read_session_options(options: object, name: str = "session_options") -> dict[str, OptionValue] | None:
+    """Read names of ``onnxruntime.SessionOptions`` attributes, or configuration entries, with their values."""
+    if not isinstance(options, Mapping):
+        raise InputTypeError(f"{name} is a {type(options).__name__}; expected a dictionary of names and values")
+    return {option: check_session_option(value, option) for option, value in options.items()} or None
+
+
 def parse_session_options(
     options: Mapping[str, OptionValue] | None, enable_cpu_mem_arena: bool | None
 ) -> tuple[tuple[str, OptionValue], ...]:
-    """Check session options before anything is loaded.
-
-    Args:
-        options: Names of ``onnxruntime.SessionOptions`` attributes, or configuration entries such as
-            ``"session.set_denormal_as_zero"``, and their values.
-        enable_cpu_mem_arena: The one option that has an argument of its own; ``None`` keeps ONNX Runtime's default.
-
-    Returns:
-        The options, sorted and hashable.
-
-    Raises:
-        InputTypeError: If a value has the wrong type.
-        InputError: If a name is unknown.
-    """
-    if options is not None and not isinstance(options, Mapping):
-        raise InputTypeError(
-            f"session_options is a {type(options).__name__}; expected a dictionary of names and values"
-        )
-    merged: dict[str, OptionValue] = dict(options or {})
+    """Combine the session options with the one that has an argument of its own; sorted and hashable."""
+    merged = {} if options is None else read_session_options(options) or {}
     if enable_cpu_mem_arena is not None:
-        merged["enable_cpu_mem_arena"] = enable_cpu_mem_arena
-    for name, value in merged.items():
-        if not isinstance(name, str) or not isinstance(value, str | int):
-            raise InputTypeError(f"session option {name!r}: {value!r}; expected a name and a string, number or bool")
-        if "." in name:
-            continue
-        expected = _OPTION_TYPES.get(name)
-        if expected is None:
-            known = ", ".join(_OPTION_TYPES)
-            raise InputError(
-                f"session option {name!r} is unknown.{nearest(name, _OPTION_TYPES)} "
-                f"Known: {known}; and configuration entries with a dot in their name"
-            )
-        if type(value) is not expected:
-            raise InputTypeError(
-                f"session option {name}={value!r} is a {type(value).__name__}; expected {expected.__name__}"
-            )
+        merged["enable_cpu_mem_arena"] = check_session_option(enable_cpu_mem_arena, "enable_cpu_mem_arena")
     return tuple(sorted(merged.items()))
 
 
@@ -114,7 +107,7 @@ _live: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
 def _keep_inherited() -> None:
-    """Give every inherited session a reference that nobody ever drops; the memory is shared with the parent anyway."""
+    """Give every inherited session a reference that is never dropped; the parent shares the memory anyway."""
     import ctypes
 
     for session in _live:
@@ -123,7 +116,7 @@ def _keep_inherited() -> None:
 
 @cache
 def _watch_forks() -> None:
-    """Have forks noticed; from the first session on, so that importing changes nothing."""
+    """Have forks noticed; from the first session on, so that importing has no effect."""
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=_keep_inherited)
 
@@ -132,16 +125,6 @@ class Session:
     """A model loaded by ONNX Runtime. `run` may be called by many threads at once."""
 
     def __init__(self, model: Path, settings: SessionSettings, default_threads: int) -> None:
-        """Load a model.
-
-        Args:
-            model: The ``.onnx`` file.
-            settings: Providers, threads and options.
-            default_threads: Intra-op threads when the settings name none.
-
-        Raises:
-            ModelError: If ONNX Runtime cannot load the file.
-        """
         self.settings = settings
         _watch_forks()
         self._onnx = _open(import_onnxruntime(), model, settings, default_threads)
@@ -154,18 +137,7 @@ class Session:
         )
 
     def run(self, outputs: Sequence[str], feed: Mapping[str, np.ndarray[Any, Any]]) -> list[np.ndarray[Any, Any]]:
-        """Run the graph once; ONNX Runtime releases the interpreter lock meanwhile.
-
-        Args:
-            outputs: Names of the outputs to copy out.
-            feed: An array for every input of the graph.
-
-        Returns:
-            One array for each name.
-
-        Raises:
-            InferenceError: If ONNX Runtime fails.
-        """
+        """Run the graph once, without the interpreter lock; a failure of ONNX Runtime is an `InferenceError`."""
         try:
             return list(self._onnx.run(list(outputs), dict(feed)))
         except Exception as error:  # ONNX Runtime raises a dozen classes with no common root

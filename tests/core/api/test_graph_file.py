@@ -15,15 +15,15 @@ import onnx
 import onnxruntime
 import pytest
 
-from onnxembed.api import graph_file
-from onnxembed.api.graph_file import GraphFile, find_graph, prepared_graph
+from onnxembed.api import kept_graph
+from onnxembed.api.graph_file import GraphFile, prepared_graph
 from onnxembed.compile.rewrite.reduce_logits import with_max_over_tokens
 from onnxembed.errors import ModelError, ModelNotFoundError, UnsafeModelError
 from onnxembed.formats.onnx_graph import TensorInfo
-from onnxembed.graph_head import GraphHead
 from onnxembed.hub import ModelFolder, StoreSettings
 from onnxembed.sparse.spec import SparseKind, SparseModel
-from onnxembed.spec import DenseModel, ModelSource, PoolingType
+from onnxembed.spec import GraphHead, ModelSource, PoolingType
+from onnxembed.text.spec import DenseModel
 from tests.fixtures.dense_graphs import HIDDEN, GraphForm, write_graph
 from tests.fixtures.graph_runs import run_graph
 from tests.fixtures.logits_models import expected, feed, logits_model
@@ -43,16 +43,6 @@ def folder(tmp_path: Path) -> Path:
     path = tmp_path / "model"
     path.mkdir()
     return path
-
-
-def test_described_place_comes_first(folder: Path) -> None:
-    assert find_graph(folder, "onnx/special.onnx") is None
-    write_graph(folder / "model.onnx", GraphForm())
-    assert find_graph(folder, "onnx/special.onnx") == folder / "model.onnx"
-    write_graph(folder / "onnx" / "special.onnx", GraphForm())
-    assert find_graph(folder, "onnx/special.onnx") == folder / "onnx" / "special.onnx"
-    (folder / "model.safetensors").touch()
-    assert find_graph(folder, "model.safetensors") == folder / "model.onnx"
 
 
 def test_graphs_are_described(folder: Path, store: StoreSettings) -> None:
@@ -140,7 +130,7 @@ def test_compiled_graphs_are_kept(folder: Path, store: StoreSettings, monkeypatc
     made = first.stat().st_mtime_ns
     assert compiled(folder, store) == first
     assert first.stat().st_mtime_ns == made
-    monkeypatch.setattr(graph_file, "COMPILER_VERSION", graph_file.COMPILER_VERSION + 1)
+    monkeypatch.setattr(kept_graph, "COMPILER_VERSION", kept_graph.COMPILER_VERSION + 1)
     assert compiled(folder, store) != first
 
 

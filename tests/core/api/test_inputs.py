@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from onnxembed.api.inputs import as_texts, check_count, check_text
+from onnxembed.api.inputs import check_count, check_text, check_texts
 from onnxembed.errors import InputError, InputTypeError
 
 
@@ -32,15 +32,17 @@ def test_half_a_surrogate_pair_is_no_text() -> None:
 
 
 def test_one_string_is_one_text() -> None:
-    assert list(as_texts("abc", "texts")) == ["abc"]
+    assert list(check_texts("abc", "texts").items) == ["abc"]
 
 
 def test_sequences_are_checked_whole_at_once() -> None:
     for texts in (["a", 1], ("a", 1), deque(["a", 1])):
         with pytest.raises(InputTypeError, match="text 1 is an int"):
-            as_texts(texts, "texts")
+            check_texts(texts, "texts")
     texts = ["a", "b"]
-    assert as_texts(texts, "texts") is texts
+    checked = check_texts(texts, "texts")
+    texts.append("c")
+    assert list(checked.items) == ["a", "b"]
 
 
 def test_iterators_are_not_touched() -> None:
@@ -48,8 +50,14 @@ def test_iterators_are_not_touched() -> None:
         raise AssertionError("read too early")
         yield ""
 
-    iterator = texts()
-    assert as_texts(iterator, "texts") is iterator
+    assert iter(check_texts(texts(), "texts").items)
+
+
+@pytest.mark.parametrize(
+    ("texts", "empty"), [([], True), ((), True), (np.array([]), True), (["a"], False), (iter(()), False)]
+)
+def test_empty_collections_are_known(texts: Any, empty: bool) -> None:
+    assert check_texts(texts, "texts").empty is empty
 
 
 @pytest.mark.parametrize(
@@ -58,7 +66,7 @@ def test_iterators_are_not_touched() -> None:
 )
 def test_what_holds_no_texts_is_refused(texts: object, kind: str) -> None:
     with pytest.raises(InputTypeError, match=f"^query is {kind}; expected a string or an iterable of strings$"):
-        as_texts(texts, "query")
+        check_texts(texts, "query")
 
 
 def test_counts() -> None:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import os
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from onnxembed.api import options
+from onnxembed.api.find import find_model as find
 from onnxembed.api.inputs import check_flag
-from onnxembed.api.options import parse_store, require_available
-from onnxembed.catalog.registry import dense_registry
+from onnxembed.api.options import EngineOptions, option_docs
+from onnxembed.api.settings import engine_settings, require_available
 from onnxembed.errors import InputError, InputTypeError, ModelNotFoundError, ProviderError, UnknownModelError
 from onnxembed.runtime.providers import parse_request
-from onnxembed.spec import DenseModel
-from onnxembed.text.discovery import describe_folder
+from onnxembed.text.discovery import describe
+from onnxembed.text.known import dense_registry
+from onnxembed.text.spec import DenseModel
 
 if TYPE_CHECKING:
     from tests.core.conftest import FolderOf
@@ -24,7 +26,7 @@ MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 
 
 def find_model(name: object, folder: object) -> tuple[DenseModel, str | None]:
-    return options.find_model(dense_registry, name, folder, describe_folder)  # type: ignore[arg-type]
+    return find(dense_registry, name, folder, describe)  # type: ignore[arg-type]
 
 
 def test_names_are_found_in_any_case() -> None:
@@ -93,17 +95,22 @@ def test_specific_folder_is_a_path(path: Any) -> None:
 
 
 def test_store() -> None:
-    store = parse_store(Path("cache"), True, "v1.0", None)
+    model = dense_registry.find(MINILM)
+    options = EngineOptions(MINILM, Path("cache"), local_files_only=True, revision="v1.0")  # type: ignore[arg-type]
+    store = engine_settings(model, None, options).store
     assert (store.cache_dir, store.local_files_only, store.revision) == ("cache", True, "v1.0")
-    for argument, values in {
-        "cache_dir": (5, False, None),
-        "revision": (None, False, 5),
-        "local_files_only": (None, "yes", None),
-    }.items():
-        with pytest.raises(InputTypeError, match=f"{argument}="):
-            parse_store(*values, None)  # type: ignore[arg-type]
+    given: Any
+    for given in ({"cache_dir": 5}, {"revision": 5}, {"local_files_only": "yes"}):
+        with pytest.raises(InputTypeError, match=f"{next(iter(given))}="):
+            EngineOptions(MINILM, **given)
     with pytest.raises(InputError, match=r"revision='../x' is not the name of a branch"):
-        parse_store(None, False, "../x", None)
+        engine_settings(model, None, EngineOptions(MINILM, revision="../x"))
+
+
+def test_options_are_documented() -> None:
+    docs = option_docs(EngineOptions)
+    assert set(docs) == {field.name for field in fields(EngineOptions)}
+    assert docs["local_files_only"] == "Whether nothing may be downloaded."
 
 
 def test_providers_are_looked_for_at_once() -> None:

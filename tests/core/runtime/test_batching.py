@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onnxembed.runtime.batching import plan_batches
+from onnxembed.runtime.batching import RunPlan, batch_limits, plan_batches
 
 
 def test_alike_costs_go_together_costliest_first() -> None:
@@ -22,6 +22,21 @@ def test_items_that_cost_nothing_still_count_one() -> None:
 
 def test_nothing_gives_nothing() -> None:
     assert plan_batches([], budget=10, max_items=1) == []
+
+
+@given(st.integers(1, 100_000), st.booleans())
+def test_windows_hold_at_least_two_batches(batch_size: int, one_by_one: bool) -> None:
+    """While one batch runs, there is another to be sorted against it and to follow."""
+    limits = batch_limits(RunPlan(budget=256, one_by_one=one_by_one), batch_size, None, None)
+    assert limits.window_items >= 2 * batch_size >= 2 * limits.max_items
+    assert limits.max_items == (1 if one_by_one else batch_size)
+
+
+def test_a_call_decides_where_it_says_something() -> None:
+    plan = RunPlan(budget=256, workers=3)
+    told, untold = batch_limits(plan, 8, 2, 99), batch_limits(plan, 8, None, None)
+    assert (told.workers, told.budget) == (2, 99)
+    assert (untold.workers, untold.budget) == (3, 256)
 
 
 @given(st.lists(st.integers(0, 600)), st.integers(1, 1000), st.integers(1, 300))

@@ -1,17 +1,24 @@
-"""The pipeline with a family of its own: items are numbers, an item costs what it is, its result is its square."""
+"""The pipeline with a work of its own: items are numbers, an item costs what it is, its result is its square."""
 
 import gc
 import threading
 import time
 import tracemalloc
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 import pytest
 
+from onnxembed.api.inputs import check_items
+from onnxembed.runtime import pipeline
 from onnxembed.runtime.batching import BatchLimits
-from onnxembed.runtime.pipeline import PREPARE_THREAD_PREFIX, RUN_THREAD_PREFIX, stream
+from onnxembed.runtime.pipeline import PREPARE_THREAD_PREFIX, RUN_THREAD_PREFIX
 
 LIMITS = BatchLimits(budget=50, max_items=8, window_items=20, window_size=10_000)
+
+
+def stream(items: Iterable[int], work: "Squares", limits: BatchLimits, workers: int) -> Iterator[int]:
+    return pipeline.stream(items, work, replace(limits, workers=workers))
 
 
 class Squares:
@@ -26,11 +33,6 @@ class Squares:
         self.threads: set[str] = set()
         self.firsts: list[int] = []
 
-    def check(self, item: object, index: int) -> int:
-        if not isinstance(item, int):
-            raise TypeError(f"item {index}")
-        return item
-
     def size(self, item: int) -> int:
         return item
 
@@ -39,7 +41,7 @@ class Squares:
             self.firsts.append(first_index)
         return list(items)
 
-    def cost(self, prepared: int) -> int:
+    def costs(self, prepared: Sequence[int]) -> Sequence[int]:
         return prepared
 
     def run(self, batch: Sequence[int], worker: int) -> list[int]:
@@ -75,35 +77,35 @@ def test_results_are_in_order(count: int, workers: int, kind: type) -> None:
 
 
 def test_batches_keep_to_the_budget() -> None:
-    family = Squares()
-    list(stream([30, 10, 60, 10, 20, 5], family, LIMITS, 1))
-    assert family.batches == [[60], [30], [20, 10], [10, 5]]
+    work = Squares()
+    list(stream([30, 10, 60, 10, 20, 5], work, LIMITS, 1))
+    assert work.batches == [[60], [30], [20, 10], [10, 5]]
 
 
 def test_small_work_starts_no_thread() -> None:
-    family = Squares()
-    list(stream([1, 2, 3], family, LIMITS, 4))
-    assert family.threads == {threading.current_thread().name}
+    work = Squares()
+    list(stream([1, 2, 3], work, LIMITS, 4))
+    assert work.threads == {threading.current_thread().name}
 
 
 def test_workers_run_at_once_and_no_more_than_asked() -> None:
-    family = Squares(wait=0.01)
-    list(stream(iter(range(100)), family, LIMITS, 3))
-    assert family.most == 3
-    assert all(name.startswith("onnxembed-run") for name in family.threads)
+    work = Squares(wait=0.01)
+    list(stream(iter(range(100)), work, LIMITS, 3))
+    assert work.most == 3
+    assert all(name.startswith("onnxembed-run") for name in work.threads)
 
 
 def test_positions_are_told_to_prepare() -> None:
-    family = Squares()
-    list(stream(iter([1] * 45), family, LIMITS, 1))
-    assert family.firsts == [0, 20, 40]
+    work = Squares()
+    list(stream(iter([1] * 45), work, LIMITS, 1))
+    assert work.firsts == [0, 20, 40]
 
 
 def test_large_items_end_a_window_early() -> None:
-    family = Squares()
+    work = Squares()
     limits = BatchLimits(budget=50, max_items=8, window_items=20, window_size=100)
-    assert list(stream([60, 60, 1, 2], family, limits, 1)) == [3600, 3600, 1, 4]
-    assert family.firsts == [0, 2]
+    assert list(stream([60, 60, 1, 2], work, limits, 1)) == [3600, 3600, 1, 4]
+    assert work.firsts == [0, 2]
 
 
 def test_items_are_read_a_few_windows_ahead_only() -> None:
@@ -123,13 +125,13 @@ def test_items_are_read_a_few_windows_ahead_only() -> None:
 
 
 def test_closing_early_leaves_no_thread() -> None:
-    family = Squares(wait=0.005)
-    results = stream(iter(range(10_000)), family, LIMITS, 2)
+    work = Squares(wait=0.005)
+    results = stream(iter(range(10_000)), work, LIMITS, 2)
     next(results)
     assert ours()
     results.close()
     assert ours() == []
-    assert family.now == 0
+    assert work.now == 0
 
 
 def test_forgetting_the_iterator_leaves_no_thread() -> None:
@@ -158,8 +160,14 @@ def test_an_error_of_the_callers_iterable_is_told_and_leaves_no_thread() -> None
 
 
 def test_a_wrong_item_in_a_generator_is_told_with_its_position() -> None:
+    def check(item: object, index: int) -> int:
+        if not isinstance(item, int):
+            raise TypeError(f"item {index}")
+        return item
+
+    given = check_items((number if number != 33 else None for number in range(100)), lambda items: None, check)
     with pytest.raises(TypeError, match="item 33"):
-        list(stream((number if number != 33 else None for number in range(100)), Squares(), LIMITS, 1))
+        list(stream(given.items, Squares(), LIMITS, 1))
     assert ours() == []
 
 
@@ -170,14 +178,14 @@ def test_a_million_items_hold_memory_flat() -> None:
     try:
         peaks = []
         results = stream((number % 20 for number in range(1_000_000)), Squares(), limits, 2)
-        family_total = 0
+        work_total = 0
         for position, result in enumerate(results):
-            family_total += result
+            work_total += result
             if position % 100_000 == 99_999:
                 peaks.append(tracemalloc.get_traced_memory()[1])
                 tracemalloc.reset_peak()
     finally:
         tracemalloc.stop()
-    assert family_total == 50_000 * sum(number * number for number in range(20))
+    assert work_total == 50_000 * sum(number * number for number in range(20))
     assert len(peaks) == 10
     assert max(peaks[2:]) < 1.3 * peaks[1] + 100_000

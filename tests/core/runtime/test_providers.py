@@ -106,5 +106,14 @@ def test_a_fallback_that_was_listed_is_taken_with_a_warning() -> None:
     assert placements == (Placement(((CPU, ()),), fallback_allowed=True),)
 
 
+@pytest.mark.parametrize("listed", [[CPU, CUDA], [CUDA, CPU, "TensorrtExecutionProvider"], [CUDA]])
+def test_only_the_processor_listed_last_is_a_fallback(listed: list[str]) -> None:
+    request = parse_request(listed, "auto", None)
+    with pytest.raises(ProviderError, match="execution provider 'CUDAExecutionProvider' is not available"):
+        place(request, [CPU])
+    with pytest.raises(ProviderError, match="or list 'CPUExecutionProvider' after it to fall back"):
+        check_request(request, [CPU])
+
+
 def test_requests_say_what_was_given() -> None:
     assert parse_request(None, False, [1]) == ProviderRequest(None, Device.CPU, (1,))

@@ -1,0 +1,207 @@
+"""What the six model classes share: options, an engine that each process finds again, asynchronous twins."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import os
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol, Self, TypeVar, cast
+
+from onnxembed.api.inputs import Checked, check_count, check_parallel
+from onnxembed.api.options import EngineOptions, option_docs, settings_of
+from onnxembed.api.settings import EngineSettings, SpecT, engine_settings, located
+from onnxembed.api.shared import pool_of, shared_engine, shared_engines
+from onnxembed.errors import InputTypeError
+from onnxembed.suggest import nearest
+
+if TYPE_CHECKING:
+    from onnxembed.api.engine import GraphEngine
+    from onnxembed.catalog.registry import Registry
+    from onnxembed.runtime.bounded_pool import BoundedPool
+
+P = ParamSpec("P")
+T = TypeVar("T")
+ItemT = TypeVar("ItemT")
+UseT = TypeVar("UseT")
+
+
+class Engine(Protocol):
+    """One model in one process. Every part is loaded on first use."""
+
+    @property
+    def loaded(self) -> bool:
+        """Whether the weights are in this process's memory."""
+        ...
+
+    def load(self) -> None:
+        """Load everything now."""
+
+
+OptionsT = TypeVar("OptionsT", bound=EngineOptions)
+EngineT = TypeVar("EngineT", bound=Engine)
+
+Init = Callable[[Any, OptionsT], None]
+
+
+def constructor(
+    options: Callable[P, OptionsT],
+) -> Callable[[Callable[[Any, OptionsT], None]], Callable[Concatenate[Any, P], None]]:
+    """Make an ``__init__`` whose parameters are the fields of an options class; their checks run first."""
+
+    def decorate(init: Init[OptionsT]) -> Callable[Concatenate[Any, P], None]:
+        def __init__(self: Any, *args: P.args, **kwargs: P.kwargs) -> None:  # noqa: N807
+            for name in kwargs:
+                if name not in signature.parameters:
+                    hint = nearest(name, signature.parameters)
+                    raise InputTypeError(f"{type(self).__name__}() got an unexpected keyword argument {name!r}.{hint}")
+            init(self, options(*args, **kwargs))
+
+        signature = inspect.signature(options)
+        me = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+        dressed = cast("Any", __init__)
+        dressed.__signature__ = signature.replace(
+            parameters=[me, *signature.parameters.values()], return_annotation=None
+        )
+        dressed.__qualname__, dressed.__module__ = init.__qualname__, init.__module__
+        docs = "\n".join(f"    {name}: {text}" for name, text in option_docs(cast("Any", options)).items())
+        dressed.__doc__ = f"Check the options, and load the model unless ``lazy_load`` is true.\n\nArgs:\n{docs}\n"
+        return cast("Callable[Concatenate[Any, P], None]", dressed)
+
+    return decorate
+
+
+class Model(Generic[OptionsT, SpecT, EngineT]):
+    """The base of the model classes. Objects are immutable, safe to share between threads, and small when pickled."""
+
+    _options: OptionsT
+    _settings: EngineSettings[SpecT]
+    _make_engine: Callable[[EngineSettings[SpecT]], EngineT]
+    _held: tuple[int, EngineT] | None = None
+    _deferred = False
+
+    def _open(
+        self,
+        spec: SpecT,
+        folder: str | None,
+        options: OptionsT,
+        make_engine: Callable[[EngineSettings[SpecT]], EngineT],
+    ) -> None:
+        """Settle what this object is; ``make_engine`` is a function of a module, so that it can be pickled by name."""
+        self._settings = engine_settings(spec, folder, options)
+        self._options = replace(
+            options, model_name=spec.name, specific_model_path=None if folder == spec.name else folder
+        )
+        self._make_engine = make_engine
+        if not options.lazy_load:
+            self._engine.load()
+
+    @property
+    def _engine(self) -> EngineT:
+        """This process's engine for these settings, the same for all objects that have equal ones."""
+        process, held = os.getpid(), self._held
+        if held is None or held[0] != process:
+            held = self._held = (process, shared_engine(located(self._settings), self._make_engine))
+        return held[1]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_held"}
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Self:
+        return self
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.model_name!r})"
+
+    @property
+    def model_name(self) -> str:
+        """The model's name as the catalogue spells it, or its folder."""
+        return self._settings.model.name
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The constructor's arguments that would make this object again, ``lazy_load`` aside; defaults filled in."""
+        return settings_of(self._options)
+
+    @property
+    def loaded(self) -> bool:
+        """Whether the weights are in this process's memory; looks for no files."""
+        held = self._held
+        if held is not None and held[0] == os.getpid():
+            return held[1].loaded
+        return any(
+            engine.loaded
+            for settings, engine in shared_engines(self._make_engine)
+            if replace(settings, folder=None, content="") == self._settings
+        )
+
+    @property
+    def _pool(self) -> BoundedPool:
+        """Runs the asynchronous calls of all objects with equal settings; looks for no files."""
+        return shared_engine(self._settings, pool_of)
+
+    @property
+    def max_concurrency(self) -> int:
+        """How many calls of the asynchronous methods run at once."""
+        return self._pool.max_concurrency
+
+    @classmethod
+    def _registry(cls) -> Registry[Any]:
+        """The known models of this kind."""
+        raise NotImplementedError
+
+    @classmethod
+    def list_supported_models(cls) -> list[dict[str, object]]:
+        """Describe all known models, those added by `add_custom_model` included, as plain data."""
+        return [cls._describe(model) for model in cls._registry().models()]
+
+    @staticmethod
+    def _describe(model: Any) -> dict[str, object]:
+        """Describe a model of this kind as plain data."""
+        raise NotImplementedError
+
+    async def run_async(self, function: Callable[[], T]) -> T:
+        """Await a blocking call in the model's own pool, at most `max_concurrency` at once.
+
+        The caller's context variables are copied. Cancelling drops a call that has not begun; one under way finishes.
+        """
+        return await self._pool.run(function)
+
+    def _iterate_async(self, iterator: Iterator[T]) -> AsyncIterator[T]:
+        """Take the items of a blocking iterator in the model's own pool."""
+        return self._pool.iterate(iterator)
+
+    def _deferring(self) -> Self:
+        """Give a twin of this object whose calls check their arguments at once, and begin at the first step."""
+        twin = object.__new__(type(self))
+        twin.__dict__.update(self.__dict__, _deferred=True)
+        return twin
+
+    def _stream(self, items: Checked[ItemT], use: UseT, batch_size: int, parallel: int | None) -> Iterator[Any]:
+        """Check how a call is to run, and begin it; nothing is loaded for no items."""
+        if type(batch_size) is not int or batch_size < 1:
+            check_count(batch_size, "batch_size", 1)
+        workers = None if parallel is None else check_parallel(parallel)
+        if items.empty:
+            return iter(())
+        if self._deferred:
+            return _later(partial(self._run, items.items, use, batch_size, workers))
+        return self._run(items.items, use, batch_size, workers)
+
+    def _run(self, items: Iterable[Any], use: Any, batch_size: int, workers: int | None) -> Iterator[Any]:
+        """Load the model if need be, and begin; every kind does."""
+        raise NotImplementedError
+
+    def _digest(self, relevant: object) -> str:
+        """Hash the content of the files that are loaded and whatever else changes the results; loads no weights."""
+        base: GraphEngine[SpecT] = cast("Any", self._engine).base  # every engine that is made of files has one
+        return hashlib.sha256(f"{base.settings.content}\0{relevant!r}".encode()).hexdigest()[:32]
+
+
+def _later(begin: Callable[[], Iterator[T]]) -> Iterator[T]:
+    yield from begin()
