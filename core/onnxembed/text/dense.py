@@ -1,4 +1,4 @@
-"""Dense models that run as a graph: token ids in, one vector a text out."""
+"""Dense models that run as a graph: token ids in, one vector per text out."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from onnxembed.api.inputs import check_text
 from onnxembed.errors import ModelError
 from onnxembed.spec import PoolingType
 from onnxembed.text.graph import TextGraph
@@ -20,7 +19,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 @dataclass(frozen=True, slots=True)
 class Projection:
-    """What becomes of a graph's output.
+    """How a graph's output becomes vectors.
 
     Attributes:
         output: Name of the graph output.
@@ -37,92 +36,34 @@ class Projection:
     layer_norm: bool = False
 
 
-class DenseFamily:
-    """A dense model as it is used in one call: its prompt, task and projection."""
+class DenseWork:
+    """The work of one call: a loaded model with a prompt, a task and a projection."""
 
     def __init__(
-        self, graph: TextGraph, projection: Projection, *, prompt: str, task: int | None, truncate: bool
+        self, graph: TextGraph, projection: Projection, prompt: str, task: int | None, *, truncate: bool
     ) -> None:
-        """Combine a loaded model with the choices of a call.
-
-        Args:
-            graph: The model.
-            projection: What becomes of its output.
-            prompt: Put before every text, verbatim.
-            task: Value of the ``task_id`` input, for graphs that have one.
-            truncate: Whether long texts are cut or refused.
-
-        Raises:
-            ModelError: If the graph needs a task and there is none.
-        """
+        """Combine them; a graph with a ``task_id`` input needs a task."""
         if task is None and "task_id" in graph.input_types:
             raise ModelError(
                 "the graph has a task_id input, but the model is described without tasks; "
                 "open the folder under the model's name, with specific_model_path="
             )
+        self.costs = graph.costs
         self._graph = graph
         self._projection = projection
         self._prompt = prompt
         self._task = task
         self._truncate = truncate
 
-    def check(self, item: object, index: int) -> str:
-        """Accept a string.
-
-        Args:
-            item: The item.
-            index: Its position.
-
-        Returns:
-            The item.
-        """
-        return check_text(item, index)
-
-    def size(self, item: str) -> int:
-        """Characters of a text.
-
-        Args:
-            item: The text.
-
-        Returns:
-            Its length.
-        """
-        return len(item)
+    size = staticmethod(len)
 
     def prepare(self, items: Sequence[str], first_index: int) -> list[Tokens]:
-        """Tokenise texts, each after the prompt.
-
-        Args:
-            items: The texts.
-            first_index: Position of the first one.
-
-        Returns:
-            Their tokens.
-        """
+        """Tokenise texts, each after the prompt."""
         texts = [self._prompt + item for item in items] if self._prompt else items
         return self._graph.tokenizer.encode(texts, first_index, truncate=self._truncate)
 
-    def cost(self, prepared: Tokens) -> int:
-        """Tokens of a text.
-
-        Args:
-            prepared: The tokens.
-
-        Returns:
-            Their number.
-        """
-        return self._graph.cost(prepared)
-
     def run(self, batch: Sequence[Tokens], worker: int) -> Array:
-        """Pad, run, pool.
-
-        Args:
-            batch: Tokenised texts.
-            worker: Number of the batch; batches go to the devices in turn.
-
-        Returns:
-            (batch, dim) float32.
-        """
+        """Pad, run, pool: (batch, dim) float32."""
         padded = self._graph.pad(batch)
         (output,) = self._graph.run([self._projection.output], padded, worker, task=self._task)
         return self._finish(output, padded.mask)

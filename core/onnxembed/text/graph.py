@@ -19,7 +19,6 @@ INTEGER_TYPES: Mapping[int, type[np.integer[Any]]] = {6: np.int32, 7: np.int64}
 _TEXT_INPUTS = frozenset({"input_ids", "attention_mask", "token_type_ids", "position_ids", "task_id"})
 
 
-@dataclass(frozen=True, slots=True)
 class PaddedTokens:
     """One batch.
 
@@ -29,9 +28,12 @@ class PaddedTokens:
         type_ids: int64 (batch, longest), or ``None`` when all are 0.
     """
 
-    ids: Array
-    mask: Array
-    type_ids: Array | None = None
+    __slots__ = ("ids", "mask", "type_ids")
+
+    def __init__(self, ids: Array, mask: Array, type_ids: Array | None = None) -> None:
+        self.ids = ids
+        self.mask = mask
+        self.type_ids = type_ids
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,30 +65,18 @@ class TextGraph:
         """Whether the graph is told which positions are padding."""
         return "attention_mask" in self.input_types
 
-    def cost(self, tokens: Tokens) -> int:
-        """Say what one text costs to run.
-
-        Args:
-            tokens: The text.
-
-        Returns:
-            Its positions.
-        """
-        return self.tokenizer.rules.max_length if self.pad_to_max_length else len(tokens.ids)
+    def costs(self, tokens: Sequence[Tokens]) -> list[int]:
+        """Positions of each text when it is not padded to its batch."""
+        if self.pad_to_max_length:
+            return [self.tokenizer.rules.max_length] * len(tokens)
+        return [len(text.ids) for text in tokens]
 
     def pad(self, batch: Sequence[Tokens]) -> PaddedTokens:
-        """Pad texts to one length; a text without any token gets one position of padding.
-
-        Args:
-            batch: Tokenised texts.
-
-        Returns:
-            The batch.
-        """
+        """Pad texts to one length; a text without any token gets one position of padding."""
         rules = self.tokenizer.rules
-        width = max(1, *(len(tokens.ids) for tokens in batch))
-        if self.pad_to_max_length:
-            width = rules.max_length
+        width = rules.max_length
+        if not self.pad_to_max_length:
+            width = max([1, *[len(tokens.ids) for tokens in batch]])
         ids = np.full((len(batch), width), rules.pad_id, dtype=np.int64)
         mask = np.zeros((len(batch), width), dtype=np.int64)
         type_ids = None
@@ -101,19 +91,13 @@ class TextGraph:
         return PaddedTokens(ids, mask, type_ids)
 
     def run(self, outputs: Sequence[str], padded: PaddedTokens, worker: int, *, task: int | None = None) -> list[Array]:
-        """Run one batch.
+        """Run one batch and give one array per output.
 
-        Args:
-            outputs: Names of the outputs wanted.
-            padded: The batch.
-            worker: Number of the batch; batches go to the devices in turn.
-            task: Value of the ``task_id`` input, for graphs that have one.
-
-        Returns:
-            One array for each name.
+        Batches go to the devices in turn, by the batch's number ``worker``; ``task`` is the value of the ``task_id``
+        input, for graphs that have one.
         """
         session = self.sessions[worker % len(self.sessions)]
-        return session.run(list(outputs), self._feed(padded, task))
+        return session.run(outputs, self._feed(padded, task))
 
     def _feed(self, padded: PaddedTokens, task: int | None) -> dict[str, Array]:
         """The inputs that the graph declares, in the types it declares."""
@@ -125,8 +109,8 @@ class TextGraph:
             arrays["position_ids"] = np.maximum(padded.mask.cumsum(axis=1) - 1, 0)
         if "task_id" in types:
             arrays["task_id"] = np.array(task, dtype=np.int64)
-        return {
-            name: array.astype(INTEGER_TYPES.get(types[name], np.int64), copy=False)
-            for name, array in arrays.items()
-            if name in types
-        }
+        feed = {}
+        for name, array in arrays.items():
+            if name in types:
+                feed[name] = array.astype(INTEGER_TYPES.get(types[name], np.int64), copy=False)
+        return feed

@@ -1,54 +1,108 @@
-"""The arguments that only dense text models have: every check that needs no file and no weights."""
+"""The options that only dense text models have, and what they become once the model is known."""
 
 from __future__ import annotations
 
-from onnxembed.api.inputs import check_count, check_text
+import os
+from dataclasses import KW_ONLY, dataclass, replace
+from typing import Literal
+
+from onnxembed.api.inputs import at_least, check_flag, check_text
+from onnxembed.api.options import TextOptions, option
 from onnxembed.errors import InputError, InputTypeError
-from onnxembed.spec import DenseModel, PoolingType
+from onnxembed.spec import PoolingType
 from onnxembed.suggest import nearest
+from onnxembed.text.spec import DenseModel, parse_pooling
+
+InputType = Literal["query", "document"]
+"""What a text is in a search: what is asked, or what is searched."""
 
 
-def parse_pooling(pooling: PoolingType | str | None) -> PoolingType | None:
-    """Read the ``pooling`` argument.
+def parse_prompt(prompt: object, name: str) -> str:
+    """Read a prompt; an empty string is none."""
+    if not isinstance(prompt, str):
+        raise InputTypeError(f"{name}={prompt!r}: expected a string; None is the model's own prompt, '' is none")
+    return check_text(prompt, 0)
 
-    Args:
-        pooling: A `PoolingType`, its value in any case, or ``None``.
 
-    Returns:
-        The pooling, or ``None``.
+def unchecked(value: object, name: str) -> object:  # noqa: ARG001  # the form of a check
+    """Leave a value as it is until the model is known."""
+    return value
 
-    Raises:
-        InputError: If it is neither.
+
+@dataclass(frozen=True, slots=True)
+class DenseOptions(TextOptions):
+    """What dense text models have.
+
+    Attributes:
+        dim: Numbers to keep of each vector, for models trained for it (Matryoshka).
+        normalize: Whether vectors are scaled to length 1; ``None`` for what the model's description says.
+        pooling: How the vectors of the tokens become one; ``None`` for what the description says.
+        query_prompt: Put before every query, verbatim; ``None`` for the model's own, ``""`` for none.
+        passage_prompt: Put before every document, likewise.
+        task_id: Task of `embed`, by number or name, for models with tasks (jina-embeddings-v3).
     """
-    if pooling is None or isinstance(pooling, PoolingType):
-        return pooling
-    try:
-        return PoolingType(str(pooling).upper())
-    except ValueError:
-        names = [kind.value for kind in PoolingType]
-        raise InputError(
-            f"pooling={pooling!r} is unknown; expected one of {', '.join(names)}.{nearest(str(pooling), names)}"
-        ) from None
+
+    model_name: str | os.PathLike[str] = "BAAI/bge-small-en-v1.5"
+    _: KW_ONLY
+    dim: int | None = option(None, at_least(1))
+    normalize: bool | None = option(None, check_flag)
+    pooling: PoolingType | str | None = option(None, parse_pooling)
+    query_prompt: str | None = option(None, parse_prompt)
+    passage_prompt: str | None = option(None, parse_prompt)
+    task_id: int | str | None = option(None, unchecked)
 
 
-def parse_task(model: DenseModel, task: int | str | None, argument: str = "task_id") -> int | None:
-    """Read a task, given by number or by name.
+@dataclass(frozen=True, slots=True)
+class Use:
+    """What the texts of a call are to the model.
+
+    Attributes:
+        prompt: Put before every text, verbatim.
+        task: The task id, for models with tasks.
+    """
+
+    prompt: str
+    task: int | None
+
+
+def uses_of(options: DenseOptions, model: DenseModel) -> dict[InputType | None, Use]:
+    """Give what texts of each input type, and texts as they are, are to the model; the options are settled."""
+    task = parse_task(model, options.task_id)
+    return {
+        None: Use("", model.default_task if task is None else task),
+        "query": Use(options.query_prompt or "", model.query_task),
+        "document": Use(options.passage_prompt or "", model.passage_task),
+    }
+
+
+def settle(options: DenseOptions, model: DenseModel, *, size_known: bool) -> DenseOptions:
+    """Fill in what the model says where the caller said nothing, and refuse what the model does not have.
 
     Args:
+        options: The caller's options.
         model: The model.
-        task: The task, or ``None``.
-        argument: Name of the argument, for messages.
+        size_known: Whether the description's own length is that of the files; a small stand-in folder may differ.
 
     Returns:
-        The task's number, or ``None``.
-
-    Raises:
-        InputError: If the model has no tasks or none of that name or number.
+        The options in force.
     """
+    prompts = model.prompts
+    return replace(
+        options,
+        dim=check_dim(model, options.dim, size_known=size_known),
+        pooling=model.pooling.value,
+        query_prompt=prompts.query if options.query_prompt is None else options.query_prompt,
+        passage_prompt=prompts.passage if options.passage_prompt is None else options.passage_prompt,
+        task_id=parse_task(model, options.task_id),
+    )
+
+
+def parse_task(model: DenseModel, task: int | str | None) -> int | None:
+    """Read a task, given by number or by name, into its number."""
     if task is None:
         return None
     if not model.tasks:
-        raise InputError(f"{argument}={task!r}: {model.name} has no tasks; leave {argument} out")
+        raise InputError(f"task_id={task!r}: {model.name} has no tasks; leave task_id out")
     names = dict(model.tasks)
     if isinstance(task, str) and task in names:
         return names[task]
@@ -56,27 +110,12 @@ def parse_task(model: DenseModel, task: int | str | None, argument: str = "task_
         return task
     known = ", ".join(f"{name!r} ({number})" for name, number in model.tasks)
     hint = nearest(task, names) if isinstance(task, str) else ""
-    raise InputError(f"{argument}={task!r} is not a task of {model.name}; it has {known}.{hint}")
+    raise InputError(f"task_id={task!r} is not a task of {model.name}; it has {known}.{hint}")
 
 
 def check_dim(model: DenseModel, dim: int | None, *, size_known: bool) -> int | None:
-    """Check a Matryoshka length.
-
-    Args:
-        model: The model.
-        dim: The length, or ``None`` for the full one.
-        size_known: Whether the description's own length is that of the files; a small stand-in folder may differ.
-
-    Returns:
-        The length, or ``None``.
-
-    Raises:
-        InputError: If the model's authors do not provide for that length.
-    """
-    if dim is None:
-        return None
-    check_count(dim, "dim", 1)
-    if dim == model.dim:
+    """Refuse a Matryoshka length that the model's authors do not provide for."""
+    if dim is None or dim == model.dim:
         return dim
     if model.matryoshka is None:
         raise InputError(
@@ -89,24 +128,3 @@ def check_dim(model: DenseModel, dim: int | None, *, size_known: bool) -> int | 
     if size_known and allowed and dim not in allowed:
         raise InputError(f"dim={dim}: {model.name} allows {', '.join(map(str, allowed))}")
     return dim
-
-
-def parse_prompt(prompt: str | None, default: str, argument: str) -> str:
-    """Read a prompt: ``None`` is the model's own, an empty string is none.
-
-    Args:
-        prompt: The argument.
-        default: The model's own prompt.
-        argument: Name of the argument, for messages.
-
-    Returns:
-        The prompt, verbatim.
-
-    Raises:
-        InputTypeError: If it is not a string.
-    """
-    if prompt is None:
-        return default
-    if not isinstance(prompt, str):
-        raise InputTypeError(f"{argument}={prompt!r}: expected a string; None is the model's own prompt, '' is none")
-    return check_text(prompt, 0)

@@ -1,4 +1,4 @@
-"""How a tokenizer puts two texts together, read off what it gives, and how it cuts them."""
+"""How a tokenizer joins two texts, read off its results, and how it cuts them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ class PairTemplate:
         before: Those before the first text.
         between: Those between the two.
         after: Those after the second text.
-        first_type: Type of the first text's tokens; ``second_type`` is that of the second's.
+        first_type: Type of the first text's tokens.
+        second_type: Type of the second text's tokens.
     """
 
     before: Tokens
@@ -39,15 +40,7 @@ class PairTemplate:
     second_type: int
 
     def join(self, first: _Ids, second: _Ids) -> Tokens:
-        """Put two texts together.
-
-        Args:
-            first: int32 (tokens,), without special tokens.
-            second: Likewise.
-
-        Returns:
-            The pair.
-        """
+        """Join the int32 (tokens,) ids of two texts, both without special tokens."""
         ids = np.concatenate((self.before.ids, first, self.between.ids, second, self.after.ids))
         fixed = (self.before.type_ids, self.between.type_ids, self.after.type_ids)
         if not (self.first_type or self.second_type or any(types is not None for types in fixed)):
@@ -70,16 +63,8 @@ class PairTemplate:
 def cut_lengths(first: int, second: int, room: int) -> tuple[int, int]:
     """Say how many tokens of each text are kept, by the strategy that tokenizers call "longest first".
 
-    The longer text is cut down to what the shorter one leaves; where the shorter one takes more than half of the room,
+    The longer text is cut down to what the shorter one leaves; where the shorter one takes more than half of ``room``,
     both are cut to half of it, and the longer one gets the odd token.
-
-    Args:
-        first: Tokens of the first text.
-        second: Tokens of the second text.
-        room: Tokens that both may have together.
-
-    Returns:
-        The tokens to keep of each.
     """
     if first + second <= room:
         return first, second
@@ -89,14 +74,9 @@ def cut_lengths(first: int, second: int, room: int) -> tuple[int, int]:
 
 
 def read_template(backend: tokenizers.Tokenizer, rules: TokenizerRules) -> PairTemplate | None:
-    """Find out how a tokenizer puts two texts together.
+    """Find out how a tokenizer joins two texts; ``None`` where a template would not give the tokenizer's result.
 
-    Args:
-        backend: The tokenizer, set to cut pairs by the rules and not to pad.
-        rules: The model's rules.
-
-    Returns:
-        The template, or ``None`` where putting together would not give what the tokenizer gives.
+    The tokenizer is set to cut pairs by the rules and not to pad.
     """
     for probe in _PROBES:
         template = _read(backend.encode(probe, probe))
@@ -106,7 +86,7 @@ def read_template(backend: tokenizers.Tokenizer, rules: TokenizerRules) -> PairT
 
 
 def _read(encoding: tokenizers.Encoding) -> PairTemplate | None:
-    """Read special tokens and types off one pair that is not cut and has tokens in both texts."""
+    """Read special tokens and types off one pair, ``None`` if it is cut or lacks tokens in one of the texts."""
     places = encoding.sequence_ids
     if encoding.overflowing or not {0, 1} <= set(places):
         return None
@@ -128,7 +108,7 @@ def _read(encoding: tokenizers.Encoding) -> PairTemplate | None:
 
 
 def _agrees(template: PairTemplate, backend: tokenizers.Tokenizer, rules: TokenizerRules) -> bool:
-    """Whether the template gives what the tokenizer gives, for short pairs, empty texts, and one that has to be cut."""
+    """Whether the template gives the tokenizer's result for short pairs, empty texts, and pairs that have to be cut."""
     probes = [(first, second) for first in _PROBES for second in _PROBES]
     if rules.max_length <= _LONGEST_PROBE:
         long = "a b c d e " * (rules.max_length // 4 + 1)

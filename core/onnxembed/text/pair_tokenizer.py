@@ -1,8 +1,8 @@
-"""Pairs of texts to token ids: each text tokenised once, then put together as the model's own tokenizer would.
+"""Pairs of texts to token ids: each text tokenised once, then joined as the model's own tokenizer would.
 
-A query that stands in hundreds of pairs is tokenised once for all of them. Putting together is only done where it is
-known to be the same: the tokenizer is shown pairs, the places of their special tokens are read off, and what is put
-together is compared with what it gives. Tokenizers that do something else encode every pair themselves.
+A query of hundreds of pairs is tokenised once for all of them. Texts are joined here only where that is known to be the
+same: the places of special tokens are read off pairs that the tokenizer encodes, and what is joined is compared with
+its result. Tokenizers that do something else encode every pair themselves.
 """
 
 from __future__ import annotations
@@ -32,14 +32,7 @@ class PairTokenizer:
     """The tokenizer of a model that reads two texts together."""
 
     def __init__(self, tokenizer: TextTokenizer) -> None:
-        """Find out how the tokenizer puts pairs together.
-
-        Args:
-            tokenizer: The model's tokenizer; nobody else may use it.
-
-        Raises:
-            InputError: If the limit leaves no room beside the special tokens of a pair.
-        """
+        """Take over the model's tokenizer, which nothing else may use; its limit must leave room for text."""
         self.rules = tokenizer.rules
         self._backend = tokenizer.backend
         self._special = self._backend.num_special_tokens_to_add(True)
@@ -55,18 +48,10 @@ class PairTokenizer:
         self._warn_lock = threading.Lock()
 
     def encode(self, pairs: Sequence[Pair], first_index: int, *, truncate: bool) -> list[Tokens]:
-        """Tokenise pairs; of a pair that is too long, tokens are taken from the longer text first.
+        """Tokenise pairs that are checked; of a pair that is too long, tokens are taken from the longer text first.
 
-        Args:
-            pairs: First and second text of each, already checked.
-            first_index: Position of the first pair among all that the caller gave, for messages.
-            truncate: Whether longer pairs are cut (with one warning per model in the log) or refused.
-
-        Returns:
-            The tokens of each.
-
-        Raises:
-            TextTooLongError: If a pair is too long and ``truncate`` is false.
+        ``first_index`` is the position of the first pair, for messages. Long pairs are cut, with one warning per model,
+        or refused as a `TextTooLongError`.
         """
         if self.template is None:
             return self._encode_together(pairs, first_index, truncate=truncate)
@@ -86,21 +71,8 @@ class PairTokenizer:
     ) -> list[tuple[Tokens, ...]]:
         """Tokenise pairs; of one that is too long, the second text is spread over windows that each hold the first.
 
-        The first text is cut to half of the room where both do not fit. The last window ends with the text and is as
-        long as the others.
-
-        Args:
-            pairs: First and second text of each, already checked.
-            first_index: Position of the first pair, for messages.
-            overlap: Tokens that neighbouring windows share; at most half of a window is taken.
-            truncate: Whether a too long first text is cut or refused.
-
-        Returns:
-            The windows of each pair, at least one.
-
-        Raises:
-            TextTooLongError: If a first text is too long and ``truncate`` is false.
-            UnsupportedModelError: If this tokenizer does not allow texts to be tokenised apart.
+        The first text is cut to half of the room, or refused, where both do not fit. Neighbouring windows share
+        ``overlap`` tokens, at most half of a window. The last one ends with the text and is as long as the others.
         """
         template = self.template
         if template is None:
@@ -120,14 +92,7 @@ class PairTokenizer:
         return windows
 
     def count(self, pairs: Sequence[Pair]) -> int:
-        """Count the tokens of pairs, special tokens included, each cut to the limit.
-
-        Args:
-            pairs: The pairs, already checked.
-
-        Returns:
-            The sum.
-        """
+        """Sum up the tokens of pairs, special tokens included, each cut to the limit."""
         if self.template is None:
             return sum(len(encoding.ids) for encoding in self._backend.encode_batch_fast(list(pairs)))
         ids = self._ids(chain.from_iterable(pairs), whole=False)
@@ -136,7 +101,7 @@ class PairTokenizer:
         )
 
     def _ids(self, texts: Iterable[str], *, whole: bool) -> dict[str, _Ids]:
-        """The ids of each different text, without special tokens: whole, or cut to the limit for a pair."""
+        """Give the ids of each different text, without special tokens: whole, or cut to the limit for a pair."""
         different = list(dict.fromkeys(texts))
         ids: dict[str, _Ids] = {}
         for start in range(0, len(different), _CHUNK):
@@ -151,7 +116,7 @@ class PairTokenizer:
         return ids
 
     def _compared(self, first: str, one: _Ids, second: str, other: _Ids) -> tuple[int, int]:
-        """The lengths of two texts, as far as they decide how the two are cut.
+        """Give the lengths of two texts, as far as they decide how the two are cut.
 
         Texts cut to the limit look equally long, but an odd room gives its last token to the one that really is longer.
         """
@@ -164,7 +129,7 @@ class PairTokenizer:
         return ids[len(ids) - keep :] if self.rules.truncate_left else ids[:keep]
 
     def _encode_together(self, pairs: Sequence[Pair], first_index: int, *, truncate: bool) -> list[Tokens]:
-        """The tokenizer's own way, every text of every pair anew."""
+        """Let the tokenizer encode every text of every pair anew."""
         tokens: list[Tokens] = []
         for start in range(0, len(pairs), _CHUNK):
             chunk = pairs[start : start + _CHUNK]
@@ -178,7 +143,7 @@ class PairTokenizer:
         return tokens
 
     def _too_long(self, index: int, count: int, *, truncate: bool) -> None:
-        """Refuse a pair, or tell once that pairs are cut."""
+        """Refuse a pair, or warn once that pairs are cut."""
         if not truncate:
             raise TextTooLongError(index, count, self.rules.max_length)
         with self._warn_lock:
@@ -195,7 +160,7 @@ class PairTokenizer:
 
 
 def _starts(length: int, capacity: int, overlap: int) -> list[int]:
-    """Where the windows of a text begin."""
+    """Say where the windows of a text begin."""
     if length <= capacity:
         return [0]
     step = capacity - min(overlap, capacity // 2)

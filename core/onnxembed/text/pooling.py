@@ -1,4 +1,4 @@
-"""From token vectors to one vector a text.
+"""From token vectors to one vector per text.
 
 Shapes: ``hidden`` is (batch, tokens, dim), ``mask`` is (batch, tokens) with 1 for real tokens. float32 hidden states
 are pooled in float32; narrower ones in float64 and then rounded to the model's own precision, which is what the graph
@@ -16,8 +16,6 @@ from onnxembed.api.vectors import finish, normalize
 from onnxembed.errors import ModelError
 from onnxembed.spec import PoolingType
 
-__all__ = ["first_token", "last_token", "mean", "normalize", "pool", "shorten"]
-
 Array = np.ndarray[Any, np.dtype[Any]]
 
 # Below this a count is zero: the usual guard of the reference implementations.
@@ -25,29 +23,13 @@ _MIN_COUNT = 1e-9
 
 
 def first_token(hidden: Array, mask: Array) -> Array:
-    """Take the first real token of each text, on whichever side the padding is.
-
-    Args:
-        hidden: Token vectors.
-        mask: Real tokens.
-
-    Returns:
-        (batch, dim), of the type of ``hidden``.
-    """
+    """Take the first real token of each text, on whichever side the padding is."""
     rows: Array = hidden[np.arange(len(hidden)), mask.argmax(axis=1)]
     return rows
 
 
 def last_token(hidden: Array, mask: Array) -> Array:
-    """Take the last real token of each text, on whichever side the padding is.
-
-    Args:
-        hidden: Token vectors.
-        mask: Real tokens.
-
-    Returns:
-        (batch, dim), of the type of ``hidden``.
-    """
+    """Take the last real token of each text, on whichever side the padding is."""
     last = mask.shape[1] - 1 - mask[:, ::-1].argmax(axis=1)
     rows: Array = hidden[np.arange(len(hidden)), last]
     return rows
@@ -56,12 +38,7 @@ def last_token(hidden: Array, mask: Array) -> Array:
 def mean(hidden: Array, mask: Array) -> Array:
     """Average the real tokens of each text: ``sum(mask * hidden) / max(sum(mask), 1e-9)``.
 
-    Args:
-        hidden: Token vectors.
-        mask: Real tokens.
-
-    Returns:
-        (batch, dim); float32 for float32 vectors, float64 for all others.
+    float32 for float32 vectors, float64 for all others.
     """
     precision = np.float32 if hidden.dtype == np.float32 else np.float64
     weights: Any = mask.astype(precision)
@@ -79,20 +56,7 @@ _POOLINGS: Mapping[PoolingType, Callable[[Array, Array], Array]] = {
 
 
 def pool(output: Array, mask: Array, pooling: PoolingType, *, normalized: bool) -> Array:
-    """Make one vector a text from a graph's output.
-
-    Args:
-        output: (batch, tokens, dim), or (batch, dim) where the graph has pooled already.
-        mask: (batch, tokens) real tokens.
-        pooling: How.
-        normalized: Whether to scale the vectors to length 1.
-
-    Returns:
-        (batch, dim) float32.
-
-    Raises:
-        ModelError: If the output's shape does not fit the pooling.
-    """
+    """Make one vector per text, float32, of (batch, tokens, dim), or of (batch, dim) where the graph has pooled."""
     if output.ndim == 2 and pooling in (PoolingType.CLS, PoolingType.DISABLED):
         pooled = output
     elif output.ndim == 3 and pooling in _POOLINGS:
@@ -100,7 +64,8 @@ def pool(output: Array, mask: Array, pooling: PoolingType, *, normalized: bool) 
     elif output.ndim == 3:
         raise ModelError(
             f"the graph gives token vectors of shape {list(output.shape)}, but the model is described with "
-            "pooling=DISABLED; use PoolingType.MEAN, CLS or LAST_TOKEN, or name an output that holds one vector a text"
+            "pooling=DISABLED; use PoolingType.MEAN, CLS or LAST_TOKEN, or name an output that holds one vector per "
+            "text"
         )
     else:
         raise ModelError(
@@ -113,14 +78,8 @@ def pool(output: Array, mask: Array, pooling: PoolingType, *, normalized: bool) 
 def shorten(vectors: Array, dim: int, *, layer_norm: bool, normalized: bool) -> Array:
     """Cut Matryoshka vectors to their first ``dim`` numbers (Kusupati et al., 2022, arXiv:2205.13147).
 
-    Args:
-        vectors: (batch, full dim) float32.
-        dim: Numbers to keep.
-        layer_norm: Whether the full vector is standardised first (nomic-embed-text-v1.5, model card).
-        normalized: Whether the shortened vectors are scaled to length 1.
-
-    Returns:
-        (batch, dim) float32.
+    ``layer_norm`` standardises the full vectors first (nomic-embed-text-v1.5, model card); ``normalized`` scales the
+    shortened ones to length 1.
     """
     if layer_norm:
         centred = vectors - vectors.mean(axis=1, keepdims=True)

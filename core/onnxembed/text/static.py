@@ -12,16 +12,20 @@ from typing import Any
 
 import numpy as np
 
-from onnxembed.api.inputs import check_text
+from onnxembed.api.vectors import normalize
 from onnxembed.errors import InputError, ModelError
 from onnxembed.formats.safetensors import SafetensorsFile
-from onnxembed.text.pooling import normalize, shorten
+from onnxembed.hub.files import FolderFiles
+from onnxembed.spec import TOKENIZER_FILE
+from onnxembed.text.pooling import shorten
 from onnxembed.text.tokenizer import TextTokenizer, Tokens, read_tokenizer
-from onnxembed.text.tokenizer_rules import TokenizerRules, read_json
+from onnxembed.text.tokenizer_rules import TokenizerRules
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
 _DEFAULT_MAX_LENGTH = 512
+# Of the largest vocabularies; a quarter of a million tokens take 35 MB.
+_MOST_TOKENIZER_BYTES = 256 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,18 +53,9 @@ class StaticTable:
 
 
 def load_static(folder: Path, table: Path, max_length: int | None) -> StaticTable:
-    """Load a static model.
+    """Load a static model: ``tokenizer.json`` from the folder, and the safetensors file, which is mapped.
 
-    Args:
-        folder: The model's folder, with ``tokenizer.json``.
-        table: The safetensors file; it is mapped, not read.
-        max_length: Tokens that a text is cut to, or ``None`` for 512.
-
-    Returns:
-        The model.
-
-    Raises:
-        ModelError: If the table is missing or does not fit the tokenizer.
+    Texts are cut to ``max_length`` tokens, or to 512.
     """
     backend = read_tokenizer(folder)
     rules = TokenizerRules(
@@ -93,9 +88,9 @@ def load_static(folder: Path, table: Path, max_length: int | None) -> StaticTabl
 
 
 def _unknown_id(backend: Any, folder: Path) -> int | None:
-    """Id of the unknown token: a number in the file of Unigram models, which do not tell it, a text in all others."""
+    """Find the id of the unknown token: a number in the file of Unigram models, a text in all others."""
     if not hasattr(backend.model, "unk_token"):
-        model = read_json(folder, "tokenizer.json").get("model")
+        model = FolderFiles(folder).json_object(TOKENIZER_FILE, _MOST_TOKENIZER_BYTES).get("model")
         number = model.get("unk_id") if isinstance(model, dict) else None
         return number if isinstance(number, int) else None
     text = backend.model.unk_token
@@ -103,22 +98,11 @@ def _unknown_id(backend: Any, folder: Path) -> int | None:
     return found if isinstance(found, int) else None
 
 
-class StaticFamily:
-    """A static model as it is used in one call."""
+class StaticWork:
+    """The work of one call with a static model."""
 
     def __init__(self, table: StaticTable, *, prompt: str, truncate: bool, normalized: bool, dim: int | None) -> None:
-        """Combine a loaded table with the choices of a call.
-
-        Args:
-            table: The model.
-            prompt: Put before every text, verbatim.
-            truncate: Whether long texts are cut or refused.
-            normalized: Whether vectors are scaled to length 1.
-            dim: Numbers to keep, or ``None`` for all.
-
-        Raises:
-            InputError: If ``dim`` is more than the table has.
-        """
+        """Combine a loaded table with the choices of a call; ``dim`` is at most that of the table."""
         if dim is not None and dim > table.dim:
             raise InputError(f"dim={dim}: the table has vectors of {table.dim} numbers; pass at most that")
         self._table = table
@@ -127,63 +111,19 @@ class StaticFamily:
         self._normalized = normalized
         self._dim = dim
 
-    def check(self, item: object, index: int) -> str:
-        """Accept a string.
-
-        Args:
-            item: The item.
-            index: Its position.
-
-        Returns:
-            The item.
-        """
-        return check_text(item, index)
-
-    def size(self, item: str) -> int:
-        """Characters of a text.
-
-        Args:
-            item: The text.
-
-        Returns:
-            Its length.
-        """
-        return len(item)
+    size = staticmethod(len)
 
     def prepare(self, items: Sequence[str], first_index: int) -> list[Tokens]:
-        """Tokenise texts, each after the prompt.
-
-        Args:
-            items: The texts.
-            first_index: Position of the first one.
-
-        Returns:
-            Their tokens, unknown ones included.
-        """
+        """Tokenise texts, each after the prompt; unknown tokens are among them."""
         texts = [self._prompt + item for item in items] if self._prompt else items
         return self._table.tokenizer.encode(texts, first_index, truncate=self._truncate)
 
-    def cost(self, prepared: Tokens) -> int:
-        """Tokens of a text.
-
-        Args:
-            prepared: The tokens.
-
-        Returns:
-            Their number.
-        """
-        return len(prepared.ids)
+    def costs(self, prepared: Sequence[Tokens]) -> list[int]:
+        """Tokens of each text."""
+        return [len(tokens.ids) for tokens in prepared]
 
     def run(self, batch: Sequence[Tokens], worker: int) -> Array:  # noqa: ARG002  # one table serves every worker
-        """Average the rows of each text.
-
-        Args:
-            batch: Tokenised texts.
-            worker: Not used.
-
-        Returns:
-            (batch, dim) float32; zeros for a text without a known token.
-        """
+        """Average the rows of each text: (batch, dim) float32, zeros for a text without a known token."""
         table = self._table
         ids = np.concatenate([tokens.ids for tokens in batch])
         owner = np.repeat(np.arange(len(batch)), [len(tokens.ids) for tokens in batch])

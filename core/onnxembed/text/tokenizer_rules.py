@@ -6,7 +6,6 @@ The files, all optional but the first: ``tokenizer.json``, ``tokenizer_config.js
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from onnxembed.errors import InputError, InputTypeError, ModelError
+from onnxembed.hub.files import Files, FolderFiles
 
 # Architectures whose position numbers begin after the padding id, so that two of the stated positions are not usable.
 _OFFSET_POSITIONS = frozenset({"roberta", "xlm-roberta", "camembert", "mpnet", "xlm-roberta-xl", "data2vec-text"})
@@ -40,31 +40,6 @@ class TokenizerRules:
     pad_id: int
 
 
-def read_json(folder: Path, name: str) -> dict[str, Any]:
-    """Read a JSON object that may be missing.
-
-    Args:
-        folder: The model's folder.
-        name: The file.
-
-    Returns:
-        The object; empty when there is no such file.
-
-    Raises:
-        ModelError: If the file is not a JSON object in UTF-8.
-    """
-    path = folder / name
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (ValueError, RecursionError) as error:
-        raise ModelError(f"{path} is not valid JSON in UTF-8 ({error}); delete it and fetch the model again") from error
-    if not isinstance(content, dict):
-        raise ModelError(f"{path} holds a JSON {type(content).__name__}; expected an object")
-    return content
-
-
 def _limit(value: object) -> int | None:
     """A usable limit: a positive integer, not one of the sentinels that mean 'none'."""
     if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= sys.maxsize:
@@ -72,13 +47,13 @@ def _limit(value: object) -> int | None:
     return None
 
 
-def _stated_limit(folder: Path, tokenizer_config: Mapping[str, Any], config: Mapping[str, Any]) -> tuple[int, str]:
+def _stated_limit(files: Files, tokenizer_config: Mapping[str, Any], config: Mapping[str, Any]) -> tuple[int, str]:
     """The limit of the model's own files, and the file that states it.
 
     ``sentence_bert_config.json`` comes first, as in sentence-transformers; then the smaller valid one of the two
     entries of ``tokenizer_config.json``, as in fastembed; then the architecture's positions.
     """
-    limit = _limit(read_json(folder, "sentence_bert_config.json").get("max_seq_length"))
+    limit = _limit(files.json_object("sentence_bert_config.json").get("max_seq_length"))
     if limit is not None:
         return limit, "sentence_bert_config.json"
     limits = [_limit(tokenizer_config.get(key)) for key in ("model_max_length", "max_length")]
@@ -89,7 +64,7 @@ def _stated_limit(folder: Path, tokenizer_config: Mapping[str, Any], config: Map
     if positions is not None:
         return positions, "config.json"
     raise ModelError(
-        f"{folder} states no token limit: expected a positive model_max_length in tokenizer_config.json; "
+        f"{files.where} states no token limit: expected a positive model_max_length in tokenizer_config.json; "
         "pass max_length= to choose one"
     )
 
@@ -103,18 +78,7 @@ def _positions(config: Mapping[str, Any]) -> int | None:
 
 
 def check_max_length(max_length: int | None) -> int | None:
-    """Check the form of the ``max_length`` argument, before any file is looked for.
-
-    Args:
-        max_length: The argument.
-
-    Returns:
-        The argument.
-
-    Raises:
-        InputTypeError: If it is not an integer.
-        InputError: If it is below 1, or no count of anything.
-    """
+    """Check the ``max_length`` argument before any file is looked for: a number of tokens, or ``None``."""
     if max_length is None:
         return None
     if not isinstance(max_length, int) or isinstance(max_length, bool):
@@ -140,19 +104,18 @@ def read_rules(
         padding: Padding stored in ``tokenizer.json``; empty when there is none.
         truncation: Truncation stored there, likewise; its length is not taken, as in fastembed.
         token_id: Looks a token up in the vocabulary.
-        max_length: The caller's limit, or ``None`` for the model's own.
+        max_length: The caller's limit, or ``None`` for the model's own; more than the architecture has positions for is
+            an `InputError`.
 
     Returns:
         The rules.
-
-    Raises:
-        InputError: If the caller's limit is more than the architecture has positions for.
     """
-    tokenizer_config = read_json(folder, "tokenizer_config.json")
-    config = read_json(folder, "config.json")
+    files = FolderFiles(folder)
+    tokenizer_config = files.json_object("tokenizer_config.json")
+    config = files.json_object("config.json")
     positions = _positions(config)
     if max_length is None:
-        limit, source = _stated_limit(folder, tokenizer_config, config)
+        limit, source = _stated_limit(files, tokenizer_config, config)
         if positions is not None and limit > positions:
             limit, source = positions, "config.json"
     else:
@@ -177,14 +140,7 @@ def _side(configured: object, stored: object) -> str:
 
 
 def token_text(token: object) -> str | None:
-    """Read a token that is written either as a string or as an object with its text under ``content``.
-
-    Args:
-        token: What the file holds.
-
-    Returns:
-        The text, or ``None`` when it is neither.
-    """
+    """Read a token that is written as a string, or as an object with its text under ``content``."""
     if isinstance(token, Mapping):
         token = token.get("content")
     return token if isinstance(token, str) else None
@@ -212,16 +168,12 @@ def _pad_id(
 
 
 def special_tokens(folder: Path) -> list[tuple[str, dict[str, bool]]]:
-    """Read the tokens of ``special_tokens_map.json``, lists flattened.
+    """Read the tokens of ``special_tokens_map.json``, lists flattened: the text and the flags of each.
 
-    Args:
-        folder: The model's folder.
-
-    Returns:
-        Text and flags of each token; no flags for those written as plain strings.
+    Those written as plain strings have no flags.
     """
     tokens: list[tuple[str, dict[str, bool]]] = []
-    for value in read_json(folder, "special_tokens_map.json").values():
+    for value in FolderFiles(folder).json_object("special_tokens_map.json").values():
         for token in value if isinstance(value, list) else [value]:
             text = token_text(token)
             if text is not None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from onnxembed import ModelSource, TextEmbedding
-from onnxembed.catalog.registry import dense_registry
+from onnxembed.text.known import dense_registry
 from tests.core.conftest import FolderOf
 from tests.fixtures.dense_graphs import HIDDEN
 from tests.fixtures.dense_models import variant

@@ -12,8 +12,8 @@ import pytest
 from onnxembed import TextEmbedding
 from onnxembed.errors import ModelError
 from onnxembed.spec import PoolingType
-from onnxembed.text.dense import DenseFamily, Projection
-from onnxembed.text.graph import TextGraph
+from onnxembed.text.dense import DenseWork, Projection
+from onnxembed.text.graph import PaddedTokens, TextGraph
 from onnxembed.text.tokenizer import TextTokenizer, Tokens
 from onnxembed.text.tokenizer_rules import TokenizerRules
 from tests.fixtures.dense_graphs import HIDDEN, GraphForm, write_graph
@@ -49,13 +49,13 @@ def family(
     task: int | None = None,
     prompt: str = "",
     **projection: Any,
-) -> tuple[DenseFamily, list[FakeSession]]:
+) -> tuple[DenseWork, list[FakeSession]]:
     fakes = [FakeSession() for _ in range(sessions)]
     rules = TokenizerRules(fixed or 48, "test", truncate_left=False, pad_left=left, pad_id=PAD)
     tokenizer = TextTokenizer(word_pieces(), rules, add_special_tokens=True)
     graph = TextGraph(tuple(fakes), types, tokenizer, pad_to_max_length=fixed is not None)  # type: ignore[arg-type]
     chosen: dict[str, Any] = {"pooling": PoolingType.MEAN, "normalize": False} | projection
-    return DenseFamily(graph, Projection("out", **chosen), prompt=prompt, task=task, truncate=True), fakes
+    return DenseWork(graph, Projection("out", **chosen), prompt, task, truncate=True), fakes
 
 
 def tokens(*ids: int, types: Sequence[int] | None = None) -> Tokens:
@@ -107,7 +107,7 @@ def test_task_is_a_number_without_dimensions() -> None:
 
 def test_fixed_length() -> None:
     one, (session,) = family({"input_ids": INT64}, fixed=5, pooling=PoolingType.CLS)
-    assert one.cost(tokens(1)) == 5
+    assert one.costs([tokens(1)]) == [5]
     one.run([tokens(1), tokens(2, 3)], 0)
     assert session.fed[0]["input_ids"].tolist() == [[1, PAD, PAD, PAD, PAD], [2, 3, PAD, PAD, PAD]]
 
@@ -126,8 +126,7 @@ def test_prepare_puts_the_prompt_first() -> None:
     assert [item.ids.tolist() for item in prompted] == [
         reference.encode(text).ids for text in ("hello world", "hello ")
     ]
-    assert [one.cost(item) for item in prompted] == [4, 3]
-    assert one.check("abc", 0) == "abc"
+    assert one.costs(prompted) == [4, 3]
     assert one.size("abc") == 3
 
 
@@ -223,7 +222,18 @@ def test_neighbours_would_matter_to_a_quantised_graph(tmp_path: Path) -> None:
     assert np.abs(both[0] - alone[0]).max() > 1e-4
 
 
-def test_each_text_of_a_masked_float_graph_may_share_a_batch(open_variant: OpenVariant) -> None:
-    plain, unmasked, fixed = (open_variant(name) for name in ("mean_norm", "no_mask", "siglip"))
-    alone = [model._engine.runs_alone for model in (plain, unmasked, fixed)]
-    assert alone == [False, True, False]
+def test_each_text_of_a_masked_float_graph_may_share_a_batch(
+    open_variant: OpenVariant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    run = TextGraph.run
+
+    def counted(graph: TextGraph, outputs: Sequence[str], padded: PaddedTokens, *given: Any, **named: Any) -> Any:
+        sizes.append(len(padded.ids))
+        return run(graph, outputs, padded, *given, **named)
+
+    monkeypatch.setattr(TextGraph, "run", counted)
+    for name, expected in (("mean_norm", [2]), ("no_mask", [1, 1]), ("siglip", [2])):
+        sizes.clear()
+        open_variant(name).embed_to_array(["hello", "world"])
+        assert sizes == expected, name

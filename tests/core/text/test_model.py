@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from onnxembed import ModelSource, PoolingType, TextEmbedding
-from onnxembed.catalog.registry import dense_registry
 from onnxembed.runtime.pipeline import PREPARE_THREAD_PREFIX, RUN_THREAD_PREFIX
+from onnxembed.text.known import dense_registry
+from onnxembed.text.options import InputType
 from tests.fixtures.dense_graphs import HIDDEN
 from tests.fixtures.dense_models import TEXTS
 from tests.fixtures.small_models import write_bert_folder
@@ -66,9 +67,10 @@ def test_prompts_are_put_before_texts_verbatim(open_variant: OpenVariant) -> Non
     assert np.abs(next(model.passage_embed(["world"])) - plain[1]).max() <= BOUND
     assert np.abs(next(model.embed("world")) - plain[2]).max() <= BOUND
     assert np.abs(next(model.embed("world", prompt="fox")) - plain[3]).max() <= BOUND
-    sides = [model.embed_to_array("world", side=side)[0] for side in ("query", "passage", None)]
-    assert np.abs(np.stack(sides) - plain[:3]).max() <= BOUND
-    assert np.abs(model.embed_to_array("world", side="query", prompt="fox")[0] - plain[3]).max() <= BOUND
+    both: tuple[InputType | None, ...] = ("query", "document", None)
+    typed = [model.embed_to_array("world", input_type=one)[0] for one in both]
+    assert np.abs(np.stack(typed) - plain[:3]).max() <= BOUND
+    assert np.abs(model.embed_to_array("world", input_type="query", prompt="fox")[0] - plain[3]).max() <= BOUND
 
 
 def test_prompts_of_the_catalogue_are_on_by_default_and_can_be_switched_off(open_variant: OpenVariant) -> None:
@@ -105,7 +107,7 @@ def test_compiled_graphs_normalise_shorten_and_state_their_size(tmp_path: Path) 
     plain = TextEmbedding(tmp_path, pooling="MEAN", normalize=False)
     raw = plain.embed_to_array(TEXTS)
     assert np.ptp(np.linalg.norm(raw, axis=1)) > 1e-3
-    assert plain.embedding_size == raw.shape[1] == plain._engine.dim
+    assert plain.embedding_size == raw.shape[1]
     whole = TextEmbedding(tmp_path, pooling="MEAN", normalize=True).embed_to_array(TEXTS)
     assert np.abs(whole - unit(raw)).max() <= BOUND
     for dim in (raw.shape[1], 5):
@@ -259,8 +261,8 @@ async def test_asynchronous_twins_give_the_same(open_variant: OpenVariant) -> No
     ):
         vectors = [vector async for vector in asynchronous]
         assert np.abs(np.stack(vectors) - np.stack(list(plain))).max() <= BOUND
-    array = await model.aembed_to_array(TEXTS, side="query")
-    assert np.abs(array - model.embed_to_array(TEXTS, side="query")).max() <= BOUND
+    array = await model.aembed_to_array(TEXTS, input_type="query")
+    assert np.abs(array - model.embed_to_array(TEXTS, input_type="query")).max() <= BOUND
 
 
 async def test_blocking_calls_run_in_the_pool_with_the_context(open_variant: OpenVariant) -> None:

@@ -107,8 +107,8 @@ def test_other_arguments_of_a_call(model: TextEmbedding, open_variant: OpenVaria
         model.embed("a", task_id=1)
     with pytest.raises(InputTypeError, match="prompt=5: expected a string"):
         model.embed("a", prompt=5)  # type: ignore[arg-type]
-    with pytest.raises(InputTypeError, match="side='both': expected 'query', 'passage' or None"):
-        model.embed_to_array("a", side="both")  # type: ignore[arg-type]
+    with pytest.raises(InputTypeError, match="input_type='both': expected 'query', 'document' or None"):
+        model.embed_to_array("a", input_type="both")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="task_id=9 is not a task"):
         open_variant("jina_v3").embed("a", task_id=9)
 
@@ -141,11 +141,11 @@ def test_items_of_a_generator_are_checked_as_they_are_read(open_variant: OpenVar
 
 
 def test_list_that_changes_after_the_call(open_variant: OpenVariant) -> None:
+    model = open_variant("mean_norm")
     texts: list[Any] = ["a", "b"]
-    vectors = open_variant("mean_norm").embed(texts)
+    vectors = model.embed(texts)
     texts[1] = 5
-    with pytest.raises(InputTypeError, match="text 1 is an int"):
-        list(vectors)
+    assert np.array_equal(np.stack(list(vectors)), model.embed_to_array(["a", "b"]))
 
 
 def test_nothing_gives_nothing(open_variant: OpenVariant) -> None:

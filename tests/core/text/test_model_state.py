@@ -9,7 +9,6 @@ import os
 import pickle
 import shutil
 import threading
-import weakref
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,8 +17,7 @@ import numpy as np
 import pytest
 
 from onnxembed import TextEmbedding
-from onnxembed.runtime.cpu import usable_cpus
-from onnxembed.runtime.providers import CUDA_PROVIDER
+from onnxembed.api import engine
 from tests.fixtures.dense_models import TEXTS, variant, write_variant
 from tests.fixtures.dense_tokenizers import TokenizerForm, write_tokenizer
 
@@ -71,55 +69,52 @@ def test_copies_are_the_same_object(open_variant: OpenVariant) -> None:
 
 def test_equal_settings_share_an_engine(open_variant: OpenVariant) -> None:
     model = open_variant("mean_norm", max_length=38)
+    assert model.loaded
     same = [
-        open_variant("mean_norm", max_length=38, normalize=False, query_prompt="x", truncate=False, token_budget=3),
+        open_variant(
+            "mean_norm",
+            max_length=38,
+            normalize=False,
+            query_prompt="x",
+            truncate=False,
+            token_budget=3,
+            lazy_load=True,
+        ),
         open_variant("mean_norm", max_length=38, lazy_load=True),
         pickle.loads(pickle.dumps(model)),
     ]
-    assert {id(one._engine) for one in same} == {id(model._engine)}
     assert all(one.loaded for one in same)
     others = [
-        open_variant("mean_norm", max_length=37),
-        open_variant("mean_norm", max_length=38, threads=1),
-        open_variant("mean_norm", max_length=38, pooling="CLS"),
-        open_variant("mean_norm", max_length=38, enable_cpu_mem_arena=False),
+        open_variant("mean_norm", max_length=37, lazy_load=True),
+        open_variant("mean_norm", max_length=38, threads=1, lazy_load=True),
+        open_variant("mean_norm", max_length=38, pooling="CLS", lazy_load=True),
+        open_variant("mean_norm", max_length=38, enable_cpu_mem_arena=False, lazy_load=True),
     ]
-    assert len({id(one._engine) for one in (model, *others)}) == 5
+    assert not any(one.loaded for one in others)
 
 
 def test_engines_go_with_their_last_user(open_variant: OpenVariant) -> None:
     model = open_variant("mean_norm", max_length=36)
-    engine = weakref.ref(model._engine)
-    assert engine() is not None
+    assert open_variant("mean_norm", max_length=36, lazy_load=True).loaded
     del model
     gc.collect()
-    assert engine() is None
+    assert not open_variant("mean_norm", max_length=36, lazy_load=True).loaded
 
 
-def test_many_threads_open_one_engine(open_variant: OpenVariant) -> None:
-    start = threading.Barrier(8)
+def test_many_threads_open_one_engine(open_variant: OpenVariant, monkeypatch: pytest.MonkeyPatch) -> None:
+    start, opened = threading.Barrier(8), []
+    session = engine.Session
+    monkeypatch.setattr(engine, "Session", lambda *given: opened.append(1) or session(*given))
 
-    def opened(_: int) -> tuple[TextEmbedding, np.ndarray]:
+    def embedded(_: int) -> tuple[TextEmbedding, np.ndarray]:
         start.wait()
         model = open_variant("cls", max_length=35, lazy_load=True)
         return model, model.embed_to_array(["hello"])
 
     with ThreadPoolExecutor(8) as pool:
-        results = list(pool.map(opened, range(8)))
-    assert len({id(model._engine) for model, _ in results}) == 1
+        results = list(pool.map(embedded, range(8)))
+    assert opened == [1]
     assert all(np.array_equal(vectors, results[0][1]) for _, vectors in results)
-
-
-def test_budget_follows_the_place(open_variant: OpenVariant, monkeypatch: pytest.MonkeyPatch) -> None:
-    engine = open_variant("mean_norm")._engine
-    assert engine.default_budget == 256 * usable_cpus()
-    threaded = open_variant("mean_norm", threads=3)
-    assert threaded._engine.default_budget == 768
-    (session,) = threaded._engine.text.graph.sessions
-    monkeypatch.setattr(session, "providers", (CUDA_PROVIDER,))
-    assert threaded._engine.default_budget == 16_384
-    static = open_variant("static_words")
-    assert (static._engine.default_budget, static._engine.workers, static._engine.runs_alone) == (16_384, 1, False)
 
 
 # -- fingerprints ----------------------------------------------------------------------------------------------------

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from onnxembed import TextEmbedding
-from onnxembed.catalog.registry import dense_registry
 from onnxembed.errors import InputError, InputTypeError
-from onnxembed.spec import DenseModel, Matryoshka, ModelSource, PoolingType
-from onnxembed.text.options import (
-    check_dim,
-    parse_pooling,
-    parse_prompt,
-    parse_task,
-)
+from onnxembed.spec import ModelSource, PoolingType
+from onnxembed.text.known import dense_registry
+from onnxembed.text.options import DenseOptions, check_dim, parse_task, settle
+from onnxembed.text.spec import DenseModel, Matryoshka, Prompts, parse_pooling
 from tests.fixtures.dense_graphs import HIDDEN
 
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
@@ -32,7 +30,7 @@ def test_unknown_pooling() -> None:
         parse_pooling("LAST")
     with pytest.raises(InputError, match="Did you mean 'MEAN'"):
         parse_pooling("maen")
-    assert parse_pooling(None) is None
+    assert DenseOptions().pooling is None
 
 
 @pytest.mark.parametrize(("task", "number"), [("retrieval.query", 0), ("text-matching", 4), (3, 3), (None, None)])
@@ -66,9 +64,9 @@ def test_dims_of_the_catalogue() -> None:
     with pytest.raises(InputError, match="have 768 numbers; pass at most that"):
         check_dim(nomic, 1024, size_known=True)
     with pytest.raises(InputError, match="dim must be >= 1"):
-        check_dim(nomic, 0, size_known=True)
+        DenseOptions(dim=0)
     with pytest.raises(InputTypeError, match="expected an integer"):
-        check_dim(nomic, 256.0, size_known=True)  # type: ignore[arg-type]
+        DenseOptions(dim=256.0)  # type: ignore[arg-type]
 
 
 def test_dims_of_models_without_them() -> None:
@@ -87,10 +85,15 @@ def test_dims_of_a_model_that_allows_any() -> None:
 
 
 def test_prompts_are_verbatim() -> None:
-    assert parse_prompt(None, "query: ", "prompt") == "query: "
-    assert parse_prompt("", "query: ", "prompt") == ""
-    assert parse_prompt(" a\n", "query: ", "prompt") == " a\n"
+    model = replace(dense_registry.find(MINILM), prompts=Prompts(query="query: "))
+
+    def settled(prompt: str | None) -> str | None:
+        return settle(DenseOptions(query_prompt=prompt), model, size_known=True).query_prompt
+
+    assert settled(None) == "query: "
+    assert settled("") == ""
+    assert settled(" a\n") == " a\n"
     with pytest.raises(InputTypeError, match=r"query_prompt=5: expected a string; None is the model's own prompt"):
-        parse_prompt(5, "", "query_prompt")  # type: ignore[arg-type]
+        DenseOptions(query_prompt=5)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="lone surrogate"):
-        parse_prompt("\udc00", "", "query_prompt")
+        DenseOptions(query_prompt="\udc00")

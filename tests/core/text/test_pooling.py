@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from onnxembed.api.vectors import normalize
 from onnxembed.errors import ModelError
 from onnxembed.spec import PoolingType
-from onnxembed.text.pooling import first_token, last_token, mean, normalize, pool, shorten
+from onnxembed.text.pooling import first_token, last_token, mean, pool, shorten
 
 HIDDEN = np.arange(24, dtype=np.float32).reshape(2, 4, 3)
 RIGHT = np.array([[1, 1, 0, 0], [1, 1, 1, 1]])

@@ -13,7 +13,7 @@ from tokenizers import models, pre_tokenizers
 
 from onnxembed import TextEmbedding
 from onnxembed.errors import InputError, ModelError
-from onnxembed.text.static import StaticFamily, load_static
+from onnxembed.text.static import StaticWork, load_static
 from tests.fixtures.dense_models import write_safetensors, write_static
 
 TABLE = np.array([[9, 9], [3, 4], [0, 5], [6, 8]], np.float32)  # [UNK], a, b, c
@@ -94,11 +94,11 @@ def test_limit(tmp_path: Path) -> None:
 def test_neighbours_do_not_matter(tmp_path: Path) -> None:
     write_static(tmp_path, "pieces")
     table = load_static(tmp_path, tmp_path / "model.safetensors", None)
-    family = StaticFamily(table, prompt="", truncate=True, normalized=True, dim=None)
+    family = StaticWork(table, prompt="", truncate=True, normalized=True, dim=None)
     texts = ["hello world", "", "the quick brown fox", "a b c " * 100]
     prepared = family.prepare(texts, 0)
-    assert [family.cost(item) for item in prepared] == [2, 0, 4, 300]
-    assert [family.size(family.check(text, 0)) for text in texts] == [11, 0, 19, 600]
+    assert family.costs(prepared) == [2, 0, 4, 300]
+    assert [family.size(text) for text in texts] == [11, 0, 19, 600]
     together = family.run(prepared, 0)
     for position, item in enumerate(prepared):
         assert np.abs(family.run([item], 1)[0] - together[position]).max() <= 1e-6

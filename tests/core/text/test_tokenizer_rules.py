@@ -13,7 +13,6 @@ from onnxembed.errors import InputError, InputTypeError, ModelError
 from onnxembed.text.tokenizer_rules import (
     TokenizerRules,
     check_max_length,
-    read_json,
     read_rules,
     special_tokens,
     token_text,
@@ -172,22 +171,8 @@ def test_no_padding_token_is_an_error(pad_token: object, tmp_path: Path) -> None
         read_rules(tmp_path, {}, {}, VOCABULARY.get, None)
 
 
-def test_missing_files_are_empty(tmp_path: Path) -> None:
-    assert read_json(tmp_path, "config.json") == {}
+def test_a_missing_map_of_special_tokens_is_empty(tmp_path: Path) -> None:
     assert special_tokens(tmp_path) == []
-
-
-@pytest.mark.parametrize("content", [b"{", b'{"a": "\xff"}', b"[" * 100_000])
-def test_damaged_files_are_named(content: bytes, tmp_path: Path) -> None:
-    (tmp_path / "config.json").write_bytes(content)
-    with pytest.raises(ModelError, match=r"config.json is not valid JSON in UTF-8"):
-        read_json(tmp_path, "config.json")
-
-
-def test_files_hold_objects(tmp_path: Path) -> None:
-    (tmp_path / "config.json").write_text("[1]", encoding="utf-8")
-    with pytest.raises(ModelError, match="holds a JSON list; expected an object"):
-        read_json(tmp_path, "config.json")
 
 
 def test_token_text() -> None:

@@ -1,0 +1,35 @@
+"""How a graph whose costs are tokens runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from onnxembed.api.engine import LoadedGraph
+from onnxembed.api.graph_file import GraphFile
+from onnxembed.runtime.batching import RunPlan
+from onnxembed.runtime.providers import CPU_PROVIDER, CUDA_PROVIDER
+from onnxembed.text.text_engine import text_plan
+
+
+def loaded(*providers: str, sessions: int = 1, threads: int = 1, quantized: bool = False) -> LoadedGraph:
+    file = GraphFile(Path("model.onnx"), (), (), compiled=False, dynamically_quantized=quantized)
+    fakes = tuple(cast("Any", SimpleNamespace(providers=providers)) for _ in range(sessions))
+    return LoadedGraph(fakes, file, threads)
+
+
+@pytest.mark.parametrize(
+    ("graph", "plan"),
+    [
+        (loaded(CPU_PROVIDER), RunPlan(256)),
+        (loaded(CPU_PROVIDER, threads=3), RunPlan(768)),
+        (loaded(CUDA_PROVIDER, CPU_PROVIDER, sessions=2), RunPlan(16_384, workers=2)),
+        (loaded(CPU_PROVIDER, quantized=True), RunPlan(256, one_by_one=True)),
+    ],
+)
+def test_plan_follows_the_device_and_the_graph(graph: LoadedGraph, plan: RunPlan) -> None:
+    assert text_plan(graph, one_by_one=False) == plan
+    assert text_plan(graph, one_by_one=True).one_by_one
