@@ -1,7 +1,7 @@
-"""The numbers of all chunks of many texts, found by NumPy instead of one Python object a word.
+"""The numbers of all chunks of many texts, found by NumPy instead of one Python object per word.
 
 A table in front of `Terms`: chunks of up to 16 bytes are compared as two 64-bit integers, thousands in one call. What
-the table does not know goes to `Terms`, so it may forget whatever it likes.
+the table does not know goes to `Terms`, so it may forget anything.
 """
 
 from __future__ import annotations
@@ -28,14 +28,9 @@ _KEPT_BYTES = np.array([(1 << 8 * count) - 1 for count in range(9)], dtype=np.ui
 
 
 class ChunkNumbers:
-    """Looks chunks up in the order of a text."""
+    """Numbers chunks in the order of a text; `terms` finds the number of a chunk that is not known."""
 
     def __init__(self, terms: Terms) -> None:
-        """Start with nothing known.
-
-        Args:
-            terms: Knows, or finds out, the number of every chunk.
-        """
         self.terms = terms
         self._low = np.zeros(1 << _BITS, dtype=np.uint64)  # 0 where nothing is: no chunk begins with a zero byte
         self._high = np.zeros(1 << _BITS, dtype=np.uint64)
@@ -43,13 +38,9 @@ class ChunkNumbers:
         self._lock = threading.Lock()
 
     def of(self, joined: bytes) -> Array:
-        """Number the chunks of texts.
+        """Number the chunks of texts: (chunks,) int64, as `Terms` has them.
 
-        Args:
-            joined: Chunks with spaces between them, without zero bytes (`onnxembed.sparse.words.join`).
-
-        Returns:
-            (chunks,) int64, as `Terms` has them.
+        ``joined`` holds chunks with spaces between them, without zero bytes (`onnxembed.sparse.words.join`).
         """
         padded = b" " + joined + b" " * _LONGEST
         inside = np.frombuffer(padded, dtype=np.uint8) != _SPACE
@@ -81,7 +72,7 @@ class ChunkNumbers:
         return numbers
 
     def _look_up(self, low: Array, high: Array, places: Array, long: Array) -> tuple[Array, Array]:
-        """Numbers, and the positions of those that are not known."""
+        """Give the numbers, and the positions of chunks that are not known."""
         numbers = self._numbers.take(places)
         same = self._low.take(places) == low
         same &= self._high.take(places) == high
@@ -94,7 +85,7 @@ class ChunkNumbers:
         return numbers, left[~same]
 
     def _learn(self, low: Array, high: Array, places: Array, numbers: Array) -> None:
-        """Put chunks into their first place, or their second when there is one in it already."""
+        """Put chunks into their first place, or into their second when the first is taken."""
         free = np.where(self._low[places] == 0, places, places ^ 1)
         # Of chunks for one place the last stays, in all three arrays.
         self._low[free] = low

@@ -43,18 +43,10 @@ class TermCounts:
 
 
 def count_terms(joined: bytes, text_count: int, chunk_numbers: ChunkNumbers) -> TermCounts:
-    """Count the terms of texts.
+    """Count the terms of texts, which `onnxembed.sparse.words.join` has joined.
 
     Occurrences of stems that share a number are added up, unless the terms track collisions: then the stem that
     appears last for the first time decides, as in fastembed 0.9.1.
-
-    Args:
-        joined: The chunks of all texts, with a separator between texts (`onnxembed.sparse.words.join`).
-        text_count: Number of texts.
-        chunk_numbers: Numbers of chunks.
-
-    Returns:
-        The counts.
     """
     terms = chunk_numbers.terms
     numbers = _with_groups(chunk_numbers.of(joined), terms)
@@ -78,7 +70,7 @@ def count_terms(joined: bytes, text_count: int, chunk_numbers: ChunkNumbers) -> 
 
 
 def _with_groups(numbers: Array, terms: Terms) -> Array:
-    """Numbers in which chunks of several terms are replaced by these."""
+    """Replace the numbers of chunks of several terms by those of the terms."""
     several = numbers <= FIRST_GROUP
     if not several.any():
         return numbers

@@ -1,219 +1,160 @@
-"""A sparse model that runs as a graph, in one process: its graph, its tokenizer and its tables."""
+"""A sparse model that runs as a graph, in one process: its graph, its tokenizer and its table."""
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import cast
 
 import numpy as np
 
-from onnxembed.api.engine import Runner
-from onnxembed.api.graph_file import GraphFile, find_graph
+from onnxembed.api.engine import GraphEngine
+from onnxembed.api.graph_file import GraphFile
 from onnxembed.api.settings import EngineSettings
-from onnxembed.errors import ModelError
+from onnxembed.compile.heads.vocabulary import MAX_LOGITS
 from onnxembed.formats.onnx_graph import inspect_graph
-from onnxembed.hub import ModelFolder
-from onnxembed.runtime.bounded_pool import BoundedPool
+from onnxembed.hub.files import find_graph
+from onnxembed.runtime.batching import RunPlan, batch_limits
 from onnxembed.runtime.per_process import PerProcess
-from onnxembed.runtime.pipeline import Family
-from onnxembed.sparse.options import GraphChoices
-from onnxembed.sparse.spec import SparseKind, SparseModel
-from onnxembed.sparse.special import special_ids
-from onnxembed.sparse.splade import Pruning, SpladeWeigher
+from onnxembed.runtime.pipeline import stream
+from onnxembed.sparse.bm42 import Bm42Weigher, Bm42Words, attention_output, load_bm42
+from onnxembed.sparse.inference_free import IdfTable, load_idf
+from onnxembed.sparse.minicoil import MiniCoilWeigher, WordWeights
+from onnxembed.sparse.minicoil_words import MiniCoilTables, load_minicoil
+from onnxembed.sparse.options import SparseOptions
+from onnxembed.sparse.pieces import special_ids
+from onnxembed.sparse.spec import SPLADE_KINDS, SparseKind, SparseModel
+from onnxembed.sparse.splade import Array, Pruning, SpladeWeigher
 from onnxembed.sparse.vector import SparseEmbedding
-from onnxembed.sparse.work import LookupFamily, SparseGraphFamily, Weigher
+from onnxembed.sparse.work import LookupWork, SparseGraphWork, Weigher
+from onnxembed.text.graph import TextGraph
+from onnxembed.text.options import InputType
 from onnxembed.text.text_engine import TextEngine
-from onnxembed.text.tokenizer import TextTokenizer, Tokens
 
-if TYPE_CHECKING:
-    from onnxembed.sparse.bm42 import Bm42Words
-    from onnxembed.sparse.inference_free import IdfTable
-    from onnxembed.sparse.minicoil_words import MiniCoilTables
-
-SparseFamily = Family[str, Tokens, SparseEmbedding]
-
-MAXIMUM_OUTPUT = "max_logits"
-ATTENTION_OUTPUT = "cls_attention"
 # Bytes of a batch's logits. On processors larger batches are no faster; a graphics processor wants them.
 _LOGIT_BYTES = 64 << 20
 _LOGIT_BYTES_ON_GPU = 1 << 30
-_LOOKUP_KINDS = (SparseKind.INFERENCE_FREE, SparseKind.BM42)
-_LAYER_ATTENTION = re.compile(r"attention_(\d+)")
+_LOOKUP_PLAN = RunPlan(budget=1 << 20)
 
 
 @dataclass(frozen=True, slots=True)
-class LookupRunner:
-    """Runs what needs no graph."""
+class _Loaded:
+    """A loaded graph: how it runs, the output to take, and what SPLADE models do with it."""
 
-    workers: int = 1
-    default_budget: int = 1 << 20
-    runs_alone: bool = False
+    graph: TextGraph
+    plan: RunPlan
+    output: str
+    logarithms: int
+    left_out: Array | None
 
 
 class SparseEngine:
     """One sparse model in one process. Every part is loaded on first use."""
 
     def __init__(self, settings: EngineSettings[SparseModel]) -> None:
-        """Remember what to load.
-
-        Args:
-            settings: What to load and how to run it.
-        """
-        self.settings = settings
-        self.text = TextEngine(settings)
-        self._idf = PerProcess(self._load_idf)
-        self._bm42 = PerProcess(self._load_bm42)
-        self._minicoil = PerProcess(self._load_minicoil)
-
-    @property
-    def kind(self) -> SparseKind:
-        """How a text becomes a vector."""
-        return self.settings.model.kind
-
-    @property
-    def pool(self) -> BoundedPool:
-        """Runs the asynchronous calls."""
-        return self.text.base.pool
-
-    @property
-    def folder(self) -> ModelFolder:
-        """Where the files are; finds or downloads them."""
-        return self.text.base.folder
-
-    @property
-    def tokenizer(self) -> TextTokenizer:
-        """The tokenizer; loads no weights."""
-        return self.text.tokenizer
+        """Remember what to load."""
+        self.model = settings.model
+        self._text = TextEngine(settings)
+        self.base: GraphEngine[SparseModel] = self._text.base
+        self._loaded = PerProcess(self._load)
+        self._table = PerProcess(self._load_table)
 
     @property
     def loaded(self) -> bool:
         """Whether the weights are loaded in this process."""
-        return self.text.base.loaded
+        return self.base.loaded
+
+    @property
+    def max_length(self) -> int:
+        """Tokens that a text is cut to, special tokens included; reads the tokenizer."""
+        return self._text.tokenizer.rules.max_length
 
     def load(self) -> None:
         """Load everything now instead of on first use."""
-        self.family(GraphChoices(), query=False)
-        if self.kind in _LOOKUP_KINDS:
-            self.family(GraphChoices(), query=True)
+        self._loaded.get()
+        self._table.get()
 
-    @property
-    def workers(self) -> int:
-        """Threads that run batches when the caller does not say."""
-        return self.text.workers
+    def count(self, texts: Sequence[str]) -> int:
+        """Count tokens, special tokens included and each text cut to the limit; loads no weights."""
+        return self._text.tokenizer.count(texts)
 
-    @property
-    def default_budget(self) -> int:
-        """Tokens of a padded batch beyond which this place gains nothing.
+    def run(
+        self, texts: Iterable[str], input_type: InputType, options: SparseOptions, batch_size: int, workers: int | None
+    ) -> Iterator[SparseEmbedding]:
+        """Load what a call needs, and begin it."""
+        work, plan = self.work(input_type, options)
+        return stream(texts, work, batch_limits(plan, batch_size, workers, options.token_budget))
 
-        Logits are hundreds of times larger than token vectors. Graphs that are compiled here never hold them all at
-        once; in others their bytes bound the batch, wherever the maximum over the tokens is taken.
+    def work(self, input_type: InputType, options: SparseOptions) -> tuple[LookupWork | SparseGraphWork, RunPlan]:
+        """Give the work of one call, and how it runs; queries with a table of their own need no weights."""
+        if input_type == "query":
+            table = self._table.get()
+            if isinstance(table, IdfTable | Bm42Words):
+                return LookupWork(self._text.tokenizer, table.look_up, options.truncate), _LOOKUP_PLAN
+        loaded = self._loaded.get()
+        return SparseGraphWork(loaded.graph, self._weigher(loaded, input_type, options), options.truncate), loaded.plan
+
+    def _weigher(self, loaded: _Loaded, input_type: InputType, options: SparseOptions) -> Weigher:
+        if self.model.kind in SPLADE_KINDS:
+            pruning = Pruning(options.top_k, cast("float", options.min_weight))
+            return SpladeWeigher(loaded.output, pruning, loaded.logarithms, loaded.left_out)
+        table = self._table.get()
+        if isinstance(table, Bm42Words):
+            return Bm42Weigher(loaded.output, table, cast("float", options.alpha))
+        numbers = cast("tuple[float, float, float]", (options.k, options.b, options.avg_len))
+        weights = None if input_type == "query" else WordWeights(*numbers)
+        return MiniCoilWeigher(loaded.output, cast("MiniCoilTables", table), weights)
+
+    def _load(self) -> _Loaded:
+        text, kind = self._text.text.get(), self.model.kind
+        output = self._output(text.file)
+        if kind not in SPLADE_KINDS:
+            return _Loaded(text.graph, text.plan, output, 0, None)
+        twice = kind is SparseKind.INFERENCE_FREE
+        finished = output != MAX_LOGITS and _rank(text.file, output) == 2
+        left_out = np.array(special_ids(self._text.tokenizer), dtype=np.int64) if twice else None
+        plan = text.plan if text.file.compiled else self._bounded(text.plan, text.file.dim(output))
+        return _Loaded(text.graph, plan, output, 0 if finished else 2 if twice else 1, left_out)
+
+    def _bounded(self, plan: RunPlan, vocabulary: int | None) -> RunPlan:
+        """Bound the bytes of a batch's logits.
+
+        They are hundreds of times larger than token vectors. Graphs that are compiled here never hold them all at once;
+        in others their bytes bound the batch, wherever the maximum over the tokens is taken.
         """
-        budget = self.text.default_budget
-        if self.kind not in (SparseKind.SPLADE, SparseKind.INFERENCE_FREE) or self.text.file.compiled:
-            return budget
-        vocabulary = self.text.file.dim(self._logits()) or self.tokenizer.backend.get_vocab_size()
-        most = _LOGIT_BYTES_ON_GPU if self.text.base.on_gpu else _LOGIT_BYTES
-        return max(1, min(budget, most // (4 * vocabulary)))
+        vocabulary = vocabulary or self._text.tokenizer.backend.get_vocab_size()
+        most = _LOGIT_BYTES_ON_GPU if self.base.graph.on_gpu else _LOGIT_BYTES
+        return replace(plan, budget=max(1, min(plan.budget, most // (4 * vocabulary))))
 
-    @property
-    def runs_alone(self) -> bool:
-        """Whether every text must be its own batch."""
-        return self.text.runs_alone
-
-    def runner(self, *, query: bool) -> Runner:
-        """Choose what runs a call.
-
-        Args:
-            query: Whether its texts are queries.
-
-        Returns:
-            This engine, or one that loads no weights.
-        """
-        return LookupRunner() if query and self.kind in _LOOKUP_KINDS else self
-
-    def family(self, choices: GraphChoices, *, query: bool) -> SparseFamily:
-        """The model as one call uses it.
-
-        Args:
-            choices: What the caller chose.
-            query: Whether its texts are queries.
-
-        Returns:
-            What the pipeline runs.
-        """
-        if query and self.kind is SparseKind.INFERENCE_FREE:
-            return LookupFamily(self.tokenizer, self._idf.get().look_up, truncate=choices.truncate)
-        if query and self.kind is SparseKind.BM42:
-            return LookupFamily(self.tokenizer, self._bm42.get().look_up, truncate=choices.truncate)
-        weigher = self._weigher(choices, query=query)
-        return SparseGraphFamily(self.text.graph, weigher, truncate=choices.truncate)
-
-    def _weigher(self, choices: GraphChoices, *, query: bool) -> Weigher:
-        if self.kind is SparseKind.BM42:
-            from onnxembed.sparse.bm42 import Bm42Weigher
-
-            return Bm42Weigher(self._attention(), self._bm42.get(), choices.alpha)
-        if self.kind is SparseKind.MINICOIL:
-            from onnxembed.sparse.minicoil import MiniCoilWeigher, WordWeights
-
-            weights = None if query else WordWeights(choices.k, choices.b, choices.avg_len)
-            file = self.text.file
-            output = file.output_name("last_hidden_state" if file.compiled else self.settings.model.output)
-            return MiniCoilWeigher(output, self._minicoil.get(), weights)
-        output = self._logits()
-        finished = output != MAXIMUM_OUTPUT and _rank(self.text.file, output) == 2
-        twice = self.kind is SparseKind.INFERENCE_FREE
-        return SpladeWeigher(
-            output,
-            pruning=Pruning(choices.top_k, choices.min_weight),
-            logarithms=0 if finished else 2 if twice else 1,
-            left_out=np.array(special_ids(self.tokenizer), dtype=np.int64) if twice else None,
-        )
-
-    def _logits(self) -> str:
-        """The output with the logits; in a copy that maximises the file's first output, that has another name."""
-        file, model = self.text.file, self.settings.model
+    def _output(self, file: GraphFile) -> str:
+        """Choose the graph's output."""
+        model = self.model
+        if model.kind is SparseKind.BM42:
+            return attention_output(file, model.output)
+        if model.kind is SparseKind.MINICOIL:
+            return file.output_name("last_hidden_state" if file.compiled else model.output)
         if file.compiled:
-            return file.output_name(MAXIMUM_OUTPUT)
+            return file.output_name(MAX_LOGITS)
         names = [output.name for output in file.outputs]
-        if isinstance(model.output, str) and model.output not in names and MAXIMUM_OUTPUT in names:
-            graph = find_graph(self.folder.path, model.model_file)
+        if isinstance(model.output, str) and model.output not in names and MAX_LOGITS in names:
+            # A copy that maximises the file's first output gives it another name.
+            graph = find_graph(self.base.folder.path, model.model_file)
             if graph is not None and inspect_graph(graph).outputs[0].name == model.output:
-                return MAXIMUM_OUTPUT
+                return MAX_LOGITS
         return file.output_name(model.output)
 
-    def _attention(self) -> str:
-        """The output with the attention of the last layer."""
-        file = self.text.file
-        names = [output.name for output in file.outputs]
-        if file.compiled or ATTENTION_OUTPUT in names:
-            return file.output_name(ATTENTION_OUTPUT)
-        wanted = self.settings.model.output
-        if isinstance(wanted, str):
-            return file.output_name(wanted)
-        layers = [(int(match[1]), name) for name in names if (match := _LAYER_ATTENTION.fullmatch(name))]
-        if not layers:
-            raise ModelError(
-                f"{file.path} gives {', '.join(names)}; a BM42 model needs the attention of its last layer, under a "
-                "name such as attention_6. Export it with its attentions, or pass output_name= to add_custom_model"
-            )
-        return max(layers)[1]
-
-    def _load_idf(self) -> IdfTable:
-        from onnxembed.sparse.inference_free import load_idf
-
-        return load_idf(self.folder.path, self.tokenizer)
-
-    def _load_bm42(self) -> Bm42Words:
-        from onnxembed.sparse.bm42 import load_bm42
-
-        return load_bm42(self.folder.path, self.tokenizer)
-
-    def _load_minicoil(self) -> MiniCoilTables:
-        from onnxembed.sparse.minicoil_words import load_minicoil
-
-        return load_minicoil(self.folder.path, self.tokenizer)
+    def _load_table(self) -> IdfTable | Bm42Words | MiniCoilTables | None:
+        """Read what the kind needs beside the graph."""
+        folder, tokenizer = self.base.folder.path, self._text.tokenizer
+        match self.model.kind:
+            case SparseKind.INFERENCE_FREE:
+                return load_idf(folder, tokenizer)
+            case SparseKind.BM42:
+                return load_bm42(folder, tokenizer)
+            case SparseKind.MINICOIL:
+                return load_minicoil(folder, tokenizer)
+            case _:
+                return None
 
 
 def _rank(file: GraphFile, output: str) -> int | None:

@@ -10,16 +10,10 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 
 def inverse_document_frequency(frequencies: Array, document_count: int) -> Array:
-    """Weigh terms by their rarity: ``ln((N - n + 0.5) / (n + 0.5) + 1)``.
+    """Weigh terms by their rarity: ``ln((N - n + 0.5) / (n + 0.5) + 1)``, as float64 above 0.
 
-    This is what Qdrant's IDF modifier computes (Robertson and Zaragoza, 2009, with 1 added so that it stays positive).
-
-    Args:
-        frequencies: (any,) documents that hold each term, ``n``.
-        document_count: Documents in all, ``N``.
-
-    Returns:
-        (any,) float64, above 0.
+    ``frequencies`` is ``n``, the documents that hold each term, and ``document_count`` is ``N``. This is what Qdrant's
+    IDF modifier computes (Robertson and Zaragoza, 2009, with 1 added so that it stays positive).
     """
     n = np.asarray(frequencies, dtype=np.float64)
     weights: Array = np.log((document_count - n + 0.5) / (n + 0.5) + 1.0)

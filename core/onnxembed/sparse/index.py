@@ -10,7 +10,7 @@ import numpy as np
 from onnxembed.api.inputs import check_count
 from onnxembed.errors import InputTypeError
 from onnxembed.sparse.idf import inverse_document_frequency
-from onnxembed.sparse.vector import SparseEmbedding
+from onnxembed.sparse.vector import FlatVectors, SparseEmbedding
 
 if TYPE_CHECKING:
     from scipy.sparse import csc_array
@@ -42,14 +42,7 @@ class SparseIndex:
         return len(self._embeddings)
 
     def extended(self, embeddings: Iterable[SparseEmbedding]) -> SparseIndex:
-        """Give an index with further vectors at its end.
-
-        Args:
-            embeddings: The further vectors.
-
-        Returns:
-            The new index.
-        """
+        """Give a new index with further vectors at its end."""
         return SparseIndex((*self._embeddings, *embeddings))
 
     def search(self, query: SparseEmbedding, k: int, *, idf: bool = False) -> tuple[list[int], list[float]]:
@@ -58,12 +51,11 @@ class SparseIndex:
         Args:
             query: The query.
             k: How many at most.
-            idf: Whether the query's weights are multiplied by the inverse document frequencies of this index
-                (``ln((N - n + 0.5) / (n + 0.5) + 1)``, as search engines with an IDF modifier do).
+            idf: Whether the query's weights are multiplied by the inverse document frequencies of this index,
+                ``ln((N - n + 0.5) / (n + 0.5) + 1)``, as search engines with an IDF modifier do.
 
         Returns:
-            Positions and scores, best first, equal scores by position. Vectors that share no id with the query, or
-            score 0, are not among them.
+            Positions and scores, best first, equal scores by position; only vectors whose score is not 0.
         """
         check_count(k, "k", 1)
         _check(query, "the query")
@@ -84,17 +76,14 @@ class SparseIndex:
 
 
 def _columns(embeddings: tuple[SparseEmbedding, ...]) -> tuple[Array, csc_array[Any, tuple[int, int]]]:
-    """The ids that occur, ascending, and the matrix (vectors, ids)."""
+    """Give the ids that occur, ascending, and the matrix (vectors, ids)."""
     try:
         from scipy.sparse import csc_array, csr_array
     except ImportError as error:
         raise ImportError("a SparseIndex needs SciPy: pip install scipy") from error
-    starts = np.zeros(len(embeddings) + 1, dtype=np.int64)
-    np.cumsum([len(embedding) for embedding in embeddings], out=starts[1:])
-    every = np.concatenate([np.zeros(0, dtype=np.int64), *(embedding.indices for embedding in embeddings)])
-    values = np.concatenate([np.zeros(0, dtype=np.float64), *(embedding.values for embedding in embeddings)])
-    ids, places = np.unique(every, return_inverse=True)
-    rows = csr_array((values, places, starts), shape=(len(embeddings), len(ids)))
+    joined = FlatVectors.joined(embeddings)
+    ids, places = np.unique(joined.indices, return_inverse=True)
+    rows = csr_array((joined.values, places, joined.bounds), shape=(len(embeddings), len(ids)))
     return ids, csc_array(rows)
 
 

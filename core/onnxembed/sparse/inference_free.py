@@ -4,68 +4,48 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from onnxembed.errors import ModelError
-from onnxembed.sparse.rows import split_rows
-from onnxembed.sparse.special import special_ids
-from onnxembed.sparse.vector import SparseEmbedding
+from onnxembed.hub.files import FolderFiles
+from onnxembed.sparse.pieces import special_ids
+from onnxembed.sparse.spec import IDF_FILE
+from onnxembed.sparse.vector import SparseEmbedding, split_by_text
 from onnxembed.text.tokenizer import TextTokenizer, Tokens
-from onnxembed.text.tokenizer_rules import read_json
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-IDF_FILE = "idf.json"
 
-
+@dataclass(frozen=True, slots=True)
 class IdfTable:
-    """The weight of each token of a query."""
+    """The weight of each token of a query.
 
-    def __init__(self, weights: Array) -> None:
-        """Hold the table.
+    Attributes:
+        weights: (vocabulary,) float64; NaN for tokens without a weight.
+    """
 
-        Args:
-            weights: (vocabulary,) float64; not a number for tokens without a weight.
-        """
-        self._weights = weights
+    weights: Array
 
     def look_up(self, batch: Sequence[Tokens]) -> list[SparseEmbedding]:
-        """Weigh queries.
-
-        Args:
-            batch: Tokenised queries.
-
-        Returns:
-            One vector a query; every token counts once.
-        """
+        """Make one vector per query; every token counts once."""
         queries = [np.unique(tokens.ids) for tokens in batch]
         rows = np.repeat(np.arange(len(queries)), [len(ids) for ids in queries])
         ids = np.concatenate([np.zeros(0, dtype=np.int32), *queries])
-        weights = self._weights[ids]
+        weights = self.weights[ids]
         known = ~np.isnan(weights)
-        return split_rows(rows[known], ids[known], weights[known], len(queries))
+        return split_by_text(rows[known], ids[known], weights[known], len(queries))
 
 
 def load_idf(folder: Path, tokenizer: TextTokenizer) -> IdfTable:
-    """Read ``idf.json``: token texts and their weights. Tokens that the vocabulary lacks are passed over.
-
-    Args:
-        folder: The model's folder.
-        tokenizer: The model's tokenizer.
-
-    Returns:
-        The table.
-
-    Raises:
-        ModelError: If the file is missing, is not of that form, or shares no token with the vocabulary.
-    """
+    """Read ``idf.json``: token texts and their weights. Tokens that the vocabulary lacks are passed over."""
     path = folder / IDF_FILE
     if not path.is_file():
         raise ModelError(f"{folder} has no {IDF_FILE}; expected the weights of tokens in queries there")
-    stated = read_json(folder, IDF_FILE)
+    stated = FolderFiles(folder).json_object(IDF_FILE)
     vocabulary = tokenizer.backend.get_vocab(with_added_tokens=True)
     weights = np.full(1 + max(vocabulary.values(), default=0), np.nan)
     for token, weight in stated.items():

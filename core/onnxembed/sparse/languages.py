@@ -38,19 +38,10 @@ LANGUAGES_WITH_STOP_WORDS: tuple[str, ...] = tuple(name for name in LANGUAGES if
 
 
 def language_name(language: object, *, stemmed: bool) -> str:
-    """Find a language by its English name or its ISO 639-1 code, in any case.
+    """Find a language by its English name or its ISO 639-1 code, in any case; the name is in lower case.
 
-    Args:
-        language: Such as ``"german"`` or ``"de"``.
-        stemmed: Whether a Snowball stemmer is needed; without one, languages outside the eighteen are taken as they
-            are, since the name then only chooses stop words and case rules.
-
-    Returns:
-        The name, in lower case.
-
-    Raises:
-        InputTypeError: If it is not a string.
-        InputError: If a stemmer is needed and there is none; the nearest names are offered.
+    Only where a Snowball stemmer is needed (``stemmed``) must it be one of the eighteen; other names choose stop words
+    and case rules alone.
     """
     if not isinstance(language, str):
         raise InputTypeError(f"language={language!r}: expected a name such as 'english', or a code such as 'en'")
@@ -65,18 +56,9 @@ def language_name(language: object, *, stemmed: bool) -> str:
 
 
 def stop_words(language: str, folder: Path | None = None) -> frozenset[str]:
-    """Read a language's stop words.
+    """Read a language's stop words, none for languages without a list.
 
-    Args:
-        language: Its name.
-        folder: A folder with files ``<language>.txt``, such as a copy of Qdrant/bm25; one that it holds wins over the
-            list of the package.
-
-    Returns:
-        The words as the list has them, none for languages without a list.
-
-    Raises:
-        ModelError: If a file is not UTF-8 text.
+    A file ``<language>.txt`` in the folder, such as a copy of Qdrant/bm25, wins over the package's list.
     """
     own = None if folder is None else folder / f"{language}.txt"
     if own is not None and own.is_file():
@@ -89,10 +71,10 @@ def stop_words(language: str, folder: Path | None = None) -> frozenset[str]:
 
 @lru_cache(maxsize=len(LANGUAGES_WITH_STOP_WORDS))
 def _carried(language: str) -> frozenset[str]:
-    """The list of the package."""
+    """Read the list of the package."""
     return _lines((files("onnxembed.sparse") / "stop_words" / f"{language}.txt").read_text(encoding="utf-8"))
 
 
 def _lines(text: str) -> frozenset[str]:
-    """The words of a list, one a line."""
+    """Read a list of one word per line."""
     return frozenset(word for line in text.splitlines() if (word := line.strip()))

@@ -15,8 +15,7 @@ import numpy as np
 
 from onnxembed.errors import ModelError
 from onnxembed.sparse.minicoil_words import MiniCoilTables, ResolvedText
-from onnxembed.sparse.rows import split_rows
-from onnxembed.sparse.vector import SparseEmbedding
+from onnxembed.sparse.vector import SparseEmbedding, split_by_text
 from onnxembed.text.graph import PaddedTokens
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -42,88 +41,56 @@ class WordWeights:
     avg_len: float
 
     def of(self, counts: Array, lengths: Array) -> Array:
-        """Weigh words.
-
-        Args:
-            counts: (entries,) occurrences.
-            lengths: (entries,) words of the document that each entry belongs to.
-
-        Returns:
-            (entries,) float64.
-        """
+        """Weigh words that occur ``counts`` times in documents of ``lengths`` words, as float64."""
         weights: Array = counts * (self.k + 1) / (counts + self.k * (1 - self.b + self.b * lengths / self.avg_len))
         return weights
 
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """The known words of a batch, each once a text.
+    """The known words of a batch, each once per text."""
 
-    Attributes:
-        keys: (words,) text and number as one, ascending.
-        rows: (words,) text of each.
-        words: (words,) number of each, from 1.
-        values: (words, dim) float64, its sense.
-        counts: (words,) occurrences.
-    """
-
-    keys: Array
-    rows: Array
-    words: Array
-    values: Array
-    counts: Array
+    keys: Array  # (words,) text and number as one, ascending
+    rows: Array  # (words,) text of each
+    words: Array  # (words,) number of each, from 1
+    values: Array  # (words, dim) float64, its sense
+    counts: Array  # (words,) occurrences
 
 
 @dataclass(frozen=True, slots=True)
 class _Others:
-    """The stems of a batch that have no matrix, as often as they occur.
+    """The stems of a batch that have no matrix, as often as they occur."""
+
+    keys: Array  # (stems,) text and index as one
+    same: Array  # (stems,) text, and number of the known word that is spelt like the stem or 0, as one
+
+
+@dataclass(frozen=True, slots=True)
+class MiniCoilWeigher:
+    """Turns the token vectors of a batch into sparse vectors.
 
     Attributes:
-        keys: (stems,) text and index as one.
-        same: (stems,) text and number of the known word that is spelt like the stem as one; number 0 for none.
+        output: Name of the graph output, (batch, sequence, hidden).
+        tables: The vocabulary and its matrices.
+        weights: BM25's part for documents, ``None`` for queries.
     """
 
-    keys: Array
-    same: Array
-
-
-class MiniCoilWeigher:
-    """Token vectors of a batch to sparse vectors."""
-
-    def __init__(self, output: str, tables: MiniCoilTables, weights: WordWeights | None) -> None:
-        """Combine the tables with the choice of a call.
-
-        Args:
-            output: Name of the graph output, (batch, sequence, hidden).
-            tables: The vocabulary and its matrices.
-            weights: BM25's part for documents, ``None`` for queries.
-        """
-        self.output = output
-        self._words = tables.words
-        self._senses = tables.senses
-        self._weights = weights
+    output: str
+    tables: MiniCoilTables
+    weights: WordWeights | None
 
     def weigh(self, output: Array, padded: PaddedTokens) -> list[SparseEmbedding]:
-        """Make vectors of what the graph gave.
-
-        Args:
-            output: (batch, sequence, hidden) of any float type.
-            padded: The batch.
-
-        Returns:
-            One vector a text.
-
-        Raises:
-            ModelError: If the output has another shape.
-        """
-        hidden = self._senses.shape[1]
+        """Make one vector per text; refuses an output that is not (batch, sequence, hidden)."""
+        hidden = self.tables.senses.shape[1]
         if output.shape != (*padded.mask.shape, hidden):
             raise ModelError(
                 f"the graph's output {self.output!r} has the shape {list(output.shape)}; the word matrices need token "
                 f"vectors of the shape {[*padded.mask.shape, hidden]}. Do graph and matrices belong together?"
             )
         kept = padded.mask > 0
-        texts = [self._words.resolve(ids[mask]) for ids, mask in zip(padded.ids.astype(np.int32), kept, strict=True)]
+        texts = [
+            self.tables.words.resolve(ids[mask]) for ids, mask in zip(padded.ids.astype(np.int32), kept, strict=True)
+        ]
         known = self._known(output[kept], texts)
         others = self._others(texts)
         # An unknown word may have the spelling of a known one as its stem: where that one occurs, it is counted there.
@@ -133,30 +100,30 @@ class MiniCoilWeigher:
         other_rows, other_indices = np.divmod(keys, _INDICES)
         lengths = np.bincount(known.rows, counts, len(texts)) + np.bincount(other_rows, other_counts, len(texts))
 
-        dim = self._senses.shape[2]
+        dim = self.tables.senses.shape[2]
         rows = np.concatenate([np.repeat(known.rows, dim), other_rows])
         indices = np.concatenate([(known.words[:, None] * dim + np.arange(dim)).ravel(), other_indices])
         values = known.values * self._weight(counts, lengths[known.rows])[:, None]
         values = np.concatenate([values.ravel(), self._weight(other_counts, lengths[other_rows])])
         order = np.lexsort((indices, rows))
-        return split_rows(rows[order], indices[order], values[order], len(texts))
+        return split_by_text(rows[order], indices[order], values[order], len(texts))
 
     def _weight(self, counts: Array, lengths: Array) -> Array:
-        return np.ones(len(counts)) if self._weights is None else self._weights.of(counts, lengths)
+        return np.ones(len(counts)) if self.weights is None else self.weights.of(counts, lengths)
 
     def _known(self, vectors: Array, texts: Sequence[ResolvedText]) -> _Known:
         """Average the vectors of each known word of each text, and let its matrix read the mean."""
-        words = len(self._senses)
+        words = len(self.tables.senses)
         pieces = _keys([text.pieces for text in texts], words)
         order = np.argsort(pieces, kind="stable")
         order = order[pieces[order] % words > 0]
         keys, starts, sizes = np.unique(pieces[order], return_index=True, return_counts=True)
         rows, numbers = np.divmod(keys, words)
         if not len(keys):
-            return _Known(keys, rows, numbers, np.zeros((0, self._senses.shape[2])), np.zeros(0, dtype=np.int64))
+            return _Known(keys, rows, numbers, np.zeros((0, self.tables.senses.shape[2])), np.zeros(0, dtype=np.int64))
         sums = np.add.reduceat(vectors[order].astype(np.float32, copy=False), starts, axis=0)
         means = (sums / sizes[:, None]).astype(np.float32)
-        values = np.tanh(np.matmul(means[:, None], self._senses[numbers])[:, 0]).astype(np.float64)
+        values = np.tanh(np.matmul(means[:, None], self.tables.senses[numbers])[:, 0]).astype(np.float64)
         length = np.linalg.norm(values, axis=1, keepdims=True)
         values = np.where(length < _SHORTEST, values, values / np.maximum(length, _SHORTEST))
         occurrences = _keys([text.known for text in texts], words)
@@ -166,12 +133,12 @@ class MiniCoilWeigher:
     def _others(self, texts: Sequence[ResolvedText]) -> _Others:
         return _Others(
             keys=_keys([text.others[:, 0] for text in texts], _INDICES),
-            same=_keys([text.others[:, 1] for text in texts], len(self._senses)),
+            same=_keys([text.others[:, 1] for text in texts], len(self.tables.senses)),
         )
 
 
 def _keys(numbers: Sequence[Array], most: int) -> Array:
-    """One number for each pair of a text and a number below ``most``; ordered by text, then by number."""
+    """Make one number of each text and a number below ``most``; ordered by text, then by number."""
     rows = np.repeat(np.arange(len(numbers)), [len(of_text) for of_text in numbers])
     keys: Array = rows * most + np.concatenate(numbers)
     return keys

@@ -1,8 +1,7 @@
-"""The vocabulary of MiniCOIL: which words have matrices, and what becomes of the others."""
+"""The vocabulary of MiniCOIL: which words have matrices, and how the others count."""
 
 from __future__ import annotations
 
-import json
 import re
 import unicodedata
 from collections.abc import Mapping
@@ -14,14 +13,14 @@ from typing import Any
 import numpy as np
 
 from onnxembed.errors import ModelError
+from onnxembed.hub.files import FolderFiles
 from onnxembed.sparse.pieces import REMEMBERED_WORDS, WordPieces, read_stop_words
+from onnxembed.sparse.spec import MATRICES_FILE, WORDS_FILE
 from onnxembed.sparse.terms import term_id
 from onnxembed.text.tokenizer import TextTokenizer
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-WORDS_FILE = "minicoil.triplet.model.vocab"
-MATRICES_FILE = "minicoil.triplet.model.npy"
 _LANGUAGE = "english"
 _BERT_TOKENS = frozenset({"[CLS]", "[SEP]", "[PAD]", "[UNK]", "[MASK]"})
 _LONGEST_STEM = 40
@@ -52,15 +51,10 @@ class Vocabulary:
 
 @dataclass(frozen=True, slots=True)
 class _Word:
-    """What a word counts as.
+    """What a word counts as."""
 
-    Attributes:
-        number: Of its matrix; 0 when it has none.
-        others: For a word without a matrix: index of each of its stems, and the number of the known word that is spelt
-            like it, or 0.
-    """
-
-    number: int
+    number: int  # of its matrix; 0 when it has none
+    # Without a matrix: the index of each of its stems, and the number of the known word that is spelt like it, or 0.
     others: tuple[tuple[int, int], ...] = ()
 
 
@@ -80,16 +74,9 @@ class ResolvedText:
 
 
 class MiniCoilWords:
-    """Tells what the words of a text count as."""
+    """Finds how the words of a text count."""
 
     def __init__(self, pieces: WordPieces, vocabulary: Vocabulary, stop_words: frozenset[str]) -> None:
-        """Combine the tables.
-
-        Args:
-            pieces: The tokenizer's vocabulary.
-            vocabulary: The words that have matrices.
-            stop_words: Words that do not count.
-        """
         from py_rust_stemmers import SnowballStemmer
 
         self._pieces = pieces
@@ -99,14 +86,7 @@ class MiniCoilWords:
         self._word = lru_cache(REMEMBERED_WORDS)(self._resolve)
 
     def resolve(self, ids: Array) -> ResolvedText:
-        """Find the words of a text.
-
-        Args:
-            ids: (tokens,) int32, special tokens included; these are words too, which do not count.
-
-        Returns:
-            What they count as.
-        """
+        """Find the words of a text, given its (tokens,) int32 ids; special tokens are words that do not count."""
         starts = self._pieces.starts(ids)
         words = [self._word(key) for key in self._pieces.keys(ids, starts)]
         numbers = np.array([word.number for word in words], dtype=np.int64)
@@ -118,7 +98,7 @@ class MiniCoilWords:
         )
 
     def _resolve(self, key: bytes) -> _Word:
-        """The word itself, the stem that it is, or the stem that it has; else its stems."""
+        """Find the word itself, the stem that it is, or the stem that it has; else its stems."""
         text = self._pieces.spell(key)
         if text in self._stop_words:
             return _Word(0)
@@ -147,7 +127,7 @@ class MiniCoilWords:
 
 @dataclass(frozen=True, slots=True)
 class MiniCoilTables:
-    """What a MiniCOIL model has beside its graph.
+    """What a MiniCOIL model has besides its graph.
 
     Attributes:
         words: The vocabulary.
@@ -159,18 +139,7 @@ class MiniCoilTables:
 
 
 def load_minicoil(folder: Path, tokenizer: TextTokenizer) -> MiniCoilTables:
-    """Read the words and map their matrices.
-
-    Args:
-        folder: The model's folder.
-        tokenizer: Its tokenizer.
-
-    Returns:
-        The tables.
-
-    Raises:
-        ModelError: If a file is missing or damaged, or they do not belong together.
-    """
+    """Read the words and map their matrices; refuses files that do not belong together."""
     senses = _map_matrices(folder / MATRICES_FILE)
     vocabulary = _read_vocabulary(folder / WORDS_FILE, senses.shape[2])
     if len(senses) != len(vocabulary.numbers) + 1:
@@ -194,11 +163,8 @@ def _map_matrices(path: Path) -> Array:
 
 
 def _read_vocabulary(path: Path, dim: int) -> Vocabulary:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise ModelError(f"{path} is not JSON in UTF-8 ({error}); fetch the file again") from error
-    words, stems = (content.get("vocab"), content.get("stem_mapping")) if isinstance(content, dict) else (None, None)
+    content = FolderFiles(path.parent).json_object(path.name)
+    words, stems = content.get("vocab"), content.get("stem_mapping")
     if not isinstance(words, list) or not isinstance(stems, dict) or not _are_strings([*words, *stems.values()]):
         raise ModelError(f'{path}: expected an object with a list of words "vocab" and an object "stem_mapping"')
     numbers = {word: number for number, word in enumerate(words, start=1)}

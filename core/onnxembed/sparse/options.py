@@ -1,114 +1,168 @@
-"""The arguments that only sparse models have: who knows which one, and every check that needs no file."""
+"""The options of sparse models: which kinds have which, their defaults, and every check that needs no file."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Mapping
+from dataclasses import KW_ONLY, dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any
 
-from onnxembed.api.inputs import check_count, check_flag, check_number
-from onnxembed.errors import InputError
+from onnxembed.api.inputs import at_least, check_flag, check_number
+from onnxembed.api.options import Check, TextOptions, token_limit
+from onnxembed.errors import InputError, InputTypeError
 from onnxembed.sparse.known import sparse_registry
-from onnxembed.sparse.spec import SparseKind, SparseModel
+from onnxembed.sparse.spec import SPLADE_KINDS, SparseKind, SparseModel
+from onnxembed.text.options import unchecked
 
-_WEIGHTED = (SparseKind.SPLADE, SparseKind.INFERENCE_FREE)
-_COUNTED = (SparseKind.BM25, SparseKind.MINICOIL)
-_LEXICAL = (SparseKind.BM25,)
-_GRAPHS = (SparseKind.SPLADE, SparseKind.INFERENCE_FREE, SparseKind.BM42, SparseKind.MINICOIL)
+if TYPE_CHECKING:
+    from onnxembed.sparse.scripts import Segmenter
+    from onnxembed.sparse.statistics import Bm25Statistics
+    from onnxembed.sparse.terms import Stemmer
 
-KINDS_OF_OPTION: Mapping[str, tuple[SparseKind, ...]] = {
-    "alpha": (SparseKind.BM42,),
-    "top_k": _WEIGHTED,
-    "min_weight": _WEIGHTED,
-    "k": _COUNTED,
-    "b": _COUNTED,
-    "avg_len": _COUNTED,
-    "language": _LEXICAL,
-    "token_max_length": _LEXICAL,
-    "disable_stemmer": _LEXICAL,
-    "stemmer": _LEXICAL,
-    "stopwords": _LEXICAL,
-    "compatible": _LEXICAL,
-    "statistics": _LEXICAL,
-    "idf_in_query": _LEXICAL,
-    "segmenter": _LEXICAL,
-    "max_length": _GRAPHS,
-    "token_budget": _GRAPHS,
-}
-"""Which kinds of models know which option."""
+_GRAPHS = [kind for kind in SparseKind if kind is not SparseKind.BM25]
+
+
+def _number(least: float, most: float = math.inf) -> Check:
+    return lambda value, name: check_number(value, name, least, most)
+
+
+def _length(value: object, name: str) -> float:
+    length = check_number(value, name, 0.0, math.inf)
+    if not length:
+        raise InputError(f"{name}={value}: expected a number above 0")
+    return length
+
+
+def _words(value: object, name: str) -> Iterable[str]:
+    """Read a collection of words; one that can be read only once becomes a list."""
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise InputTypeError(f"{name}={value!r}: expected a collection of words")
+    words = value if isinstance(value, frozenset) else list(value)
+    for word in words:
+        if not isinstance(word, str):
+            raise InputTypeError(f"{name} holds {word!r}; expected strings")
+    return words
+
+
+def _function(value: object, name: str) -> object:
+    if not callable(value):
+        raise InputTypeError(f"{name}={value!r}: expected a function from a text to its words")
+    return value
+
+
+def _statistics(value: object, name: str) -> Bm25Statistics:
+    from onnxembed.sparse.statistics import Bm25Statistics
+
+    if not isinstance(value, Bm25Statistics):
+        raise InputTypeError(f"{name}={value!r}: expected Bm25Statistics, such as Bm25Statistics.load(path)")
+    return value
+
+
+def kind_option(defaults: Mapping[SparseKind, Any], check: Check) -> Any:
+    """Declare an option that only some kinds of models have: the default of each, and the check of other values."""
+    return field(default=None, metadata={"check": check, "defaults": defaults})
 
 
 @dataclass(frozen=True, slots=True)
-class GraphChoices:
-    """What a caller chose of a model that runs as a graph, beside what decides which engine it needs.
+class SparseOptions(TextOptions):
+    """What sparse models have. An option that the chosen model does not have is refused.
 
     Attributes:
-        truncate: Whether long texts are cut or refused.
-        alpha: Exponent of BM42's weights.
-        k: How slowly repetition stops to count (MiniCOIL).
-        b: How much the length of a document counts (MiniCOIL).
-        avg_len: Mean length of a document, in words (MiniCOIL).
-        top_k: Entries to keep (SPLADE kinds), or ``None`` for all.
-        min_weight: Least weight to keep (SPLADE kinds).
+        specific_model_path: A folder that holds the files of ``model_name``; no other place is looked at. For BM25,
+            ``<language>.txt`` files with stop words, which win over those of the package.
+        max_length: Tokens that a text is cut to, special tokens included; ``None`` for the limit that the model's files
+            state. BM25 has none.
+        token_budget: Tokens of a padded batch; a longer text runs alone. ``None``: 256 for each processor in use, and
+            for SPLADE no more than give 64 MB of logits. BM25 has none.
+        alpha: BM42: exponent of the weights; below 1 it evens them out. 0.5 unless given.
+        k: BM25 and MiniCOIL: how long repetition of a word keeps counting, at least 0. A larger ``k`` lets it keep
+            counting longer, a smaller one lets it stop sooner. 1.2 unless given.
+        b: BM25 and MiniCOIL: how much the length of a document counts, 0 to 1; 0.75 unless given.
+        avg_len: BM25 and MiniCOIL: mean length of a document, in words that count; 150 for MiniCOIL unless given, for
+            BM25 that of ``statistics``, or 256.
+        language: BM25: name or ISO 639-1 code of one of Snowball's eighteen languages, or any name where no Snowball
+            stemmer is used; English unless given.
+        token_max_length: BM25: longer words are dropped, in code points; 40 unless given.
+        disable_stemmer: BM25: keep words whole; without ``stopwords``, none are dropped then.
+        stemmer: BM25: an object with ``stem_word(word) -> str``, instead of Snowball.
+        stopwords: BM25: words to drop, instead of the language's list; an empty collection drops none.
+        compatible: BM25: give fastembed 0.9.1's numbers to the last digit, its faults included, for an index that was
+            made with it. Only the order of the entries differs: here indices ascend.
+        statistics: BM25: what `fit` measured, with the same settings.
+        idf_in_query: BM25: put the inverse document frequency into query vectors, for stores that cannot.
+        segmenter: BM25: cuts a run of characters of scripts without spaces (Chinese, Japanese, Korean, Thai, ...) into
+            words; ``None`` for overlapping pairs of characters.
+        top_k: SPLADE kinds: keep so many entries, the heaviest.
+        min_weight: SPLADE kinds: keep entries of at least this weight.
     """
 
-    truncate: bool = True
-    alpha: float = 0.5
-    k: float = 1.2
-    b: float = 0.75
-    avg_len: float = 150.0
-    top_k: int | None = None
-    min_weight: float = 0.0
+    _: KW_ONLY
+    max_length: int | None = kind_option(dict.fromkeys(_GRAPHS), token_limit)
+    token_budget: int | None = kind_option(dict.fromkeys(_GRAPHS), at_least(1))
+    alpha: float | None = kind_option({SparseKind.BM42: 0.5}, _number(0.0))
+    k: float | None = kind_option({SparseKind.BM25: 1.2, SparseKind.MINICOIL: 1.2}, _number(0.0))
+    b: float | None = kind_option({SparseKind.BM25: 0.75, SparseKind.MINICOIL: 0.75}, _number(0.0, 1.0))
+    avg_len: float | None = kind_option({SparseKind.BM25: 256.0, SparseKind.MINICOIL: 150.0}, _length)
+    language: str | None = kind_option({SparseKind.BM25: "english"}, unchecked)
+    token_max_length: int | None = kind_option({SparseKind.BM25: 40}, at_least(1))
+    disable_stemmer: bool | None = kind_option({SparseKind.BM25: False}, check_flag)
+    stemmer: Stemmer | None = kind_option({SparseKind.BM25: None}, unchecked)
+    stopwords: Iterable[str] | None = kind_option({SparseKind.BM25: None}, _words)
+    compatible: bool | None = kind_option({SparseKind.BM25: False}, check_flag)
+    statistics: Bm25Statistics | None = kind_option({SparseKind.BM25: None}, _statistics)
+    idf_in_query: bool | None = kind_option({SparseKind.BM25: False}, check_flag)
+    segmenter: Segmenter | None = kind_option({SparseKind.BM25: None}, _function)
+    top_k: int | None = kind_option(dict.fromkeys(SPLADE_KINDS), at_least(1))
+    min_weight: float | None = kind_option(dict.fromkeys(SPLADE_KINDS, 0.0), _number(0.0))
 
 
-def refuse_foreign_options(model: SparseModel, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Refuse options that a model does not know.
-
-    Args:
-        model: The model.
-        given: All options by name; ``None`` for those that were not given.
-
-    Returns:
-        The options that were given.
-
-    Raises:
-        InputError: If the model does not know one; the models that do are named.
-    """
-    chosen = {name: value for name, value in given.items() if value is not None}
-    for name, value in chosen.items():
-        kinds = KINDS_OF_OPTION[name]
-        if model.kind not in kinds:
-            knowing = ", ".join(other.name for other in sparse_registry.models() if other.kind in kinds)
-            raise InputError(
-                f"{name}={value!r}: {model.name} is a {model.kind.value} model and knows no such option; "
-                f"it belongs to {knowing}. Leave it out"
-            )
-    return chosen
-
-
-def parse_choices(truncate: bool, given: Mapping[str, Any]) -> GraphChoices:
-    """Check the options of a model that runs as a graph.
-
-    Args:
-        truncate: Whether long texts are cut or refused.
-        given: The options that were given.
-
-    Returns:
-        The choices, defaults filled in.
-
-    Raises:
-        InputError: If a value is out of range.
-    """
-    checked: dict[str, Any] = {
-        name: check_number(given[name], name, 0.0, most)
-        for name, most in (("alpha", math.inf), ("k", math.inf), ("b", 1.0), ("avg_len", math.inf))
-        if name in given
+def own_options(kind: SparseKind) -> dict[str, Any]:
+    """The options that a kind of models has, beside those of all kinds, with the defaults."""
+    return {
+        declared.name: declared.metadata["defaults"][kind]
+        for declared in fields(SparseOptions)
+        if kind in declared.metadata.get("defaults", ())
     }
-    if checked.get("avg_len") == 0:
-        raise InputError("avg_len=0: expected a number above 0")
-    if "top_k" in given:
-        checked["top_k"] = check_count(given["top_k"], "top_k", 1)
-    if "min_weight" in given:
-        checked["min_weight"] = check_number(given["min_weight"], "min_weight", 0.0, math.inf)
-    return GraphChoices(truncate=check_flag(truncate, "truncate"), **checked)
+
+
+def settle(options: SparseOptions, model: SparseModel) -> SparseOptions:
+    """Refuse options that the model does not have, and fill in the defaults of those it has."""
+    own = own_options(model.kind)
+    for declared in fields(options):
+        value, defaults = getattr(options, declared.name), declared.metadata.get("defaults")
+        if value is None or defaults is None:
+            continue
+        if declared.name not in own:
+            having = ", ".join(other.name for other in sparse_registry.models() if other.kind in defaults)
+            raise InputError(
+                f"{declared.name}={value!r}: {model.name} is a {model.kind.value} model and knows no such option; "
+                f"it belongs to {having}. Leave it out"
+            )
+        own[declared.name] = value
+    settled = replace(options, **own)
+    if model.kind is not SparseKind.BM25:
+        return settled
+    if options.statistics is not None:
+        settled = replace(settled, avg_len=options.avg_len)
+    return _settle_bm25(settled)
+
+
+def _settle_bm25(options: SparseOptions) -> SparseOptions:
+    """Check what depends on several options: stemmer, language and segmenter, and statistics."""
+    from onnxembed.sparse.languages import language_name
+
+    stemmer, words = options.stemmer, options.stopwords
+    if stemmer is not None:
+        if options.disable_stemmer:
+            raise InputError("stemmer= and disable_stemmer=True contradict each other; leave one out")
+        if not callable(getattr(stemmer, "stem_word", None)):
+            raise InputTypeError(f"stemmer={stemmer!r} has no method stem_word(word) -> str")
+    if options.segmenter is not None and options.compatible:
+        raise InputError("compatible=True gives fastembed's words, which know no segmenter; leave one out")
+    if options.idf_in_query and options.statistics is None:
+        raise InputError("idf_in_query=True needs statistics=; measure them with fit(texts)")
+    return replace(
+        options,
+        language=language_name(options.language, stemmed=stemmer is None and not options.disable_stemmer),
+        stopwords=None if words is None else frozenset(words),
+    )

@@ -1,4 +1,4 @@
-"""A function mapped over chunks in processes of its own: in order, bounded, and gone when the work is.
+"""A function mapped over chunks in processes of its own: in order, bounded, and ended with the work.
 
 For work that holds Python's lock; what releases it runs in threads (`onnxembed.runtime.pipeline`).
 """
@@ -35,22 +35,12 @@ def map_in_processes(
     workers: int,
     here: Callable[[ChunkT], ResultT] | None = None,
 ) -> Iterator[ResultT]:
-    """Map a function over chunks in other processes.
+    """Map a function over chunks in so many other processes, giving one result per chunk in the order of the chunks.
 
-    Closing the iterator early, an error, or an interrupt ends the processes.
-
-    Args:
-        function: Sent to every process once; must be picklable.
-        chunks: Read in the caller's thread, at most four a worker ahead of the results.
-        workers: Number of processes, this one not counted.
-        here: Does the same in this process, whenever the others have enough to do; ``None`` to leave it all to them.
-
-    Yields:
-        One result a chunk, in the order of the chunks.
-
-    Raises:
-        InputError: If the function cannot be pickled.
-        InferenceError: If a process ended by itself, or the function raised; errors of this package come as they are.
+    ``function`` is pickled to every process once. Chunks are read in the caller's thread, at most four per worker ahead
+    of the results. ``here`` does the same in this process whenever the others are busy; with ``None`` they do it all.
+    Closing the iterator early, an error, or an interrupt ends the processes. A process that ends by itself, or a
+    function that raises, is an InferenceError; errors of this package come as they are.
     """
     try:
         sent = pickle.dumps(function, protocol=pickle.HIGHEST_PROTOCOL)
@@ -71,7 +61,7 @@ def map_in_processes(
 
 
 def _run(pool: list[_Worker], chunks: Iterator[Any], here: Callable[[Any], Any] | None) -> Iterator[Any]:
-    """Hand out chunks, hand back results in order."""
+    """Hand chunks to the workers, and give results in order."""
     most_ahead = _CHUNKS_AHEAD_A_WORKER * (len(pool) + (here is not None))
     following = 0
     handed_out = 0
@@ -90,7 +80,7 @@ def _run(pool: list[_Worker], chunks: Iterator[Any], here: Callable[[Any], Any] 
             if not busy:
                 worker.send(handed_out, chunk)
             elif here is not None:
-                # Nothing is ready and everybody is busy: instead of waiting, this process does its share.
+                # Nothing is ready and all workers are busy: instead of waiting, this process does its share.
                 waiting[handed_out] = here(chunk)
             handed_out += 1
         if following in waiting:
@@ -103,7 +93,7 @@ def _run(pool: list[_Worker], chunks: Iterator[Any], here: Callable[[Any], Any] 
 
 
 def _receive(pool: list[_Worker], waiting: dict[int, Any], *, wait: bool) -> bool:
-    """Take the results that are ready, or wait for one, or for the end of a process; tell whether there was one."""
+    """Take the results that are ready, or wait for one, or for the end of a process; say whether there was one."""
     of_channel = {worker.channel: worker for worker in pool if worker.numbers}
     ready = connection.wait(list(of_channel), None if wait else 0)
     for channel in ready:
@@ -149,7 +139,6 @@ class _Worker:
             theirs.close()
 
     def send(self, number: int, chunk: Any) -> None:
-        """Give the process something to do."""
         try:
             self.channel.send(chunk)
         except OSError as error:
@@ -173,7 +162,6 @@ class _Worker:
             self.channel.send(_STOP)
 
     def _died(self) -> InferenceError:
-        """What to say of a process that ended by itself."""
         self.process.join(_SECONDS_TO_END)
         code = self.process.exitcode
         hint = "negative codes are signals; -9 often means that the system ran out of memory"
@@ -206,7 +194,7 @@ class _Failure:
 
 
 def _serve(channel: connection.Connection, sent: bytes) -> None:
-    """What a process does: map until there is nothing more."""
+    """Map chunks until there are no more: the main function of a process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the caller's process decides what an interrupt means
     chunks: queue.SimpleQueue[Any] = queue.SimpleQueue()
     # A thread of its own reads, so that the caller can send while a result is on its way: neither waits for the other.
@@ -216,7 +204,7 @@ def _serve(channel: connection.Connection, sent: bytes) -> None:
         try:
             function = pickle.loads(sent) if function is None else function  # noqa: S301 - made by our own parent
             outcome = function(chunk)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the caller is told
+        except Exception as error:  # noqa: BLE001 - any error goes to the caller
             outcome = _portable(error)
         try:
             channel.send(outcome)
@@ -236,7 +224,7 @@ def _read(channel: connection.Connection, chunks: queue.SimpleQueue[Any]) -> Non
 
 
 def _portable(error: Exception) -> _Failure:
-    """An exception in a form that survives pickling."""
+    """Put an exception into a form that survives pickling."""
     import traceback
 
     trace = "".join(traceback.format_exception(error))

@@ -35,11 +35,7 @@ _CLUSTER = re.compile(f".[{_MARKS}]*(?:(?<=[\u1039\u17d2]).[{_MARKS}]*)*")
 def pairs(run: str) -> list[str]:
     """Cut a run into overlapping pairs of written characters, as Lucene's CJK analysis does.
 
-    Args:
-        run: Characters of scripts without spaces; combining marks stay with their letters.
-
-    Returns:
-        The pairs, or the run itself when it is a single character.
+    Combining marks stay with their letters; a run of a single character stays as it is.
     """
     clusters: list[str] = _CLUSTER.findall(run)
     if len(clusters) == 1:
@@ -48,24 +44,13 @@ def pairs(run: str) -> list[str]:
 
 
 def separate_runs(text: str, segmenter: Segmenter | None) -> str:
-    """Put spaces between the tokens of scripts that write none.
-
-    Args:
-        text: Folded text.
-        segmenter: Cuts one run into words; ``None`` for pairs of characters.
-
-    Returns:
-        The text, in which every run is replaced by its tokens, separated by spaces.
-
-    Raises:
-        InputTypeError: If the segmenter gives something else than strings.
-    """
+    """Put spaces between the tokens of scripts that write none; without a segmenter these are pairs of characters."""
     cut = pairs if segmenter is None else _Checked(segmenter)
     return _RUN.sub(lambda run: f" {' '.join(cut(run[0]))} ", text)
 
 
 class _Checked:
-    """A caller's segmenter, whose results are looked at."""
+    """A caller's segmenter, whose results are checked."""
 
     def __init__(self, segmenter: Segmenter) -> None:
         self._segmenter = segmenter

@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 
 from onnxembed.errors import ModelError
-from onnxembed.sparse.rows import split_rows
-from onnxembed.sparse.vector import SparseEmbedding
+from onnxembed.sparse.vector import SparseEmbedding, split_by_text
 from onnxembed.text.graph import PaddedTokens
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -33,71 +32,44 @@ class Pruning:
     min_weight: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
 class SpladeWeigher:
-    """Logits of a batch to sparse vectors."""
+    """Turns the logits of a batch into sparse vectors.
 
-    def __init__(
-        self,
-        output: str,
-        *,
-        pruning: Pruning,
-        logarithms: int = 1,
-        left_out: Array | None = None,
-    ) -> None:
-        """Choose the form of the weights.
+    Attributes:
+        output: Name of the graph output: logits (batch, sequence, vocabulary), or their maximum over the tokens
+            (batch, vocabulary).
+        pruning: Which entries are kept.
+        logarithms: How many times ``log1p`` is taken; 0 where the graph gives weights already.
+        left_out: (ids,) entries of the vocabulary that never count, such as special tokens.
+    """
 
-        Args:
-            output: Name of the graph output: logits (batch, sequence, vocabulary), or their maximum over the tokens
-                (batch, vocabulary).
-            pruning: Which entries are kept.
-            logarithms: How many times ``log1p`` is taken; 0 where the graph gives weights already.
-            left_out: (ids,) entries of the vocabulary that never count, such as special tokens.
-        """
-        self.output = output
-        self._pruning = pruning
-        self._logarithms = logarithms
-        self._left_out = left_out
+    output: str
+    pruning: Pruning
+    logarithms: int = 1
+    left_out: Array | None = None
 
     def weigh(self, output: Array, padded: PaddedTokens) -> list[SparseEmbedding]:
-        """Make vectors of what the graph gave.
-
-        Args:
-            output: (batch, sequence, vocabulary) or (batch, vocabulary) of any float type.
-            padded: The batch.
-
-        Returns:
-            One vector a text; a text without tokens has the empty one.
-
-        Raises:
-            ModelError: If the output has another shape.
-        """
+        """Make one vector per text, empty for a text without tokens; refuses an output of another shape."""
         maxima = largest_logits(output, padded.mask, self.output)
         positive = maxima > 0
-        if self._left_out is not None:
-            positive[:, self._left_out[self._left_out < positive.shape[1]]] = False
+        if self.left_out is not None:
+            positive[:, self.left_out[self.left_out < positive.shape[1]]] = False
         rows, ids = np.nonzero(positive)
         weights = maxima[rows, ids].astype(np.float32, copy=False)
-        for _ in range(self._logarithms):
+        for _ in range(self.logarithms):
             weights = np.log1p(weights)
         if not np.isfinite(weights).all():
             raise ModelError(f"the graph's output {self.output!r} holds infinite numbers; are the weights damaged?")
-        kept = _kept(rows, ids, weights, self._pruning)
-        return split_rows(rows[kept], ids[kept], weights[kept], len(maxima))
+        kept = _kept(rows, ids, weights, self.pruning)
+        return split_by_text(rows[kept], ids[kept], weights[kept], len(maxima))
 
 
 def largest_logits(output: Array, mask: Array, name: str) -> Array:
     """Take the largest logit of each entry of the vocabulary over a text's tokens, one text at a time.
 
-    Args:
-        output: (batch, sequence, vocabulary), or (batch, vocabulary) where the graph did it.
-        mask: (batch, sequence) 1 where a token is.
-        name: The output's name, for messages.
-
-    Returns:
-        (batch, vocabulary); 0 for a text without tokens.
-
-    Raises:
-        ModelError: If the output has another shape.
+    ``output`` is (batch, sequence, vocabulary), or (batch, vocabulary) where the graph took the maximum; the result is
+    (batch, vocabulary), 0 for a text without tokens.
     """
     if output.ndim not in (2, 3) or len(output) != len(mask) or (output.ndim == 3 and output.shape[1] != mask.shape[1]):
         raise ModelError(
@@ -119,7 +91,7 @@ def largest_logits(output: Array, mask: Array, name: str) -> Array:
 
 
 def _kept(rows: Array, ids: Array, weights: Array, pruning: Pruning) -> Array:
-    """The positions of the entries to keep, ascending."""
+    """Choose the positions of the entries to keep, ascending."""
     positions = np.flatnonzero(weights >= pruning.min_weight) if pruning.min_weight > 0 else np.arange(len(rows))
     if pruning.top_k is None:
         return positions

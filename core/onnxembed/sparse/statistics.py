@@ -54,14 +54,14 @@ class Bm25Statistics:
 
     @property
     def avg_len(self) -> float:
-        """Mean number of words of a document; 0.0 of no document."""
+        """Mean number of words per document; 0.0 without documents."""
         return self.token_count / self.document_count if self.document_count else 0.0
 
     def idf(self, ids: Any) -> Array:
-        """Weigh terms by their rarity, as `onnxembed.sparse.idf` has it.
+        """Weigh terms by their rarity: ``ln((N - n + 0.5) / (n + 0.5) + 1)``.
 
         Args:
-            ids: (any,) numbers of terms; those that never occurred count as in no document.
+            ids: (any,) numbers of terms; one that never occurred counts as in no document.
 
         Returns:
             (any,) float64, above 0.
@@ -75,18 +75,7 @@ class Bm25Statistics:
         return inverse_document_frequency(n, self.document_count)
 
     def merge(self, other: Bm25Statistics) -> Bm25Statistics:
-        """Add the counts of another collection.
-
-        Args:
-            other: Counts of other documents, made with the same settings.
-
-        Returns:
-            The counts of both.
-
-        Raises:
-            InputTypeError: If it is something else.
-            InputError: If it was made with other settings.
-        """
+        """Add the counts of another collection, as ``+`` does; an InputError if they were made with other settings."""
         if not isinstance(other, Bm25Statistics):
             raise InputTypeError(f"statistics can be merged with statistics; got {type(other).__name__}")
         check_same_settings(self.made_with, other.made_with)
@@ -124,11 +113,7 @@ class Bm25Statistics:
         )
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Write one file, which appears whole or not at all.
-
-        Args:
-            path: The file, by custom ``*.npz``; its folder must exist.
-        """
+        """Write one file, by custom ``*.npz``, which appears whole or not at all; its folder must exist."""
         target = Path(path)
         staged = private_name(target)
         try:
@@ -147,18 +132,7 @@ class Bm25Statistics:
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> Bm25Statistics:
-        """Read a file that `save` wrote. Nothing in it is run.
-
-        Args:
-            path: The file.
-
-        Returns:
-            The counts.
-
-        Raises:
-            OSError: If it cannot be read.
-            ModelError: If it is damaged, or not such a file.
-        """
+        """Read a file that `save` wrote; a ModelError if it is damaged or not such a file. Nothing in it is run."""
         hint = "it is damaged or not a file of Bm25Statistics.save(); make it again with Bm25.fit()"
         try:
             with Path(path).open("rb") as opened, np.load(opened, allow_pickle=False) as file:
@@ -192,15 +166,7 @@ _DAMAGE = (
 
 
 def gather(made_with: str, parts: Iterable[tuple[int, int, Array, Array]]) -> Bm25Statistics:
-    """Add up the counts of many small groups of documents.
-
-    Args:
-        made_with: See `Bm25Statistics`.
-        parts: Documents, words, numbers of terms, and their document frequencies in each group.
-
-    Returns:
-        The counts of all.
-    """
+    """Add up the counts of many small groups of documents, each as `Bm25.measure` gives it."""
     documents = tokens = pending = 0
     ids: list[Array] = [np.zeros(0, dtype=np.int64)]
     frequencies: list[Array] = [np.zeros(0, dtype=np.int64)]
@@ -218,15 +184,7 @@ def gather(made_with: str, parts: Iterable[tuple[int, int, Array, Array]]) -> Bm
 
 
 def check_same_settings(ours: str, theirs: str) -> None:
-    """Refuse counts that were made with other settings.
-
-    Args:
-        ours: The settings in force.
-        theirs: Those of the counts.
-
-    Raises:
-        InputError: If they differ.
-    """
+    """Refuse counts that were made with other settings."""
     if ours != theirs:
         raise InputError(
             f"statistics made with {theirs} cannot be used with {ours}; measure them again with Bm25.fit()"
@@ -234,14 +192,14 @@ def check_same_settings(ours: str, theirs: str) -> None:
 
 
 def _added(ids: Array, frequencies: Array) -> tuple[Array, Array]:
-    """Unique ids, and the sums of their frequencies."""
+    """Give unique ids, and the sums of their frequencies."""
     unique, places = np.unique(ids, return_inverse=True)
     # bincount adds in float64, which is exact here: no count comes near 2^53.
     return unique, np.bincount(places, weights=frequencies, minlength=len(unique)).astype(np.int64)
 
 
 def _what_is_wrong(ids: Array, frequencies: Array, document_count: int, token_count: int) -> str:
-    """Why these cannot be counts of a collection; empty when they can."""
+    """Say why these cannot be counts of a collection; empty when they can."""
     if ids.ndim != 1 or ids.shape != frequencies.shape:
         return f"ids have the shape {list(ids.shape)}, document frequencies {list(frequencies.shape)}"
     if document_count < 0 or token_count < int(frequencies.sum()):

@@ -19,22 +19,16 @@ _BYTES_AN_ENTRY = 200
 
 
 class Stemmer(Protocol):
-    """What cuts endings off; any object with this method will do, such as those of py_rust_stemmers."""
+    """Cuts endings off; any object with this method will do, such as those of py_rust_stemmers."""
 
     def stem_word(self, word: str) -> str:
         """Give the stem of a word in lower case; an empty one drops the word."""
 
 
 def term_id(stem: str) -> int:
-    """Number a term: the absolute value of its 32-bit MurmurHash3 (x86, seed 0) as a signed integer.
+    """Number a term, 0 to 2^31: the absolute value of its 32-bit MurmurHash3 (x86, seed 0) as a signed integer.
 
     This is the scheme of Qdrant/bm25, so that vectors of both go into one index. Different terms may share a number.
-
-    Args:
-        stem: The term.
-
-    Returns:
-        0 to 2^31.
     """
     import mmh3
 
@@ -49,7 +43,7 @@ class Terms(dict[bytes, int]):
 
     Attributes:
         groups: Terms of chunks with several.
-        collided: Numbers for which two different stems were met; only kept when asked for.
+        collided: Numbers for which two different stems were met; only kept with ``track_collisions``.
         size: Bytes remembered, estimated.
     """
 
@@ -62,15 +56,7 @@ class Terms(dict[bytes, int]):
         *,
         track_collisions: bool,
     ) -> None:
-        """Start with nothing remembered.
-
-        Args:
-            words: Finds the words of a chunk.
-            stemmer: Cuts endings off; ``None`` to keep words whole.
-            stop_words: Folded words to drop.
-            token_max_length: Longer words are dropped, in code points.
-            track_collisions: Whether ``collided`` is kept.
-        """
+        """Start with nothing remembered; words of more than ``token_max_length`` code points are dropped."""
         import mmh3
 
         super().__init__({END: END_NUMBER})
@@ -87,21 +73,14 @@ class Terms(dict[bytes, int]):
         self.size = 0
 
     def numbers(self, chunks: Sequence[bytes]) -> list[int]:
-        """Number chunks, most of which were not met before.
-
-        Args:
-            chunks: The chunks.
-
-        Returns:
-            Their numbers.
-        """
+        """Number chunks, most of which were not met before."""
         self._learn_plain(chunks)
         return [self[chunk] for chunk in chunks]
 
     def _learn_plain(self, chunks: Sequence[bytes]) -> None:
         """Number the chunks that are one plain word each, as new ones in most texts are, without a call for each step.
 
-        What happens to a word is that of `_number`.
+        Does to a word what `_number` does.
         """
         if not self._words.ascii_is_one_word:
             return
@@ -140,18 +119,11 @@ class Terms(dict[bytes, int]):
         return number
 
     def stems(self, chunk: bytes) -> list[str]:
-        """Give the terms themselves.
-
-        Args:
-            chunk: The chunk.
-
-        Returns:
-            The stems of its words, without those that are dropped.
-        """
+        """Give the stems of a chunk's words, without those that are dropped."""
         return [stem for word in self._words.split(chunk.decode()) if (stem := self._stem(word))]
 
     def _number(self, word: str) -> int:
-        """The number of a word's term."""
+        """Give the number of a word's term."""
         number = self._number_of.get(word)
         if number is None:
             stem = self._stem(word)
@@ -162,7 +134,7 @@ class Terms(dict[bytes, int]):
         return number
 
     def _stem(self, word: str) -> str:
-        """What is left of a word; empty when it is dropped."""
+        """Give what is left of a word; empty when it is dropped."""
         word = self._words.trim(word)
         if not word or word in self._stop_words or len(word) > self._token_max_length:
             return ""

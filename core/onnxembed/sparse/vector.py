@@ -42,12 +42,12 @@ class SparseEmbedding:
             indices: (entries,) integers of at least 0, each once, in any order.
 
         Raises:
-            InputError: If the two differ in length, are not one-dimensional, or hold what is said above not to be.
+            InputError: If the two differ in length, are not one-dimensional, or break these rules.
         """
         ids = _checked_indices(indices)
         numbers = _checked_values(values)
         if len(ids) != len(numbers):
-            raise InputError(f"{len(numbers)} values and {len(ids)} indices; a sparse vector has one value an index")
+            raise InputError(f"{len(numbers)} values and {len(ids)} indices; a sparse vector has one value per index")
         order = np.argsort(ids, kind="stable")
         ids = ids[order]
         if len(ids) > 1 and not (ids[1:] > ids[:-1]).all():
@@ -60,15 +60,7 @@ class SparseEmbedding:
 
     @classmethod
     def trusted(cls, values: Array, indices: Array) -> SparseEmbedding:
-        """Wrap arrays that already follow the rule, without a look at them.
-
-        Args:
-            values: See the class; made read-only by the caller.
-            indices: See the class; made read-only by the caller.
-
-        Returns:
-            The vector.
-        """
+        """Wrap arrays that already follow the rules and are read-only, without checks."""
         embedding: SparseEmbedding = _new(cls)
         _set_values(embedding, values)
         _set_indices(embedding, indices)
@@ -76,44 +68,19 @@ class SparseEmbedding:
 
     @classmethod
     def from_dict(cls, data: Mapping[int, float]) -> SparseEmbedding:
-        """Make a vector of ids and their values.
-
-        Args:
-            data: ``{id: value}``.
-
-        Returns:
-            The vector.
-
-        Raises:
-            InputError: If an id or a value cannot be used.
-        """
+        """Make a vector of ``{index: value}``; an InputError if one of them cannot be used."""
         return cls(list(data.values()), list(data.keys()))
 
     def as_object(self) -> dict[str, Array]:
-        """Give the arrays by name.
-
-        Returns:
-            ``{"values": float64 array, "indices": int64 array}``, the arrays of the vector itself.
-        """
+        """Give the arrays of the vector itself, ``{"values": ..., "indices": ...}``."""
         return {"values": self.values, "indices": self.indices}
 
     def as_dict(self) -> dict[int, float]:
-        """Give the entries as a dictionary of Python numbers.
-
-        Returns:
-            ``{id: value}``, ids ascending.
-        """
+        """Give the entries as ``{index: value}`` of Python numbers, indices ascending."""
         return dict(zip(self.indices.tolist(), self.values.tolist(), strict=True))
 
     def to_qdrant(self) -> SparseVector:
-        """Convert to the type of the Qdrant client.
-
-        Returns:
-            A ``qdrant_client.models.SparseVector``.
-
-        Raises:
-            ImportError: If qdrant-client is not installed.
-        """
+        """Convert to a ``qdrant_client.models.SparseVector``; an ImportError if qdrant-client is not installed."""
         try:
             from qdrant_client.models import SparseVector
         except ImportError as error:
@@ -162,12 +129,22 @@ class FlatVectors:
     indices: Array
     ends: Array
 
-    def split(self) -> list[SparseEmbedding]:
-        """Give the vectors one by one.
+    @classmethod
+    def joined(cls, embeddings: Sequence[SparseEmbedding]) -> FlatVectors:
+        """Copy vectors into shared arrays."""
+        return cls(
+            values=np.concatenate([np.zeros(0, dtype=np.float64), *(embedding.values for embedding in embeddings)]),
+            indices=np.concatenate([np.zeros(0, dtype=np.int64), *(embedding.indices for embedding in embeddings)]),
+            ends=np.cumsum([len(embedding) for embedding in embeddings], dtype=np.int64),
+        )
 
-        Returns:
-            Vectors that share the arrays, which become read-only.
-        """
+    @property
+    def bounds(self) -> Array:
+        """(vectors + 1,) int64; vector ``i`` is the entries from ``bounds[i]`` to ``bounds[i + 1]``."""
+        return np.concatenate([np.zeros(1, dtype=np.int64), self.ends])
+
+    def split(self) -> list[SparseEmbedding]:
+        """Give vectors that share the arrays, which become read-only."""
         values, indices = self.values, self.indices
         values.flags.writeable = indices.flags.writeable = False
         embeddings = [_new(SparseEmbedding) for _ in self.ends]
@@ -178,12 +155,22 @@ class FlatVectors:
         return embeddings
 
 
+def split_by_text(texts: Array, indices: Array, values: Array, count: int) -> list[SparseEmbedding]:
+    """Make one vector per text of the entries of a whole batch.
+
+    ``texts`` (entries,) ascends and says which of the ``count`` texts an entry belongs to; ``indices`` ascend and are
+    unique within a text.
+    """
+    ends = np.searchsorted(texts, np.arange(1, count + 1))
+    return FlatVectors(values.astype(np.float64), indices.astype(np.int64), ends).split()
+
+
 def to_scipy(embeddings: Sequence[SparseEmbedding], size: int | None = None) -> csr_array[Any, tuple[int, int]]:
     """Stack vectors into one SciPy matrix.
 
     Args:
-        embeddings: The vectors, one a row.
-        size: Number of columns; ``None`` for the highest index plus one. BM25's ids go up to 2^31.
+        embeddings: One vector per row.
+        size: Number of columns; ``None`` for the highest index plus one. BM25's indices go up to 2^31.
 
     Returns:
         (len(embeddings), size) ``scipy.sparse.csr_array`` of float64.
@@ -196,18 +183,15 @@ def to_scipy(embeddings: Sequence[SparseEmbedding], size: int | None = None) -> 
         from scipy.sparse import csr_array
     except ImportError as error:
         raise ImportError("to_scipy() needs SciPy: pip install scipy") from error
-    starts = np.zeros(len(embeddings) + 1, dtype=np.int64)
-    np.cumsum([len(embedding) for embedding in embeddings], out=starts[1:])
-    ids = np.concatenate([np.zeros(0, dtype=np.int64), *(embedding.indices for embedding in embeddings)])
-    values = np.concatenate([np.zeros(0, dtype=np.float64), *(embedding.values for embedding in embeddings)])
-    least = int(ids.max()) + 1 if len(ids) else 0
+    joined = FlatVectors.joined(embeddings)
+    least = int(joined.indices.max(initial=-1)) + 1
     if size is not None and size < least:
         raise InputError(f"size={size}, but the vectors have the index {least - 1}; pass size={least} or more")
-    return csr_array((values, ids, starts), shape=(len(embeddings), least if size is None else size))
+    columns = least if size is None else size
+    return csr_array((joined.values, joined.indices, joined.bounds), shape=(len(embeddings), columns))
 
 
 def _checked_indices(indices: Any) -> Array:
-    """A new int64 array of ids."""
     given = _one_dimensional(indices, "indices")
     if len(given) == 0:
         return np.zeros(0, dtype=np.int64)
@@ -220,7 +204,6 @@ def _checked_indices(indices: Any) -> Array:
 
 
 def _checked_values(values: Any) -> Array:
-    """A new float64 array of numbers."""
     given = _one_dimensional(values, "values")
     if len(given) == 0:
         return np.zeros(0, dtype=np.float64)
@@ -233,7 +216,6 @@ def _checked_values(values: Any) -> Array:
 
 
 def _one_dimensional(given: Any, name: str) -> Array:
-    """What was given, as an array of one axis."""
     try:
         array = np.asarray(given)
     except ValueError as error:

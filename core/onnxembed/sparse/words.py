@@ -1,8 +1,8 @@
-"""From texts to words: a compatible way and a right one.
+"""From texts to words, in two ways: one compatible with fastembed, one right for every script.
 
-A window of texts is cut in two steps. `join` separates all texts at ASCII spaces and punctuation, which
-costs some nanoseconds a word. What a chunk of other characters means is asked once for each different chunk (see
-`onnxembed.sparse.terms`), so it may cost what it wants.
+A window of texts is cut in two steps. `join` separates all texts at ASCII spaces and punctuation, which costs some
+nanoseconds per word. Chunks of other characters are split once for each different chunk (`onnxembed.sparse.terms`), so
+that may cost more.
 """
 
 from __future__ import annotations
@@ -45,17 +45,17 @@ class Words(Protocol):
 
     @property
     def chunk_bytes(self) -> bytes:
-        """What becomes of each byte of UTF-8 before chunks are cut."""
+        """A table for ``bytes.translate`` that UTF-8 goes through before chunks are cut."""
 
     @property
     def ascii_is_one_word(self) -> bool:
-        """Whether a chunk of ASCII is one word as it stands, so that `split` need not be asked."""
+        """Whether a chunk of ASCII is one word as it stands, so that `split` need not be called."""
 
     def split(self, chunk: str) -> list[str]:
-        """Give the words of a chunk."""
+        """Split a chunk into words."""
 
     def trim(self, word: str) -> str:
-        """Give what counts of a word, empty when nothing does."""
+        """Keep what counts of a word, empty when nothing does."""
 
     def fold(self, word: str) -> str:
         """Give the form in which a word of a list, such as a stop word, occurs among the words of texts."""
@@ -64,13 +64,8 @@ class Words(Protocol):
 def join(texts: Sequence[str], words: Words) -> bytes:
     """Separate texts at ASCII spaces and punctuation.
 
-    Args:
-        texts: The texts.
-        words: Says which bytes separate, and makes letters small.
-
-    Returns:
-        The chunks of all texts in UTF-8 with spaces between them, and `END`, a chunk of its own, between one text and
-        the next.
+    Gives the chunks of all texts in UTF-8 with spaces between them, and `END`, a chunk of its own, between one text and
+    the next.
     """
     joined = _BETWEEN.join(texts)
     if joined.count(_END_CHARACTER) != max(0, len(texts) - 1):
@@ -79,7 +74,7 @@ def join(texts: Sequence[str], words: Words) -> bytes:
 
 
 def _chunk_bytes(kept: str) -> bytes:
-    """A table for ``bytes.translate``: letters in lower case, but for those kept, and spaces for what separates."""
+    """Make a table for ``bytes.translate``: lower case, but for the letters kept, and spaces for what separates."""
     table = bytearray(range(256))
     for code in range(128):
         character = chr(code)
@@ -92,52 +87,26 @@ class CompatibleWords:
     """The words that fastembed 0.9.1 finds: runs of alphanumeric characters and underscores, in lower case.
 
     Combining marks end a word, which takes words of many scripts apart.
-
-    Attributes:
-        chunk_bytes: See `Words`.
-        ascii_is_one_word: See `Words`.
     """
 
     def __init__(self) -> None:
-        """Start with no character met."""
         self.ascii_is_one_word = True
         self.chunk_bytes = _chunk_bytes(kept="")
         self._characters = _Characters(lambda character: character if _is_word(character) else " ")
 
     def split(self, chunk: str) -> list[str]:
-        """See `Words`.
-
-        Args:
-            chunk: The chunk.
-
-        Returns:
-            Its words.
-        """
+        """Split a chunk into words."""
         if chunk.isascii():
             return [chunk]
         # Twice: the lower case of sigma depends on what stands around it, and that of the dotted I holds a mark.
         return chunk.translate(self._characters).lower().translate(self._characters).split()
 
     def trim(self, word: str) -> str:
-        """See `Words`.
-
-        Args:
-            word: The word.
-
-        Returns:
-            The word; a lone underscore is punctuation.
-        """
+        """Drop a lone underscore, which is punctuation."""
         return "" if word == "_" else word
 
     def fold(self, word: str) -> str:
-        """See `Words`.
-
-        Args:
-            word: The word.
-
-        Returns:
-            The word in lower case.
-        """
+        """Give the lower case."""
         return word.lower()
 
 
@@ -146,22 +115,12 @@ class UnicodeWords:
 
     Combining marks belong to the word. Case is folded (Unicode's full case folding, so that ``STRASSE``, ``Straße`` and
     ``strasse`` are one word, with the stem that the lower case ``straße`` has), with the letters of Turkish kept apart.
-    Texts are in normal form C; vowel points of Arabic and Hebrew, tatweel and invisible joiners are left out. Scripts
-    without spaces are cut by the segmenter, or into pairs of characters. Apostrophes part words, since the stop word
-    lists hold both halves; underscores hold words together and are trimmed at their edges.
-
-    Attributes:
-        chunk_bytes: See `Words`.
-        ascii_is_one_word: See `Words`.
+    Texts are in normal form C; vowel points of Arabic and Hebrew, tatweel and invisible joiners are left out. The
+    segmenter cuts scripts without spaces into words; without one they are cut into pairs of characters. Apostrophes
+    part words, since the stop word lists hold both halves; underscores hold words together and are trimmed at edges.
     """
 
     def __init__(self, language: str, segmenter: Segmenter | None = None) -> None:
-        """Choose the rules of a language.
-
-        Args:
-            language: Its name, in lower case.
-            segmenter: Cuts runs of scripts without spaces into words; ``None`` for pairs of characters.
-        """
         self._letters = _LETTERS_OF_LANGUAGE.get(language, ())
         self.ascii_is_one_word = not self._letters
         self._segmenter = segmenter
@@ -169,27 +128,13 @@ class UnicodeWords:
         self.chunk_bytes = _chunk_bytes(kept="I" if self._letters is _TURKIC else "")
 
     def split(self, chunk: str) -> list[str]:
-        """See `Words`.
-
-        Args:
-            chunk: The chunk.
-
-        Returns:
-            Its words.
-        """
+        """Split a chunk into words."""
         if chunk.isascii() and self.ascii_is_one_word:
             return [chunk]
         return separate_runs(self._readable(chunk), self._segmenter).split()
 
     def trim(self, word: str) -> str:
-        """See `Words`.
-
-        Args:
-            word: The word.
-
-        Returns:
-            The word without underscores at its edges and without marks that have no letter.
-        """
+        """Cut off underscores at the edges, and marks that have no letter."""
         if word.isalnum():
             return word
         trimmed = word.strip("_")
@@ -197,18 +142,11 @@ class UnicodeWords:
         return trimmed[start:]
 
     def fold(self, word: str) -> str:
-        """See `Words`.
-
-        Args:
-            word: The word.
-
-        Returns:
-            The word as texts have it after folding.
-        """
+        """Fold a word as those of texts are folded."""
         return self.trim(self._readable(word).strip())
 
     def _readable(self, text: str) -> str:
-        """Folded words, separated by spaces."""
+        """Fold words and separate them by spaces."""
         for old, new in self._letters:
             text = text.replace(old, new)
         text = _FORMS.sub(lambda forms: unicodedata.normalize("NFKC", forms[0]), text)
@@ -220,11 +158,6 @@ class _Characters(dict[int, str]):
     """A table for ``str.translate`` that is filled as characters are met."""
 
     def __init__(self, rule: Callable[[str], str]) -> None:
-        """Start empty.
-
-        Args:
-            rule: What stands for a character.
-        """
         super().__init__()
         self._rule = rule
 
@@ -234,12 +167,12 @@ class _Characters(dict[int, str]):
 
 
 def _is_word(character: str) -> bool:
-    """Whether it is a word character of regular expressions."""
+    """Whether a character is a word character of regular expressions."""
     return character.isalnum() or character == "_"
 
 
 def _readable(character: str) -> str:
-    """What stands for a character among the words that a reader sees."""
+    """Choose what stands for a character among the words that a reader sees."""
     if _OPTIONAL.match(character):
         return ""
     category = unicodedata.category(character)

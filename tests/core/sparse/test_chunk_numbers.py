@@ -8,13 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from onnxembed.sparse import chunk_numbers as module
-from onnxembed.sparse.bm25_settings import Bm25Settings
 from onnxembed.sparse.chunk_numbers import ChunkNumbers
 from onnxembed.sparse.terms import END_NUMBER, FIRST_GROUP, Terms
+from tests.fixtures.bm25_models import make_bm25
 
 
 def new_terms() -> Terms:
-    chosen = Bm25Settings(disable_stemmer=True)
+    chosen = make_bm25(disable_stemmer=True).settings
     return chosen.terms(chosen.words())
 
 

@@ -171,7 +171,7 @@ def test_options_reach_the_weights(tmp_path: Path) -> None:
 
 def test_matrices_are_mapped_not_read(tmp_path: Path) -> None:
     model = SparseTextEmbedding(NAME, specific_model_path=write_minicoil(tmp_path))
-    senses = model._backend._engine._minicoil.get().senses  # type: ignore[attr-defined]
+    senses = model._engine._table.get().senses  # type: ignore[union-attr]
     assert isinstance(senses, np.memmap)
     assert senses.shape == (len(MINICOIL_WORDS) + 1, HIDDEN, 4)
 
@@ -233,7 +233,7 @@ def test_damaged_array_is_refused(tmp_path: Path) -> None:
         ({"vocab": list(MINICOIL_WORDS)}, "expected an object with a list of words"),
         ({"vocab": {"hello": 1}, "stem_mapping": {}}, "expected an object with a list of words"),
         ({"vocab": [1, 2], "stem_mapping": {}}, "expected an object with a list of words"),
-        (["hello"], "expected an object with a list of words"),
+        (["hello"], "holds a JSON list; expected an object"),
         ({"vocab": ["hello", "hello"], "stem_mapping": {}}, "names 1 words twice"),
         ({"vocab": ["hello"], "stem_mapping": {"fox": "fox"}}, "leads to 'fox', which is not in vocab"),
     ],
@@ -247,4 +247,4 @@ def test_vocabularies_of_another_form_are_refused(content: object, message: str,
 def test_vocabulary_that_is_not_json_is_refused(tmp_path: Path) -> None:
     write_minicoil(tmp_path)
     (tmp_path / WORDS_FILE).write_bytes(b'{"vocab": ["\xe9"]')
-    refused(tmp_path, "is not JSON in UTF-8")
+    refused(tmp_path, "is not valid JSON in UTF-8")

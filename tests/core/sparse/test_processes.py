@@ -12,8 +12,8 @@ import pytest
 
 from onnxembed.errors import InferenceError, InputError, InputTypeError
 from onnxembed.sparse import bm25, processes
-from onnxembed.sparse.bm25 import Bm25
 from onnxembed.sparse.processes import map_in_processes
+from tests.fixtures.bm25_models import make_bm25
 
 
 def slow_square(number: int) -> int:
@@ -152,10 +152,10 @@ def test_bm25_gives_the_same_with_workers(compatible: bool, monkeypatch: pytest.
     texts = [
         f"Word{number % 17} running Straße 北京 kitchens prostaglandins {'the' * (number % 3)}" for number in range(100)
     ]
-    model = Bm25(compatible=compatible, disable_stemmer=True).fit(texts)
+    model = make_bm25(compatible=compatible, disable_stemmer=True).fit(texts)
     expected = list(model.embed(texts))
-    assert list(model.embed(iter(texts), parallel=2)) == expected
-    assert model.fit(texts, parallel=2).statistics == model.statistics
+    assert list(model.embed(iter(texts), 2)) == expected
+    assert model.fit(texts, 2).statistics == model.statistics
     assert children() == []
 
 
@@ -211,10 +211,9 @@ def test_a_process_that_cannot_start(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_little_work_starts_no_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bm25, "map_in_processes", None)
-    monkeypatch.setattr(bm25, "usable_cpus", lambda: 4)
-    model = Bm25()
-    assert list(model.embed(["fox", "dog"], parallel=0)) == list(model.embed(["fox", "dog"]))
-    assert list(model.embed([], parallel=2)) == []
+    model = make_bm25()
+    assert list(model.embed(["fox", "dog"], 4)) == list(model.embed(["fox", "dog"]))
+    assert list(model.embed([], 2)) == []
 
 
 def test_this_process_does_its_share() -> None:

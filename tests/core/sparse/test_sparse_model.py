@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import pickle
 import random
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -225,6 +226,21 @@ def test_fit_gives_a_new_object_with_statistics() -> None:
     rare, frequent = next(with_idf.query_embed("brown")).values[0], next(with_idf.query_embed("fox")).values[0]
     assert rare > frequent
     assert next(fitted.query_embed("brown")).values.tolist() == [1.0]
+
+
+def test_a_fitted_object_is_made_again_by_its_options() -> None:
+    model = SparseTextEmbedding("Qdrant/bm25", k=1.5, stopwords=["fox"], lazy_load=True)
+    texts = ["hello world", "hello quick brown fox", "world of foxes"]
+    assert model.loaded
+    fitted = asyncio.run(model.afit(iter(texts), 2))
+    assert fitted.statistics == model.fit(texts).statistics
+    assert model.statistics is None
+    assert fitted.options["avg_len"] is None
+    for again in (SparseTextEmbedding(**fitted.options), pickle.loads(pickle.dumps(fitted))):
+        assert again.options == fitted.options
+        assert again.fingerprint == fitted.fingerprint
+        assert list(again.embed(texts)) == list(fitted.embed(texts))
+    assert asyncio.run(fitted.atoken_count(texts)) == 9
 
 
 def test_only_bm25_can_be_fitted(open_model: Open) -> None:

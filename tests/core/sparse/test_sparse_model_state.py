@@ -106,7 +106,7 @@ def test_objects_with_equal_settings_share_their_engine(kind: str, open_model: O
     one = open_model(kind)
     other = open_model(kind, truncate=False, token_budget=7, lazy_load=True)
     assert other.loaded
-    assert one._backend._engine is other._backend._engine  # type: ignore[attr-defined]
+    assert one._engine is other._engine
     assert open_model(kind, max_length=17, lazy_load=True).loaded is False
 
 

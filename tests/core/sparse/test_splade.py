@@ -11,6 +11,7 @@ import pytest
 
 from onnxembed.errors import ModelError
 from onnxembed.sparse import engine
+from onnxembed.sparse.engine import SparseEngine
 from onnxembed.sparse.model import SparseTextEmbedding
 from onnxembed.sparse.splade import Pruning, SpladeWeigher, largest_logits
 from onnxembed.text.graph import PaddedTokens
@@ -156,9 +157,10 @@ def test_logits_bound_the_batches(
         caplog.set_level(logging.CRITICAL)
     monkeypatch.setattr(engine, "_LOGIT_BYTES", 4 * VOCABULARY_SIZE * 20)
     model = SparseTextEmbedding(NAME, cache_dir=cache, specific_model_path=folder)
-    loaded = model._backend._engine  # type: ignore[attr-defined]
-    assert loaded.default_budget == 20
-    assert [output.name for output in loaded.text.file.outputs] == ["max_logits" if kept else "logits"]
+    loaded = model._engine
+    assert isinstance(loaded, SparseEngine)
+    assert loaded.work("document", model._options)[1].budget == 20
+    assert [output.name for output in loaded.base.graph.file.outputs] == ["max_logits" if kept else "logits"]
     for one, other in zip(model.embed(TEXTS[:20]), expected, strict=True):
         assert one.indices.tolist() == other.indices.tolist()
         assert np.abs(one.values - other.values).max(initial=0) <= 1e-6
@@ -195,4 +197,6 @@ def test_weights_without_a_graph_are_compiled(name: str, tmp_path: Path) -> None
         dense[vector.indices] = vector.values
         assert np.abs(dense - expected).max() <= 1e-5
         assert 0 < len(vector) < entries
-    assert model._backend._engine.default_budget == model._backend._engine.text.default_budget  # type: ignore[attr-defined]
+    loaded = model._engine
+    assert isinstance(loaded, SparseEngine)
+    assert loaded.work("document", model._options)[1] == loaded._text.text.get().plan

@@ -14,18 +14,19 @@ from onnxembed.sparse import statistics as module
 from onnxembed.sparse.bm25 import Bm25
 from onnxembed.sparse.statistics import Bm25Statistics, gather
 from onnxembed.sparse.terms import term_id
+from tests.fixtures.bm25_models import make_bm25
 
 TEXTS = ["the fox and the dog", "a fox", "dogs dogs dogs", "", "birds sing; a bird sang"]
 
 
 def statistics_of(texts: list[str], model: Bm25 | None = None) -> Bm25Statistics:
-    found = (model or Bm25()).fit(texts).statistics
+    found = (model or make_bm25()).fit(texts).statistics
     assert found is not None
     return found
 
 
 def test_what_is_measured() -> None:
-    model = Bm25(avg_len=3).fit(TEXTS)
+    model = make_bm25(avg_len=3).fit(TEXTS)
     found = model.statistics
     assert found is not None
     assert (found.document_count, found.token_count) == (5, 2 + 1 + 3 + 0 + 4)
@@ -43,8 +44,8 @@ def test_what_is_measured() -> None:
 
 def test_the_measured_length_is_used_and_one_given_wins() -> None:
     found = statistics_of(TEXTS)
-    assert list(Bm25(statistics=found).embed(TEXTS)) == list(Bm25(avg_len=2.0).embed(TEXTS))
-    assert Bm25(statistics=found, avg_len=7).avg_len == 7.0
+    assert list(make_bm25(statistics=found).embed(TEXTS)) == list(make_bm25(avg_len=2.0).embed(TEXTS))
+    assert make_bm25(statistics=found, avg_len=7).avg_len == 7.0
 
 
 def test_idf_is_that_of_qdrants_modifier() -> None:
@@ -58,8 +59,8 @@ def test_idf_is_that_of_qdrants_modifier() -> None:
 
 
 def test_idf_in_the_query_ranks_rare_words_first() -> None:
-    model = Bm25(statistics=statistics_of(TEXTS), idf_in_query=True)
-    (query,) = model.query_embed("foxes that sing")
+    model = make_bm25(statistics=statistics_of(TEXTS), idf_in_query=True)
+    (query,) = model.query_embed(["foxes that sing"])
     assert query.as_dict() == pytest.approx(
         {term_id("fox"): math.log(3.5 / 2.5 + 1), term_id("sing"): math.log(4.5 / 1.5 + 1)}
     )
@@ -68,21 +69,21 @@ def test_idf_in_the_query_ranks_rare_words_first() -> None:
         sum(weights[key] * value for key, value in e.as_dict().items()) for e in model.embed(["fox", "sing"])
     )
     assert rare > common
-    (plain,) = Bm25(statistics=model.statistics).query_embed("foxes that sing")
+    (plain,) = make_bm25(statistics=model.statistics).query_embed(["foxes that sing"])
     assert set(plain.values.tolist()) == {1.0}
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.sampled_from([*TEXTS, "fox bird", "ünïcode 北京"]), max_size=12), st.integers(0, 12))
 def test_halves_add_up_to_the_whole(texts: list[str], cut: int) -> None:
-    model = Bm25()
+    model = make_bm25()
     parts = [gather("same", [model.measure(half)]) for half in (texts[:cut], texts[cut:])]
     whole = gather("same", [model.measure(texts)])
     assert parts[0] + parts[1] == parts[1].merge(parts[0]) == whole
 
 
 def test_many_parts_are_added_in_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    model = Bm25()
+    model = make_bm25()
     texts = [f"word{number % 7} common" for number in range(40)]
     whole = gather("same", [model.measure(texts)])
     monkeypatch.setattr(module, "_PENDING_ENTRIES", 5)
@@ -98,33 +99,33 @@ def test_a_stream_is_read_once() -> None:
 
 def test_collections_without_words() -> None:
     with pytest.raises(InputError, match="found no word in 2 texts"):
-        Bm25().fit(["", "the"])
-    nothing = Bm25Statistics(Bm25().settings.identity(), 3, 0, np.zeros(0), np.zeros(0))
+        make_bm25().fit(["", "the"])
+    nothing = Bm25Statistics(make_bm25().settings.identity(), 3, 0, np.zeros(0), np.zeros(0))
     with pytest.raises(InputError, match="without a single word"):
-        Bm25(statistics=nothing)
+        make_bm25(statistics=nothing)
 
 
 @pytest.mark.parametrize(
     "other",
     [
-        Bm25("german"),
-        Bm25(compatible=True),
-        Bm25(stopwords=["fox"]),
-        Bm25(disable_stemmer=True),
-        Bm25(token_max_length=9),
-        Bm25(segmenter=list),
+        make_bm25("german"),
+        make_bm25(compatible=True),
+        make_bm25(stopwords=["fox"]),
+        make_bm25(disable_stemmer=True),
+        make_bm25(token_max_length=9),
+        make_bm25(segmenter=list),
     ],
 )
 def test_statistics_of_other_settings_are_refused(other: Bm25) -> None:
     theirs = statistics_of(TEXTS, other)
     with pytest.raises(InputError, match="cannot be used with language=english compatible=False"):
-        Bm25(statistics=theirs)
+        make_bm25(statistics=theirs)
     with pytest.raises(InputError, match="cannot be used with"):
         theirs.merge(statistics_of(TEXTS))
 
 
 def test_settings_that_leave_the_terms_alone_may_differ() -> None:
-    assert Bm25(statistics=statistics_of(TEXTS, Bm25(k=3, b=0.1)), language="en").avg_len == 2.0
+    assert make_bm25(statistics=statistics_of(TEXTS, make_bm25(k=3, b=0.1)), language="en").avg_len == 2.0
 
 
 def test_only_statistics_merge() -> None:
