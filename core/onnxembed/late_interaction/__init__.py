@@ -1,1 +1,1 @@
-"""Texts and images in, one vector a token out, and what is done with such vectors."""
+"""Texts and images in, one vector per token out, and what is done with such vectors."""

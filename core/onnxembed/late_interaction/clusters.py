@@ -1,9 +1,9 @@
 """Sums over clusters of token vectors, and the cluster nearest to an empty one: the inner loops of ``Muvera``.
 
-Documents lie end to end: ``vectors`` is (rows, repetitions, numbers), ``cluster_of`` (rows, repetitions). A cell is one
-cluster of one repetition of one document; cells are numbered in that order, the document first.
-
-Each question has two answers, one for few clusters and one for many; the limit is ``FEW_CLUSTERS``.
+Documents of ``lengths`` rows lie end to end: ``vectors`` is (rows, repetitions, numbers), ``cluster_of`` and
+``cell_of`` are (rows, repetitions). A cell is one cluster of one repetition of one document; cells are numbered in that
+order, the document first. ``clusters``, those of a repetition, is a power of 2; up to ``FEW_CLUSTERS`` other loops are
+quicker than beyond.
 """
 
 from __future__ import annotations
@@ -23,17 +23,7 @@ FEW_CLUSTERS = 64
 
 
 def sum_few(vectors: Array, cluster_of: Array, clusters: int, lengths: Sequence[int]) -> Array:
-    """Sum the vectors of each cell, with one small matrix product a document and repetition.
-
-    Args:
-        vectors: See above.
-        cluster_of: See above.
-        clusters: How many a repetition has.
-        lengths: Rows of each document.
-
-    Returns:
-        (cells, numbers) of the type of ``vectors``.
-    """
+    """Sum the vectors of each cell with one small matrix product per document and repetition: (cells, numbers)."""
     _, repetitions, numbers = vectors.shape
     sums = np.empty((len(lengths), repetitions, clusters, numbers), vectors.dtype)
     members = _members(clusters, vectors.dtype)
@@ -44,16 +34,7 @@ def sum_few(vectors: Array, cluster_of: Array, clusters: int, lengths: Sequence[
 
 
 def sum_many(vectors: Array, cell_of: Array, cells: int) -> Array:
-    """Sum the vectors of each cell, number by number.
-
-    Args:
-        vectors: See above.
-        cell_of: (rows, repetitions), the cell of each vector.
-        cells: How many there are.
-
-    Returns:
-        (cells, numbers) float64.
-    """
+    """Sum the vectors of each cell, number by number: (cells, numbers) float64."""
     flat = cell_of.ravel()
     columns = [np.bincount(flat, vectors[:, :, number].ravel(), cells) for number in range(vectors.shape[2])]
     return np.stack(columns, axis=1)
@@ -62,14 +43,7 @@ def sum_many(vectors: Array, cell_of: Array, cells: int) -> Array:
 def nearest_few(cluster_of: Array, wanted: Array, clusters: int, lengths: Sequence[int]) -> Array:
     """Find for each cell the nearest cluster with rows: the fewest bits differ, and of several it is the lowest.
 
-    Args:
-        cluster_of: See above.
-        wanted: (documents, repetitions) bool, where to look.
-        clusters: How many a repetition has: a power of 2.
-        lengths: Rows of each document, 1 or more.
-
-    Returns:
-        (cells,) of cluster numbers; 0 where they are not wanted.
+    ``wanted`` (documents, repetitions) bool says where to look; elsewhere the result (cells,) is 0.
     """
     ranks = _ranks(clusters)
     best = np.zeros((*wanted.shape, clusters), ranks.dtype)
@@ -81,17 +55,11 @@ def nearest_few(cluster_of: Array, wanted: Array, clusters: int, lengths: Sequen
 
 
 def nearest_many(filled: Array) -> Array:
-    """Find the same as ``nearest_few``.
+    """Find the same as ``nearest_few``, everywhere.
 
+    ``filled`` (groups, clusters) bool has the clusters of one repetition of one document in a row, at least one filled.
     A rank, distance times clusters plus number, is smallest for the nearest and lowest. Distances add up bit by bit, so
-    one pass a bit is enough: whoever lies across it costs one more.
-
-    Args:
-        filled: (groups, clusters) bool, clusters of one repetition of one document in a row, at least one of them
-            filled. The number of clusters is a power of 2.
-
-    Returns:
-        (cells,) of cluster numbers.
+    one pass per bit is enough: to cross the bit costs one more.
     """
     groups, clusters = filled.shape
     rank = np.where(filled, np.arange(clusters), clusters * clusters)
@@ -103,15 +71,7 @@ def nearest_many(filled: Array) -> Array:
 
 
 def first_rows(cell_of: Array, cells: int) -> Array:
-    """Find the first row of each cell.
-
-    Args:
-        cell_of: (rows, repetitions), the cell of each vector.
-        cells: How many there are.
-
-    Returns:
-        (cells,) int64, counted over all documents; meaningless for cells without rows.
-    """
+    """Find the first row of each cell, counted over all documents: (cells,), meaningless for cells without rows."""
     rows, repetitions = cell_of.shape
     first = np.zeros(cells, np.intp)
     first[cell_of[::-1].ravel()] = np.repeat(np.arange(rows - 1, -1, -1), repetitions)  # the last one written stays
@@ -132,14 +92,7 @@ def _members(clusters: int, dtype: Any) -> Array:
 
 @lru_cache(maxsize=8)
 def _ranks(clusters: int) -> Array:
-    """Table of distances.
-
-    Args:
-        clusters: How many: at most ``FEW_CLUSTERS``.
-
-    Returns:
-        (clusters, clusters) int16; at ``[filled, cluster]`` the differing bits times ``clusters``, plus ``filled``.
-    """
+    """Make a table, int16: at ``[filled, cluster]`` the differing bits times ``clusters``, plus ``filled``."""
     numbers = np.arange(clusters, dtype=np.int16)
     differing = numbers[:, None] ^ numbers
     ranks = np.tile(numbers[:, None], clusters)

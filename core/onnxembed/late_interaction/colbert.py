@@ -1,16 +1,17 @@
-"""Late-interaction text models that run as a graph: token ids in, one vector a kept token out."""
+"""Late-interaction text models that run as a graph: token ids in, one vector per kept token out."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from onnxembed.api.inputs import check_text
-from onnxembed.late_interaction.tokens import MarkedTokens, SideTokenizer
-from onnxembed.text.graph import PaddedTokens, TextGraph
+from onnxembed.late_interaction.tokens import MarkingTokenizer
+from onnxembed.text.graph import TextGraph
+from onnxembed.text.tokenizer import Tokens
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -20,32 +21,20 @@ _SMALLEST_NORM = 1e-12
 
 @dataclass(frozen=True, slots=True)
 class LinearLayer:
-    """A linear layer.
-
-    Attributes:
-        weight: (outputs, inputs) float32.
-        bias: (outputs,) float32, or ``None``.
-    """
+    """A linear layer: weight (outputs, inputs), bias (outputs,) or ``None``, both float32."""
 
     weight: Array
     bias: Array | None
 
     def apply(self, vectors: Array) -> Array:
-        """Project vectors.
-
-        Args:
-            vectors: (vectors, inputs) float32.
-
-        Returns:
-            (vectors, outputs) float32.
-        """
+        """Project (vectors, inputs) float32."""
         projected = vectors @ self.weight.T
         return projected if self.bias is None else projected + self.bias
 
 
 @dataclass(frozen=True, slots=True)
 class TokenHead:
-    """What becomes of a graph's token states.
+    """What follows a graph's token states.
 
     Attributes:
         output: Name of the graph output.
@@ -60,14 +49,7 @@ class TokenHead:
     task: int | None = None
 
     def apply(self, states: Array) -> Array:
-        """Project and scale states.
-
-        Args:
-            states: (tokens, hidden) of any float type.
-
-        Returns:
-            (tokens, dim) float32.
-        """
+        """Project and scale states, (tokens, hidden) of any float type, to (tokens, dim) float32."""
         vectors = states.astype(np.float32, copy=False)
         for layer in self.layers:
             vectors = layer.apply(vectors)
@@ -77,93 +59,36 @@ class TokenHead:
         return vectors
 
 
-class ColbertFamily:
-    """A late-interaction model as it is used in one call: for queries, or for documents."""
+@dataclass(frozen=True, slots=True)
+class ColbertWork:
+    """The work of calls on a late-interaction model: of queries, or of documents."""
 
-    def __init__(self, graph: TextGraph, side: SideTokenizer, head: TokenHead, *, truncate: bool) -> None:
-        """Combine a loaded model with one of its sides.
+    graph: TextGraph
+    tokenizer: MarkingTokenizer
+    head: TokenHead
+    truncate: bool
 
-        Args:
-            graph: The model.
-            side: Marks the texts.
-            head: What becomes of the graph's output.
-            truncate: Whether long texts are cut or refused.
-        """
-        self._graph = graph
-        self._side = side
-        self._head = head
-        self._truncate = truncate
+    size = staticmethod(len)
 
-    def check(self, item: object, index: int) -> str:
-        """Accept a string.
+    def prepare(self, items: Sequence[str], first_index: int) -> list[Tokens]:
+        """Tokenise texts; they are marked batch by batch."""
+        return self.tokenizer.tokenizer.encode(items, first_index, truncate=self.truncate)
 
-        Args:
-            item: The item.
-            index: Its position.
+    def costs(self, prepared: Sequence[Tokens]) -> list[int]:
+        """Count the positions of each text, marker and filling included."""
+        if self.graph.pad_to_max_length:
+            return self.graph.costs(prepared)
+        return self.tokenizer.marking.lengths(prepared)
 
-        Returns:
-            The item.
-        """
-        return check_text(item, index)
+    def run(self, batch: Sequence[Tokens], worker: int) -> list[Array]:
+        """Give one float32 (kept tokens, dim) array per text, each with memory of its own."""
+        vectors, ends = self.vectors(batch, worker)
+        return [vectors[start:end].copy() for start, end in pairwise([0, *ends.tolist()])]
 
-    def size(self, item: str) -> int:
-        """Characters of a text.
-
-        Args:
-            item: The text.
-
-        Returns:
-            Its length.
-        """
-        return len(item)
-
-    def prepare(self, items: Sequence[str], first_index: int) -> list[MarkedTokens]:
-        """Tokenise and mark texts.
-
-        Args:
-            items: The texts.
-            first_index: Position of the first one.
-
-        Returns:
-            Each text as the model reads it.
-        """
-        return self._side.encode(items, first_index, truncate=self._truncate)
-
-    def cost(self, prepared: MarkedTokens) -> int:
-        """Positions of a text.
-
-        Args:
-            prepared: The text.
-
-        Returns:
-            Their number.
-        """
-        return self._graph.cost(prepared.tokens)
-
-    def run(self, batch: Sequence[MarkedTokens], worker: int) -> list[Array]:
-        """Pad, run, keep the vectors that are to be given.
-
-        Args:
-            batch: Marked texts.
-            worker: Number of the batch; batches go to the devices in turn.
-
-        Returns:
-            One float32 (tokens, dim) array a text, each with memory of its own.
-        """
-        padded = self._graph.pad([marked.tokens for marked in batch])
-        starts = self._starts(batch, padded)
-        kept = np.zeros(padded.ids.shape, dtype=bool)
-        for row, (marked, start) in enumerate(zip(batch, starts, strict=True)):
-            end = start + len(marked.kept)
-            kept[row, start:end] = marked.kept
-            padded.mask[row, start + marked.attended : end] = 0
-        (states,) = self._graph.run([self._head.output], padded, worker, task=self._head.task)
-        vectors = self._head.apply(states[kept])
-        ends = np.cumsum(kept.sum(axis=1))
-        return [part.copy() for part in np.split(vectors, ends[:-1])]
-
-    def _starts(self, batch: Sequence[MarkedTokens], padded: PaddedTokens) -> list[int]:
-        """The column at which each text begins."""
-        width = padded.ids.shape[1]
-        left = self._graph.tokenizer.rules.pad_left
-        return [width - len(marked.kept) if left else 0 for marked in batch]
+    def vectors(self, batch: Sequence[Tokens], worker: int) -> tuple[Array, Array]:
+        """Pad and run, and give the vectors of all texts end to end, float32, with the rows at which the texts end."""
+        rules = self.graph.tokenizer.rules
+        width = rules.max_length if self.graph.pad_to_max_length else 1
+        padded, kept = self.tokenizer.marking.pad(batch, rules, width)
+        (states,) = self.graph.run([self.head.output], padded, worker, task=self.head.task)
+        return self.head.apply(states[kept]), kept.sum(axis=1).cumsum()

@@ -1,7 +1,8 @@
-"""The vectors of one document or one query as callers give them, checked."""
+"""The vectors of documents and queries as callers give them, checked."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -14,18 +15,9 @@ _WANTED = "expected a matrix of numbers (tokens, dim), as an embedding model giv
 
 
 def as_matrix(value: object, name: str) -> Array:
-    """Take a matrix of token vectors; numbers are neither copied nor converted.
+    """Take a (tokens, dim) matrix of any real type; numbers are neither copied nor converted.
 
-    Args:
-        value: What the caller gave: an array, or something that NumPy makes one of.
-        name: What to call it in messages, such as ``"document 3"``.
-
-    Returns:
-        (tokens, dim) of whatever floating or integer type was given.
-
-    Raises:
-        InputTypeError: For strings and anything else that does not hold real numbers.
-        InputError: If there are not two axes.
+    ``name``, such as ``"document 3"``, is for messages.
     """
     if isinstance(value, (str, bytes)):
         raise InputTypeError(f"{name} is {type(value).__name__}; {_WANTED}. Embed it first")
@@ -39,3 +31,26 @@ def as_matrix(value: object, name: str) -> Array:
         hint = {1: "; write [vector] for a single one", 3: "; give its documents as a list"}.get(matrix.ndim, "")
         raise InputError(f"{name} has shape {matrix.shape}; {_WANTED}{hint}")
     return matrix
+
+
+def each_matrix(values: object, name: str, dim: int | str = "dim") -> Iterator[Array]:
+    """Take matrices one by one; ``name``, such as ``"document"``, is what messages call one of them."""
+    if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
+        raise InputTypeError(
+            f"expected an iterable of matrices (tokens, {dim}), one per {name}; given {type(values).__name__}"
+        )
+    for index, value in enumerate(values):
+        yield as_matrix(value, f"{name} {index}")
+
+
+def each_of_one_width(values: object, name: str) -> Iterator[Array]:
+    """Take matrices one by one, whose vectors must all have as many numbers as those of the first."""
+    dim: int | None = None
+    for index, matrix in enumerate(each_matrix(values, name)):
+        dim = matrix.shape[1] if dim is None else dim
+        if matrix.shape[1] != dim:
+            raise InputError(
+                f"{name} {index} has vectors of {matrix.shape[1]} numbers, {name} 0 of {dim}; "
+                "all must come from one model"
+            )
+        yield matrix

@@ -1,4 +1,4 @@
-"""MaxSim: how well a document answers a query when both have one vector a token.
+"""MaxSim: how well a document answers a query when both have one vector per token.
 
 The score is the sum, over the query's vectors, of the largest dot product with any of the document's (ColBERT, Khattab
 & Zaharia, 2020, arXiv:2004.12832, equation 3). Nothing is approximated; everything is computed in float32.
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from onnxembed.errors import InputError, InputTypeError
-from onnxembed.late_interaction.documents import ArrayList, Documents
+from onnxembed.late_interaction.documents import ArrayList, Documents, check_arrays
 from onnxembed.late_interaction.matrix import as_matrix
 from onnxembed.late_interaction.multi_vectors import MultiVectors
 
@@ -48,15 +48,7 @@ class _Block:
 
     @classmethod
     def fitting(cls, query: Array, most: int) -> _Block:
-        """Take memory for products with a query.
-
-        Args:
-            query: (query rows, dim).
-            most: Rows that all documents have together.
-
-        Returns:
-            The memory, not initialised.
-        """
+        """Take memory for products of a query, (query rows, dim), with at most ``most`` rows of documents."""
         count = max(1, min(most, _BLOCK_NUMBERS // max(query.shape)))
         return cls(np.empty((count, query.shape[1]), np.float32), np.empty(count * len(query), np.float32))
 
@@ -64,7 +56,7 @@ class _Block:
 def maxsim(query: object, documents: MultiVectors | Iterable[object]) -> Array:
     """Score documents against one query.
 
-    Memory: besides the scores, some 16 MB, whatever the number and length of the documents (more for queries of over
+    Besides the scores this takes some 16 MB, whatever the number and length of the documents (more for queries of over
     1024 vectors).
 
     Args:
@@ -78,25 +70,13 @@ def maxsim(query: object, documents: MultiVectors | Iterable[object]) -> Array:
         InputTypeError: If something else than matrices of numbers is given.
         InputError: If a matrix is not one, or the widths differ.
     """
-    scores: Array = _score(ArrayList([as_matrix(query, "the query")], "query"), _as_documents(documents))[0]
+    scores: Array = _score(ArrayList([as_matrix(query, "the query")]), _as_documents(documents))[0]
     return scores
 
 
 def maxsim_matrix(queries: Iterable[object], documents: MultiVectors | Iterable[object]) -> Array:
-    """Score documents against many queries.
-
-    Args:
-        queries: (tokens, dim) matrices of any lengths.
-        documents: As in ``maxsim``.
-
-    Returns:
-        (queries, documents) float32.
-
-    Raises:
-        InputTypeError: If something else than matrices of numbers is given.
-        InputError: If a matrix is not one, or the widths differ.
-    """
-    return _score(ArrayList(queries, "query"), _as_documents(documents))
+    """Score documents against many queries: (queries, documents) float32; arguments and errors are as in ``maxsim``."""
+    return _score(check_arrays(queries, "query"), _as_documents(documents))
 
 
 def maxsim_top_k(query: object, documents: MultiVectors | Iterable[object], k: int) -> tuple[Array, Array]:
@@ -104,15 +84,11 @@ def maxsim_top_k(query: object, documents: MultiVectors | Iterable[object], k: i
 
     Args:
         query: (tokens, dim) matrix of numbers.
-        documents: As in ``maxsim``.
-        k: How many; all of them where there are fewer.
+        documents: As in ``maxsim``, whose errors this raises too.
+        k: How many, 1 or more; all of them where there are fewer.
 
     Returns:
         Positions (k,) int64 and scores (k,) float32, the best first; of equal scores, the lower position first.
-
-    Raises:
-        InputTypeError: If something else than matrices of numbers is given, or ``k`` is no integer.
-        InputError: If a matrix is not one, the widths differ, or ``k`` is less than 1.
     """
     if isinstance(k, bool) or not isinstance(k, (int, np.integer)):
         raise InputTypeError(f"k is {type(k).__name__}; expected an integer of 1 or more")
@@ -133,11 +109,7 @@ def similarities(query: object, document: object) -> Array:
         document: (document tokens, dim) matrix of numbers.
 
     Returns:
-        (query tokens, document tokens) float32, the dot products.
-
-    Raises:
-        InputTypeError: If something else than matrices of numbers is given.
-        InputError: If a matrix is not one, or the widths differ.
+        (query tokens, document tokens) float32, the dot products. Errors are those of ``maxsim``.
     """
     left = as_matrix(query, "the query")
     right = as_matrix(document, "the document")
@@ -146,27 +118,23 @@ def similarities(query: object, document: object) -> Array:
     return products
 
 
-def maxsim_reference(query: object, documents: Iterable[object]) -> Array:
-    """Score as the formula says it, one dot product at a time in float64: slow, and the measure of ``maxsim``.
+def score_rows(query: Array, rows: Array, ends: Array) -> Array:
+    """Score documents that lie end to end in one array, for which one product fits in memory.
 
-    Args:
-        query: (tokens, dim) matrix of numbers.
-        documents: (tokens, dim) matrices.
-
-    Returns:
-        (documents,) float64.
+    ``query`` and ``rows`` are (vectors, dim) float32; ``ends`` are the rows at which the documents end. Gives float32
+    (documents,).
     """
-    asked = np.asarray(query, np.float64)
-    scores = []
-    for document in documents:
-        rows = np.asarray(document, np.float64)
-        best = [max((float(np.dot(token, row)) for row in rows), default=0.0) for token in asked]
-        scores.append(sum(best))
-    return np.array(scores, np.float64)
+    starts = np.append(0, ends[:-1])
+    answering = np.flatnonzero(ends > starts)
+    scores = np.zeros(len(ends), np.float32)
+    if len(query) and len(answering):
+        memory = np.empty(len(query) * len(rows), np.float32)
+        scores[answering] = _block_largest(query, rows, starts[answering], memory).sum(axis=0)
+    return scores
 
 
 def _as_documents(documents: MultiVectors | Iterable[object]) -> Documents:
-    return documents if isinstance(documents, MultiVectors) else ArrayList(documents, "document")
+    return documents if isinstance(documents, MultiVectors) else check_arrays(documents, "document")
 
 
 def _check_width(asked: int, given: int) -> None:
@@ -177,15 +145,7 @@ def _check_width(asked: int, given: int) -> None:
 
 
 def _score(queries: ArrayList, documents: Documents) -> Array:
-    """Score all pairs.
-
-    Args:
-        queries: The queries.
-        documents: The documents.
-
-    Returns:
-        (queries, documents) float32.
-    """
+    """Score all pairs: (queries, documents) float32."""
     scores = np.zeros((len(queries.offsets) - 1, len(documents.offsets) - 1), np.float32)
     if scores.size == 0:
         return scores
@@ -204,28 +164,13 @@ def _score(queries: ArrayList, documents: Documents) -> Array:
 
 
 def _with_rows(offsets: Array) -> tuple[Array, Array]:
-    """Leave out what has no rows, which ``reduceat`` cannot say.
-
-    Args:
-        offsets: (n + 1,) int64.
-
-    Returns:
-        Positions (m,) of what has rows, and its offsets (m + 1,).
-    """
+    """Leave out what has no rows, which ``reduceat`` cannot express: positions of the rest, and its offsets."""
     positions = np.flatnonzero(np.diff(offsets))
     return positions, np.append(offsets[positions], offsets[-1])
 
 
 def _runs(bounds: Array, limit: int) -> Iterator[tuple[int, int]]:
-    """Cut neighbours into runs of at most ``limit`` rows; whoever has more goes alone.
-
-    Args:
-        bounds: (n + 1,) rising offsets.
-        limit: Rows.
-
-    Yields:
-        The first of a run, and one past its last.
-    """
+    """Cut neighbours into runs of at most ``limit`` rows; one that has more is a run of its own."""
     first = 0
     while first < len(bounds) - 1:
         reached = int(np.searchsorted(bounds, bounds[first] + limit, side="right")) - 1
@@ -235,16 +180,9 @@ def _runs(bounds: Array, limit: int) -> Iterator[tuple[int, int]]:
 
 
 def _largest(query: Array, documents: Documents, bounds: Array, block: _Block) -> Array:
-    """Find each query vector's largest dot product in each of some neighbouring documents.
+    """Find each query vector's largest dot product in each of n neighbouring documents: (query rows, n) float32.
 
-    Args:
-        query: (query rows, dim) float32.
-        documents: All documents.
-        bounds: (n + 1,) offsets of these, all with rows. Only a lone one may have more rows than a block.
-        block: Working memory.
-
-    Returns:
-        (query rows, n) float32.
+    ``bounds`` (n + 1,) are the offsets of these, all with rows. Only a single document may have more rows than a block.
     """
     starts = bounds[:-1] - bounds[0]
     step, stop = len(block.rows), int(bounds[-1])

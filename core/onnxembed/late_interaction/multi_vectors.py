@@ -9,9 +9,9 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-from onnxembed.errors import InputError, InputTypeError
+from onnxembed.errors import InputError
 from onnxembed.late_interaction.documents import offsets_of
-from onnxembed.late_interaction.matrix import as_matrix
+from onnxembed.late_interaction.matrix import each_of_one_width
 from onnxembed.suggest import nearest
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -92,21 +92,11 @@ class MultiVectors:
             raise InputError(
                 f"dtype={dtype!r}; expected one of {', '.join(_STORAGES)}.{nearest(str(dtype), _STORAGES)}"
             )
-        if isinstance(documents, (str, bytes)) or not isinstance(documents, Iterable):
-            raise InputTypeError(
-                f"expected an iterable of matrices (tokens, dim), one a document; given {type(documents).__name__}"
-            )
         rows, scales = bytearray(), bytearray()  # they grow in place
         lengths: list[int] = []
         dim = 0
-        for index, document in enumerate(documents):
-            matrix = as_matrix(document, f"document {index}")
-            dim = dim if lengths else matrix.shape[1]
-            if matrix.shape[1] != dim:
-                raise InputError(
-                    f"document {index} has vectors of {matrix.shape[1]} numbers, document 0 of {dim}; "
-                    "all must come from one model"
-                )
+        for index, matrix in enumerate(each_of_one_width(documents, "document")):
+            dim = matrix.shape[1]
             stored, scale = _encode(matrix, dtype, index)
             rows += stored.tobytes()
             scales += scale.tobytes()
@@ -121,7 +111,7 @@ class MultiVectors:
 
     @property
     def dim(self) -> int:
-        """Numbers in a vector; 0 if ``pack`` was given no document."""
+        """Numbers of a vector; 0 if ``pack`` was given no document."""
         return int(self.values.shape[1])
 
     @property
@@ -133,17 +123,7 @@ class MultiVectors:
         return len(self.offsets) - 1
 
     def __getitem__(self, index: int) -> Array:
-        """Decode one document.
-
-        Args:
-            index: Its position; negative ones count from the end.
-
-        Returns:
-            (tokens, dim) float32; read-only where nothing had to be decoded.
-
-        Raises:
-            IndexError: If there is no such document.
-        """
+        """Decode one document, (tokens, dim) float32; negative positions count from the end."""
         position = operator.index(index)
         if not -len(self) <= position < len(self):
             raise IndexError(f"document {position} of {len(self)}")
@@ -155,16 +135,7 @@ class MultiVectors:
         return (self[index] for index in range(len(self)))
 
     def read(self, start: int, stop: int, buffer: Array) -> Array:
-        """Decode some rows; see ``Documents.read``.
-
-        Args:
-            start: The first row.
-            stop: One past the last.
-            buffer: Where to decode them.
-
-        Returns:
-            (stop - start, dim) float32.
-        """
+        """Decode rows; see ``Documents.read``."""
         rows = self.values[start:stop]
         if rows.dtype == np.float32:
             return rows
@@ -179,15 +150,11 @@ class MultiVectors:
 
 
 def _widen(rows: Array, out: Array) -> None:
-    """Convert float16 to float32, exactly.
+    """Convert float16 to float32, exactly, into ``out``, contiguous and of the same shape.
 
-    Sign, exponent and fraction are moved to where float32 has them; one product then mends the exponent, for subnormal
-    numbers too. NumPy's own conversion goes number by number and takes six times as long, more than the product with a
-    query does. It is left to do what is not finite.
-
-    Args:
-        rows: float16.
-        out: float32 of the same shape, contiguous; written to.
+    Sign, exponent and fraction are moved to where float32 has them; one product then corrects the exponent, for
+    subnormal numbers too. NumPy's own conversion goes number by number and takes six times as long, more than the
+    product with a query does; only what is not finite is left to it.
     """
     bits = rows.view(np.int16)
     if bits.max(initial=0) >= _FLOAT16_INFINITY or rows.view(np.uint16).max(initial=0) >= _FLOAT16_MINUS_INFINITY:
@@ -201,19 +168,7 @@ def _widen(rows: Array, out: Array) -> None:
 
 
 def _encode(matrix: Array, dtype: Storage, index: int) -> tuple[Array, Array]:
-    """Round one document to a storage type.
-
-    Args:
-        matrix: The document.
-        dtype: The type.
-        index: Its position, for messages.
-
-    Returns:
-        The numbers as stored, and one float32 scale a row, which only int8 has.
-
-    Raises:
-        InputError: If a finite number would become infinite, or int8 is asked for numbers that are not finite.
-    """
+    """Round the document ``index`` to a storage type: numbers, and one float32 scale per row, which only int8 has."""
     no_scale = np.empty(0, np.float32)
     if dtype == "float32":
         return matrix.astype(np.float32), no_scale

@@ -4,8 +4,8 @@ Dhulipala, Hadian, Jayaram, Lee and Mirrokni, "MUVERA: Multi-Vector Retrieval vi
 arXiv:2405.19504. Space is cut by random hyperplanes into ``2 ** k_sim`` clusters, ``r_reps`` times anew. A query sums
 its vectors in each cluster, a document averages them; each sum is projected at random to ``dim_proj`` numbers.
 
-Random draws are those of fastembed 0.9.1 for the same five numbers, and so are the vectors. Which side of a hyperplane
-a vector lies on is computed in float64, as there, so that vectors near one go the same way. The projection is computed
+Random numbers are those of fastembed 0.9.1 for the same settings, and so are the vectors. Which side of a hyperplane a
+vector lies on is computed in float64, as there, so that vectors near one go the same way. The projection is computed
 in float32, and in float64 for documents of float64 or integers; results are float32 always.
 """
 
@@ -21,8 +21,8 @@ import numpy as np
 
 from onnxembed.errors import InputError, InputTypeError
 from onnxembed.late_interaction.clusters import FEW_CLUSTERS, first_rows, nearest_few, nearest_many, sum_few, sum_many
-from onnxembed.late_interaction.draws import Draws, draw
-from onnxembed.late_interaction.matrix import as_matrix
+from onnxembed.late_interaction.matrix import as_matrix, each_matrix
+from onnxembed.late_interaction.random_projections import RandomProjections, random_projections
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -36,7 +36,7 @@ class MultiVectorModel(Protocol):
 
     @property
     def embedding_size(self) -> int:
-        """Numbers in a token vector."""
+        """Numbers of a token vector."""
         ...
 
 
@@ -44,14 +44,14 @@ class MultiVectorModel(Protocol):
 class Muvera:
     """Turns matrices of token vectors into single vectors.
 
-    Equal settings give equal vectors, everywhere. Pickles hold the five numbers alone. Safe with threads.
+    Equal settings give equal vectors, everywhere. Pickles hold the five numbers alone. Safe to share between threads.
 
     Attributes:
-        dim: Numbers in a token vector.
+        dim: Numbers of a token vector.
         k_sim: Hyperplanes of a repetition; it has ``2 ** k_sim`` clusters.
         dim_proj: Numbers that a cluster is projected to; ``dim`` for no projection.
         r_reps: Repetitions.
-        random_seed: What the random numbers start from.
+        random_seed: Seed of the random numbers.
     """
 
     dim: int
@@ -75,21 +75,7 @@ class Muvera:
     def from_multivector_model(
         cls, model: MultiVectorModel, k_sim: int = 5, dim_proj: int = 16, r_reps: int = 20, random_seed: int = 42
     ) -> Muvera:
-        """Fit the dimension to a late-interaction model.
-
-        Args:
-            model: Whatever has an ``embedding_size``.
-            k_sim: See above.
-            dim_proj: See above.
-            r_reps: See above.
-            random_seed: See above.
-
-        Returns:
-            The encoder.
-
-        Raises:
-            InputTypeError: If the model has no ``embedding_size``.
-        """
+        """Take ``dim`` from a late-interaction model, that is, from anything with an ``embedding_size``."""
         dim = getattr(model, "embedding_size", None)
         if dim is None:
             raise InputTypeError(
@@ -99,37 +85,15 @@ class Muvera:
 
     @property
     def embedding_size(self) -> int:
-        """Numbers in a result: ``r_reps * 2 ** k_sim * dim_proj``."""
+        """Numbers of a result: ``r_reps * 2 ** k_sim * dim_proj``."""
         return self.r_reps * (1 << self.k_sim) * self.dim_proj
 
     def process_document(self, vectors: object) -> Array:
-        """Encode a document: clusters are averaged, empty ones filled.
-
-        Args:
-            vectors: (tokens, dim) matrix of numbers, of one row or more.
-
-        Returns:
-            (embedding_size,) float32.
-
-        Raises:
-            InputTypeError: If this is no matrix of numbers.
-            InputError: If it has no rows, or not ``dim`` columns.
-        """
+        """Encode a document, (tokens, dim), to (embedding_size,) float32: clusters are averaged, empty ones filled."""
         return self.process(vectors)
 
     def process_query(self, vectors: object) -> Array:
-        """Encode a query: clusters are summed, empty ones stay zero.
-
-        Args:
-            vectors: (tokens, dim) matrix of numbers, of one row or more.
-
-        Returns:
-            (embedding_size,) float32.
-
-        Raises:
-            InputTypeError: If this is no matrix of numbers.
-            InputError: If it has no rows, or not ``dim`` columns.
-        """
+        """Encode a query, (tokens, dim), to (embedding_size,) float32: clusters are summed, empty ones stay zero."""
         return self.process(vectors, fill_empty_clusters=False, normalize_by_count=False)
 
     def process(self, vectors: object, fill_empty_clusters: bool = True, normalize_by_count: bool = True) -> Array:
@@ -148,49 +112,23 @@ class Muvera:
             InputTypeError: If this is no matrix of numbers.
             InputError: If it has no rows, or not ``dim`` columns.
         """
-        matrix = self._check(vectors, "the matrix")
+        matrix = self._check(as_matrix(vectors, "the matrix"), "the matrix")
         encoded: Array = self._encode_all([matrix], fill_empty_clusters, normalize_by_count)[0]
         return encoded
 
     def process_documents(self, documents: Iterable[object]) -> Array:
-        """Encode documents; see ``process_document``.
-
-        Args:
-            documents: (tokens, dim) matrices of any lengths.
-
-        Returns:
-            (documents, embedding_size) float32.
-
-        Raises:
-            InputTypeError: If this is no iterable of matrices of numbers.
-            InputError: If one has no rows, or not ``dim`` columns.
-        """
+        """Encode (tokens, dim) matrices to (documents, embedding_size) float32; see ``process_document``."""
         return self._encode_all(self._check_all(documents, "document"), fill=True, average=True)
 
     def process_queries(self, queries: Iterable[object]) -> Array:
-        """Encode queries; see ``process_query``.
-
-        Args:
-            queries: (tokens, dim) matrices of any lengths.
-
-        Returns:
-            (queries, embedding_size) float32.
-
-        Raises:
-            InputTypeError: If this is no iterable of matrices of numbers.
-            InputError: If one has no rows, or not ``dim`` columns.
-        """
+        """Encode (tokens, dim) matrices to (queries, embedding_size) float32; see ``process_query``."""
         return self._encode_all(self._check_all(queries, "query"), fill=False, average=False)
 
     def _check_all(self, matrices: Iterable[object], name: str) -> list[Array]:
-        if isinstance(matrices, (str, bytes)) or not isinstance(matrices, Iterable):
-            raise InputTypeError(
-                f"expected an iterable of matrices (tokens, {self.dim}), one a {name}; given {type(matrices).__name__}"
-            )
-        return [self._check(matrix, f"{name} {index}") for index, matrix in enumerate(matrices)]
+        checked = enumerate(each_matrix(matrices, name, self.dim))
+        return [self._check(matrix, f"{name} {index}") for index, matrix in checked]
 
-    def _check(self, vectors: object, name: str) -> Array:
-        matrix = as_matrix(vectors, name)
+    def _check(self, matrix: Array, name: str) -> Array:
         if matrix.shape[1] != self.dim:
             raise InputError(
                 f"{name} has vectors of {matrix.shape[1]} numbers; this Muvera was made for dim={self.dim}. "
@@ -201,30 +139,24 @@ class Muvera:
         return matrix
 
     def _encode_all(self, matrices: Sequence[Array], fill: bool, average: bool) -> Array:
-        draws = draw(self.dim, self.k_sim, self.dim_proj, self.r_reps, self.random_seed)
+        projections = random_projections(self.dim, self.k_sim, self.dim_proj, self.r_reps, self.random_seed)
         encoded = np.empty((len(matrices), self.embedding_size), np.float32)
         for first, last in _batches(matrices):
             # (documents * repetitions * clusters, numbers): a view, filled in place.
             cells = encoded[first:last].reshape(-1, self.dim_proj)
-            self._encode(matrices[first:last], draws, cells, fill, average)
+            self._encode(matrices[first:last], projections, cells, fill, average)
         return encoded
 
-    def _encode(self, matrices: Sequence[Array], draws: Draws, cells: Array, fill: bool, average: bool) -> None:
-        """Encode one batch.
-
-        Args:
-            matrices: Documents of one precision.
-            draws: The random numbers.
-            cells: (documents * repetitions * clusters, dim_proj) float32, written to.
-            fill: As in ``process``.
-            average: As in ``process``.
-        """
+    def _encode(
+        self, matrices: Sequence[Array], projections: RandomProjections, cells: Array, fill: bool, average: bool
+    ) -> None:
+        """Encode one batch of one precision into ``cells``, (documents * repetitions * clusters, dim_proj) float32."""
         rows = np.concatenate(matrices) if len(matrices) > 1 else matrices[0]
         lengths = [len(matrix) for matrix in matrices]
         clusters = 2**self.k_sim
         few = clusters <= FEW_CLUSTERS
-        cluster_of = draws.clusters_of(rows)
-        vectors = draws.project(rows.astype(_precision(rows), copy=False))
+        cluster_of = projections.clusters_of(rows)
+        vectors = projections.project(rows.astype(_precision(rows), copy=False))
         first_cell = np.repeat(np.arange(0, len(cells), clusters).reshape(-1, self.r_reps), lengths, axis=0)
         cell_of = first_cell + cluster_of
         counts = np.bincount(cell_of.ravel(), minlength=len(cells))
@@ -251,14 +183,7 @@ def _precision(matrix: Array) -> type[np.floating[Any]]:
 
 
 def _batches(matrices: Sequence[Array]) -> Iterator[tuple[int, int]]:
-    """Cut documents into batches of some rows and one precision, so that neighbours do not change a result.
-
-    Args:
-        matrices: The documents.
-
-    Yields:
-        The first document of a batch, and one past its last.
-    """
+    """Cut documents into batches of some rows and one precision, so that neighbours do not change a result."""
     first, rows = 0, 0
     for index, matrix in enumerate(matrices):
         if index > first and (

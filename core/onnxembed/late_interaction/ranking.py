@@ -1,51 +1,67 @@
-"""Ranking by MaxSim: documents embedded token by token, each once, and scored for every query that asks for them."""
+"""Ranking by MaxSim: documents are embedded and scored batch by batch, so that none of their vectors is kept."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
 
-from onnxembed.api.ranking import Cut, RankedDocument, ranked
-from onnxembed.late_interaction.maxsim import maxsim
+from onnxembed.late_interaction.colbert import ColbertWork
+from onnxembed.late_interaction.maxsim import score_rows
+from onnxembed.text.tokenizer import Tokens
 
 Array = np.ndarray[Any, np.dtype[Any]]
-Embed = Callable[[Sequence[str]], Iterator[Array]]
+
+_Asked = tuple[Tokens, Collection[int]]
 
 
-def rank_by_maxsim(
-    asked: Sequence[tuple[str, Sequence[str]]],
-    embed_queries: Embed,
-    embed_documents: Embed,
-    cut: Cut,
-    *,
-    normalize_scores: bool,
-) -> list[list[RankedDocument]]:
-    """Rank the documents of many queries.
+class RankingWork:
+    """The work of one ranking: each document once, scored for all queries that ask for it.
 
-    Args:
-        asked: Every query with its documents.
-        embed_queries: Gives the token vectors of queries.
-        embed_documents: Gives the token vectors of documents.
-        cut: What is kept of each ranking.
-        normalize_scores: Whether a score is divided by the number of the query's vectors.
-
-    Returns:
-        For each query its ranking.
+    The result of a document is its scores by the numbers of queries, those that ask for it among them.
     """
-    asking = [(query, documents) for query, documents in asked if documents]
-    different = list(dict.fromkeys(document for _, documents in asking for document in documents))
-    vectors = dict(zip(different, embed_documents(different), strict=True))
-    queries = embed_queries([query for query, _ in asking])
-    rankings: list[list[RankedDocument]] = []
-    for _, documents in asked:
-        if not documents:
-            rankings.append([])
-            continue
-        query = next(queries)
-        scores = maxsim(query, [vectors[document] for document in documents])
-        if normalize_scores and len(query):
-            scores = scores / np.float32(len(query))
-        rankings.append(ranked(scores.tolist(), documents, cut))
-    return rankings
+
+    size = staticmethod(len)
+
+    def __init__(
+        self,
+        documents: ColbertWork,
+        queries: Mapping[int, Array],
+        asked_by: Mapping[str, Collection[int]],
+        *,
+        normalize_scores: bool,
+    ) -> None:
+        """Combine the work of documents with the vectors of queries by number, and each document's numbers.
+
+        ``normalize_scores`` divides a score by the number of the query's vectors.
+        """
+        self._documents = documents
+        self._queries = queries
+        self._asked_by = asked_by
+        self._normalize_scores = normalize_scores
+
+    def prepare(self, items: Sequence[str], first_index: int) -> list[_Asked]:
+        """Tokenise documents."""
+        tokens = self._documents.prepare(items, first_index)
+        return list(zip(tokens, map(self._asked_by.__getitem__, items), strict=True))
+
+    def costs(self, prepared: Sequence[_Asked]) -> list[int]:
+        """Count the positions of each document."""
+        tokens, _ = zip(*prepared, strict=True)
+        return self._documents.costs(tokens)
+
+    def run(self, batch: Sequence[_Asked], worker: int) -> list[dict[int, float]]:
+        """Embed a batch and score it for all queries that ask for one of its documents."""
+        tokens, asked_by = zip(*batch, strict=True)
+        rows, ends = self._documents.vectors(tokens, worker)
+        results: list[dict[int, float]] = [{} for _ in batch]
+        for number in set(chain.from_iterable(asked_by)):
+            query = self._queries[number]
+            scores = score_rows(query, rows, ends)
+            if self._normalize_scores and len(query):
+                scores = scores / np.float32(len(query))
+            for result, score in zip(results, scores.tolist(), strict=True):
+                result[number] = score
+        return results

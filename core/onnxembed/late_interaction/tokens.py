@@ -1,16 +1,18 @@
-"""Texts to the token ids of one side of a late-interaction model: marker, expansion, and which vectors are given."""
+"""Texts to the token ids of a late-interaction model: marker, expansion, and which vectors are kept."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from onnxembed.errors import ModelError
 from onnxembed.late_interaction.spec import LateInteractionModel, SkipRule
-from onnxembed.text.call import Side
+from onnxembed.text.graph import PaddedTokens
+from onnxembed.text.options import InputType
 from onnxembed.text.tokenizer import TextTokenizer, Tokens
 from onnxembed.text.tokenizer_rules import TokenizerRules
 
@@ -18,26 +20,12 @@ if TYPE_CHECKING:
     import tokenizers
 
 Array = np.ndarray[Any, np.dtype[Any]]
-
-
-@dataclass(frozen=True, slots=True)
-class MarkedTokens:
-    """One text as a late-interaction model reads it.
-
-    Attributes:
-        tokens: Its tokens, with marker and expansion.
-        attended: How many of them, from the first, take part in attention.
-        kept: bool (tokens,); those whose vectors are given.
-    """
-
-    tokens: Tokens
-    attended: int
-    kept: Array
+_IDS, _TYPE_IDS = attrgetter("ids"), attrgetter("type_ids")
 
 
 @dataclass(frozen=True, slots=True)
 class Marking:
-    """What one side of a model does to the ids of a text.
+    """What a model does to the ids of queries, or of documents.
 
     Attributes:
         marker: Id put after the first token, or ``None``.
@@ -53,128 +41,109 @@ class Marking:
     attend: bool
     skipped: Array
 
-    def apply(self, tokens: Tokens) -> MarkedTokens:
-        """Mark and fill a text.
+    def lengths(self, texts: Iterable[Tokens | tokenizers.Encoding]) -> list[int]:
+        """Positions of each text, marker and filling included."""
+        added, least = self.marker is not None, self.length or 0
+        return [max(len(text.ids) + added, least) for text in texts]
 
-        Args:
-            tokens: Its tokens; a marker has room within the limit.
+    def pad(self, batch: Sequence[Tokens], rules: TokenizerRules, least: int) -> tuple[PaddedTokens, Array]:
+        """Mark, fill and pad texts to one length of ``least`` or more, and say where a vector is kept (bool).
 
-        Returns:
-            The text as the model reads it.
+        All at once: texts are many and short, and NumPy's functions for one text take longer than all else here.
         """
-        marked = tokens if self.marker is None else Tokens(*_inserted(tokens, self.marker))
-        count = len(marked.ids)
-        missing = 0 if self.length is None else self.length - count
-        if missing > 0:
-            marked = Tokens(*_filled(marked, self.filler, missing))
-        attended = len(marked.ids) if self.attend else count
-        return MarkedTokens(marked, attended, ~np.isin(marked.ids, self.skipped))
+        texts = list(map(_IDS, batch))
+        marked = np.array(list(map(len, texts)))[:, None] + (self.marker is not None)
+        filled = np.maximum(marked, self.length or 0)
+        width = max(least, int(filled.max()))
+        # Each position's place in its text, negative in padding on the left.
+        place = np.arange(width) - ((width - filled) if rules.pad_left else 0)
+        written = taken = (place >= 0) & (place < marked)
+        kept = written if self.length is None else (place >= 0) & (place < filled)
+        ids = np.full(written.shape, rules.pad_id, dtype=np.int64)
+        if self.length is not None:
+            ids[kept] = self.filler
+        if self.marker is not None:
+            at = place == np.minimum(1, marked - 1)  # the first place of a text without any token
+            ids[at] = self.marker
+            taken = written & ~at
+        ids[taken] = np.concatenate(texts)
+        type_ids = None
+        if batch[0].type_ids is not None:  # as in all others: a tokenizer gives them or not
+            type_ids = np.zeros_like(ids)
+            type_ids[taken] = np.concatenate(list(map(_TYPE_IDS, batch)))
+        mask = (kept if self.attend else written).astype(np.int64)
+        if self.skipped.size:
+            kept = kept & ~np.isin(ids, self.skipped)
+        return PaddedTokens(ids, mask, type_ids), kept
 
 
-class SideTokenizer:
-    """The tokenizer of one side; safe to use from many threads."""
+@dataclass(frozen=True, slots=True)
+class MarkingTokenizer:
+    """The tokenizer of queries, or of documents; safe to use from many threads.
 
-    def __init__(self, tokenizer: TextTokenizer, marking: Marking) -> None:
-        """Combine a tokenizer with what becomes of its ids.
+    Attributes:
+        tokenizer: Cuts texts so that a marker has room.
+        marking: What is done to the ids.
+    """
 
-        Args:
-            tokenizer: Cuts texts so that a marker has room.
-            marking: What is done to the ids.
-        """
-        self.tokenizer = tokenizer
-        self.marking = marking
+    tokenizer: TextTokenizer
+    marking: Marking
 
     @property
     def max_length(self) -> int:
         """Positions that a text may take, the marker included."""
         return self.tokenizer.rules.max_length + (self.marking.marker is not None)
 
-    def encode(self, texts: Sequence[str], first_index: int, *, truncate: bool) -> list[MarkedTokens]:
-        """Tokenise texts; one that is too long is refused as a `TextTooLongError` where it may not be cut.
-
-        Args:
-            texts: The texts, already checked.
-            first_index: Position of the first one among all that the caller gave, for messages.
-            truncate: Whether longer texts are cut or refused.
-
-        Returns:
-            Each text as the model reads it.
-        """
-        return [self.marking.apply(tokens) for tokens in self.tokenizer.encode(texts, first_index, truncate=truncate)]
-
     def count(self, texts: Sequence[str], *, extended: bool) -> int:
-        """Count tokens, special tokens included, each text cut to the limit.
-
-        Args:
-            texts: The texts, already checked.
-            extended: Whether marker and expansion count.
-
-        Returns:
-            The sum.
-        """
+        """Sum up tokens, special ones included, each text cut to the limit; ``extended`` adds marker and filling."""
         if not extended:
             return self.tokenizer.count(texts)
-        marker = self.marking.marker is not None
-        # One text a call: the tokenizer tells sums alone, and the filling depends on each text.
-        return sum(max(self.tokenizer.count([text]) + marker, self.marking.length or 0) for text in texts)
+        return sum(self.marking.lengths(self.tokenizer.encodings(texts, clip=True)))
 
-    def rows(self, text: str) -> list[str]:
-        """Tell the tokens whose vectors are given.
-
-        Args:
-            text: The text, already checked.
-
-        Returns:
-            One string a vector; an id without a string is told in angle brackets.
-        """
-        (marked,) = self.encode([text], 0, truncate=True)
-        ids = [int(number) for number in marked.tokens.ids[marked.kept]]
-        return [self.tokenizer.backend.id_to_token(number) or f"<{number}>" for number in ids]
+    def kept_tokens(self, text: str) -> list[str]:
+        """Name the token of each vector of a text; an id without a string is given in angle brackets."""
+        tokens = self.tokenizer.encode([text], 0, truncate=True)
+        padded, kept = self.marking.pad(tokens, self.tokenizer.rules, 1)
+        return [self.tokenizer.backend.id_to_token(number) or f"<{number}>" for number in padded.ids[kept].tolist()]
 
 
-def side_tokenizer(
-    configured: Sequence[TextTokenizer], model: LateInteractionModel, side: Side, *, chosen: bool
-) -> SideTokenizer:
-    """Make the tokenizer of a side.
+def marking_tokenizer(
+    configured: Sequence[TextTokenizer], model: LateInteractionModel, input_type: InputType, *, chosen: bool
+) -> MarkingTokenizer:
+    """Make the tokenizer of an input type.
 
-    Args:
-        configured: The model's tokenizer, with the limit of its files or of the caller; and others made of it for
-            this, to be used again.
-        model: The model.
-        side: Which side.
-        chosen: Whether the limit is the caller's or the metadata's, which count the marker, instead of the tokenizer's.
-
-    Returns:
-        The tokenizer, configured on a copy when none has the right limit: others may be at work with these by now.
+    ``configured`` holds the model's tokenizer, with the limit of its files or of the caller, and others made of it that
+    may be used again. When none has the right limit, a copy is configured: these may be at work by now. ``chosen`` says
+    that the limit is the caller's or the metadata's, which count the marker, instead of the tokenizer's.
     """
     base = configured[0]
-    marker = _token_id(base.backend, model.query_marker if side == "query" else model.document_marker, "marker")
-    length = model.query_length if side == "query" else None
+    marker = _token_id(base.backend, model.query_marker if input_type == "query" else model.document_marker, "marker")
+    length = model.query_length if input_type == "query" else None
     marking = Marking(
         marker=marker,
         length=length,
         filler=0 if length is None else _token_id(base.backend, model.mask_token, "mask token") or 0,
         attend=model.attend_to_expansion,
-        skipped=np.array(sorted(_skipped_ids(base, model, side)), dtype=np.int32),
+        skipped=np.array(sorted(_skipped_ids(base, model, input_type)), dtype=np.int32),
     )
-    rules = _limited(base.rules, model, side, marked=marker is not None, chosen=chosen)
+    rules = _limited(base.rules, model, input_type, marked=marker is not None, chosen=chosen)
     for tokenizer in configured:
         if tokenizer.rules == rules:
-            return SideTokenizer(tokenizer, marking)
+            return MarkingTokenizer(tokenizer, marking)
     import tokenizers
 
     copy = tokenizers.Tokenizer.from_str(base.backend.to_str())
-    return SideTokenizer(TextTokenizer(copy, rules, add_special_tokens=True), marking)
+    return MarkingTokenizer(TextTokenizer(copy, rules, add_special_tokens=True), marking)
 
 
 def _limited(
-    rules: TokenizerRules, model: LateInteractionModel, side: Side, *, marked: bool, chosen: bool
+    rules: TokenizerRules, model: LateInteractionModel, input_type: InputType, *, marked: bool, chosen: bool
 ) -> TokenizerRules:
     """Leave room for the marker, and cut queries to their own limit."""
     limit, source = rules.max_length, rules.max_length_source
     if marked and (chosen or model.marker_in_limit or source == "config.json"):
         limit, source = limit - 1, f"{source}, less one for the marker"
-    if side == "query" and model.query_limit is not None and model.query_limit - marked < limit:
+    if input_type == "query" and model.query_limit is not None and model.query_limit - marked < limit:
         limit, source = model.query_limit - marked, "the model's own length of queries"
     return rules if limit == rules.max_length else replace(rules, max_length=limit, max_length_source=source)
 
@@ -188,13 +157,13 @@ def _token_id(backend: tokenizers.Tokenizer, token: int | str | None, what: str)
     return int(number)
 
 
-def _skipped_ids(base: TextTokenizer, model: LateInteractionModel, side: Side) -> set[int]:
-    """Ids whose vectors are not given; queries keep all but, if asked for, the special tokens."""
+def _skipped_ids(base: TextTokenizer, model: LateInteractionModel, input_type: InputType) -> set[int]:
+    """Ids whose vectors are left out; queries keep all but, if asked for, the special tokens."""
     backend = base.backend
     skipped: set[int] = set()
     if model.skip_special_tokens:
         skipped.update(backend.encode("").ids)
-    if side == "query":
+    if input_type == "query":
         return skipped
     if model.drop_padding_token:
         skipped.add(base.rules.pad_id)
@@ -204,15 +173,3 @@ def _skipped_ids(base: TextTokenizer, model: LateInteractionModel, side: Side) -
         pieces = (backend.encode(word, add_special_tokens=False).ids for word in model.skip_words)
         skipped.update(ids[0] for ids in pieces if ids)
     return skipped
-
-
-def _inserted(tokens: Tokens, marker: int) -> tuple[Array, Array | None]:
-    """Put the marker after the first token, with type 0 as all single texts have it."""
-    place = min(1, len(tokens.ids))
-    types = None if tokens.type_ids is None else np.insert(tokens.type_ids, place, 0)
-    return np.insert(tokens.ids, place, marker), types
-
-
-def _filled(tokens: Tokens, filler: int, count: int) -> tuple[Array, Array | None]:
-    types = None if tokens.type_ids is None else np.pad(tokens.type_ids, (0, count))
-    return np.pad(tokens.ids, (0, count), constant_values=filler), types

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, chain, repeat
 from typing import Any
 
 import numpy as np
 
 from onnxembed.errors import ModelError, UnsupportedModelError
-from onnxembed.rerank.call import Pair, check_pair
 from onnxembed.rerank.discovery import MOST_LABELS
-from onnxembed.rerank.settings import ScoreSettings, Windows
+from onnxembed.rerank.options import CrossEncoderOptions, Windows
+from onnxembed.rerank.pairs import Pair
 from onnxembed.rerank.spec import Activation
-from onnxembed.runtime.batching import plan_batches
+from onnxembed.runtime.batching import BatchLimits, RunPlan, plan_batches
 from onnxembed.text.graph import TextGraph
 from onnxembed.text.pair_tokenizer import PairTokenizer
 from onnxembed.text.tokenizer import Tokens
@@ -27,126 +27,103 @@ class CrossEncoder:
     """A loaded cross-encoder.
 
     Attributes:
-        graph: The model.
+        graph: The graph.
         pairs: Its tokenizer.
         output: Name of the output that holds the logits.
+        plan: How it runs.
     """
 
     graph: TextGraph
     pairs: PairTokenizer
     output: str
+    plan: RunPlan
 
-
-@dataclass(frozen=True, slots=True)
-class RunBounds:
-    """The bounds of one run of the graph, for documents that are several windows.
-
-    Attributes:
-        budget: Tokens of a padded batch.
-        max_items: Windows in a batch.
-    """
-
-    budget: int
-    max_items: int
-
-
-class CrossEncoderFamily:
-    """A cross-encoder as it is used in one call."""
-
-    def __init__(self, model: CrossEncoder, settings: ScoreSettings, activation: Activation, bounds: RunBounds) -> None:
-        """Combine a loaded model with the choices of a call.
-
-        Args:
-            model: The model.
-            settings: How long pairs are read.
-            activation: What becomes of a raw score, ``Activation.RAW`` or ``Activation.SIGMOID``.
-            bounds: Bounds of one run.
-        """
-        self._model = model
-        self._settings = settings
-        self._activation = activation
-        self._bounds = bounds
-
-    def check(self, item: object, index: int) -> Pair:
-        """Accept a pair.
-
-        Args:
-            item: The item.
-            index: Its position.
-
-        Returns:
-            The query and the document.
-        """
-        return check_pair(item, index)
-
-    def size(self, item: Pair) -> int:
-        """Characters of the document, and of the query.
-
-        Args:
-            item: The pair.
-
-        Returns:
-            Their number.
-        """
-        return len(item[0]) + len(item[1])
-
-    def prepare(self, items: Sequence[Pair], first_index: int) -> Sequence[tuple[Tokens, ...]]:
-        """Tokenise pairs.
-
-        Args:
-            items: The pairs.
-            first_index: Position of the first one.
-
-        Returns:
-            What is run for each: one sequence of tokens, or several windows.
-        """
-        settings, pairs = self._settings, self._model.pairs
-        if settings.windows is None:
-            return [(tokens,) for tokens in pairs.encode(items, first_index, truncate=settings.truncate)]
-        windows = pairs.encode_windows(items, first_index, settings.window_overlap, truncate=settings.truncate)
-        return [some[:1] for some in windows] if settings.windows is Windows.FIRST else windows
-
-    def cost(self, prepared: tuple[Tokens, ...]) -> int:
-        """Tokens of a pair.
-
-        Args:
-            prepared: What is run for it.
-
-        Returns:
-            Their number.
-        """
-        return sum(map(self._model.graph.cost, prepared))
-
-    def run(self, batch: Sequence[tuple[Tokens, ...]], worker: int) -> list[float]:
-        """Pad, run, put windows together, activate.
-
-        Args:
-            batch: What is run for each pair.
-            worker: Number of the batch; batches go to the devices in turn.
-
-        Returns:
-            One score a pair.
-        """
-        rows = [tokens for windows in batch for tokens in windows]
-        scores = np.empty(len(rows), dtype=np.float32)
-        costs = [self._model.graph.cost(tokens) for tokens in rows]
-        # A batch of the pipeline is one run, except where a document of many windows is a batch of its own.
-        for positions in plan_batches(costs, self._bounds.budget, self._bounds.max_items):
-            scores[positions] = self._score([rows[position] for position in positions], worker)
-        if len(rows) > len(batch):
-            scores = self._joined(scores, [len(windows) for windows in batch])
-        return activated(scores, self._activation).tolist()  # type: ignore[no-any-return]
-
-    def _score(self, rows: Sequence[Tokens], worker: int) -> Array:
-        graph = self._model.graph
-        (logits,) = graph.run([self._model.output], graph.pad(rows), worker)
+    def score(self, rows: Sequence[Tokens], worker: int) -> Array:
+        """Run one batch and give the raw scores, float32 (batch,)."""
+        (logits,) = self.graph.run([self.output], self.graph.pad(rows), worker)
         return raw_scores(logits, len(rows))
 
-    def _joined(self, scores: Array, counts: Sequence[int]) -> Array:
-        """One score for the windows of each document."""
-        join = np.max if self._settings.windows is Windows.MAX else np.mean
-        parts = np.split(scores, list(accumulate(counts))[:-1])
-        return np.array([join(part) for part in parts], dtype=np.float32)
+
+class PairWork:
+    """The work of one call that cuts long pairs.
+
+    Items are the documents of a query, or pairs where there is none.
+    """
+
+    def __init__(
+        self, model: CrossEncoder, options: CrossEncoderOptions, query: str | None, activation: Activation
+    ) -> None:
+        self.size = _characters if query is None else len
+        self.costs = model.graph.costs
+        self._model = model
+        self._truncate = options.truncate
+        self._query = query
+        self._activation = activation
+
+    def prepare(self, items: Sequence[Any], first_index: int) -> list[Tokens]:
+        """Tokenise pairs."""
+        return self._model.pairs.encode(_paired(self._query, items), first_index, truncate=self._truncate)
+
+    def run(self, batch: Sequence[Tokens], worker: int) -> list[float]:
+        """Give one score per pair."""
+        return activated(self._model.score(batch, worker), self._activation)
+
+
+class WindowWork:
+    """The work of one call that reads a long document by windows, each with the query.
+
+    Items are as in `PairWork`; each becomes one sequence of tokens, or several windows.
+    """
+
+    def __init__(
+        self,
+        model: CrossEncoder,
+        options: CrossEncoderOptions,
+        query: str | None,
+        activation: Activation,
+        limits: BatchLimits,
+    ) -> None:
+        """Combine them; ``limits`` bound a run of the graph, for documents of many windows."""
+        self.size = _characters if query is None else len
+        self._model = model
+        self._options = options
+        self._query = query
+        self._activation = activation
+        self._limits = limits
+
+    def prepare(self, items: Sequence[Any], first_index: int) -> list[tuple[Tokens, ...]]:
+        """Tokenise pairs into windows."""
+        options, pairs = self._options, _paired(self._query, items)
+        windows = self._model.pairs.encode_windows(
+            pairs, first_index, options.window_overlap, truncate=options.truncate
+        )
+        return [some[:1] for some in windows] if options.windows == Windows.FIRST else windows
+
+    def costs(self, prepared: Sequence[tuple[Tokens, ...]]) -> list[int]:
+        """Count the tokens of all windows of each pair."""
+        return [sum(self._model.graph.costs(windows)) for windows in prepared]
+
+    def run(self, batch: Sequence[tuple[Tokens, ...]], worker: int) -> list[float]:
+        """Run the windows of all pairs, and give one score per pair."""
+        rows = list(chain.from_iterable(batch))
+        scores = np.empty(len(rows), dtype=np.float32)
+        costs = self._model.graph.costs(rows)
+        # A batch of the pipeline is one run, except where a document of many windows is a batch of its own.
+        for positions in plan_batches(costs, self._limits.budget, self._limits.max_items):
+            scores[positions] = self._model.score([rows[position] for position in positions], worker)
+        if len(rows) > len(batch):
+            join = np.max if self._options.windows == Windows.MAX else np.mean
+            parts = np.split(scores, list(accumulate(map(len, batch)))[:-1])
+            scores = np.array([join(part) for part in parts], dtype=np.float32)
+        return activated(scores, self._activation)
+
+
+def _characters(pair: Pair) -> int:
+    return len(pair[0]) + len(pair[1])
+
+
+def _paired(query: str | None, items: Sequence[Any]) -> Sequence[Pair]:
+    return items if query is None else list(zip(repeat(query), items, strict=False))
 
 
 def raw_scores(logits: Array, count: int) -> Array:
@@ -155,16 +132,8 @@ def raw_scores(logits: Array, count: int) -> Array:
     One label is the score itself. For two, of which the second stands for "relevant", it is the second minus the first:
     its sigmoid is the softmax probability of the second label, and it sorts as that does.
 
-    Args:
-        logits: (batch,), (batch, 1) or (batch, 2).
-        count: The pairs that were run.
-
-    Returns:
-        float32 (batch,).
-
-    Raises:
-        UnsupportedModelError: If there are more labels.
-        ModelError: If there is not one row a pair.
+    ``logits`` is (batch,), (batch, 1) or (batch, 2); ``count`` is the number of pairs that were run. Gives float32
+    (batch,).
     """
     rows = logits[:, None] if logits.ndim == 1 else logits
     if rows.ndim != 2 or not 1 <= rows.shape[1] <= MOST_LABELS:
@@ -173,21 +142,17 @@ def raw_scores(logits: Array, count: int) -> Array:
             "labels. Is this a cross-encoder?"
         )
     if len(rows) != count:
-        raise ModelError(f"the graph gave {len(rows)} rows for {count} pairs; expected one a pair")
+        raise ModelError(f"the graph gave {len(rows)} rows for {count} pairs; expected one per pair")
     rows = rows.astype(np.float32, copy=False)
     return rows[:, 0] if rows.shape[1] == 1 else rows[:, 1] - rows[:, 0]
 
 
-def activated(scores: Array, activation: Activation) -> Array:
-    """Apply an activation.
+def activated(scores: Array, activation: Activation) -> list[float]:
+    """Apply ``Activation.RAW`` or ``Activation.SIGMOID`` to float32 (batch,).
 
-    Args:
-        scores: float32 (batch,).
-        activation: ``Activation.RAW`` or ``Activation.SIGMOID``.
-
-    Returns:
-        (batch,); float64 after a sigmoid, computed as ``(1 + tanh(score / 2)) / 2``, which cannot overflow.
+    The sigmoid is computed in float64 as ``(1 + tanh(score / 2)) / 2``, which cannot overflow.
     """
-    if activation is Activation.RAW:
-        return scores
-    return 0.5 * (1.0 + np.tanh(scores.astype(np.float64) / 2.0))
+    if activation is not Activation.RAW:
+        scores = 0.5 * (1.0 + np.tanh(scores.astype(np.float64) / 2.0))
+    values: list[float] = scores.tolist()
+    return values

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from onnxembed.api.engine import GraphEngine
 from onnxembed.api.settings import EngineSettings
-from onnxembed.rerank.cross_encoder import CrossEncoder, CrossEncoderFamily, RunBounds
+from onnxembed.rerank.cross_encoder import CrossEncoder, PairWork, WindowWork
 from onnxembed.rerank.discovery import check_head, read_activation
-from onnxembed.rerank.settings import ScoreSettings
+from onnxembed.rerank.options import CrossEncoderOptions
 from onnxembed.rerank.spec import Activation, CrossEncoderModel
-from onnxembed.runtime.bounded_pool import BoundedPool
+from onnxembed.runtime.batching import RunPlan, batch_limits
 from onnxembed.runtime.per_process import PerProcess
+from onnxembed.runtime.pipeline import Work
 from onnxembed.text.pair_tokenizer import PairTokenizer
 from onnxembed.text.text_engine import TextEngine
 
@@ -17,20 +21,12 @@ class CrossEncoderEngine:
     """One cross-encoder in one process. Every part is loaded on first use: counting tokens loads no weights."""
 
     def __init__(self, settings: EngineSettings[CrossEncoderModel]) -> None:
-        """Remember what to load.
-
-        Args:
-            settings: What to load and how to run it.
-        """
-        self.settings = settings
-        self.text = TextEngine(settings)
-        self._pairs = PerProcess(lambda: PairTokenizer(self.text.tokenizer))
-        self._model = PerProcess(self._load)
-
-    @property
-    def pool(self) -> BoundedPool:
-        """Runs the asynchronous calls."""
-        return self.text.base.pool
+        """Remember what to load."""
+        self._model = settings.model
+        self._text = TextEngine(settings)
+        self.base: GraphEngine[CrossEncoderModel] = self._text.base
+        self._pairs = PerProcess(lambda: PairTokenizer(self._text.tokenizer))
+        self._encoder = PerProcess(self._load)
 
     @property
     def pairs(self) -> PairTokenizer:
@@ -40,52 +36,25 @@ class CrossEncoderEngine:
     @property
     def loaded(self) -> bool:
         """Whether the weights are loaded in this process."""
-        return self.text.base.loaded
+        return self.base.loaded
 
     def load(self) -> None:
         """Load everything now instead of on first use."""
-        self._model.get()
+        self._encoder.get()
 
-    @property
-    def workers(self) -> int:
-        """Threads that run batches when the caller does not say."""
-        return self.text.workers
-
-    @property
-    def default_budget(self) -> int:
-        """Tokens of a padded batch beyond which this place gains nothing."""
-        return self.text.default_budget
-
-    @property
-    def runs_alone(self) -> bool:
-        """Whether every pair must be its own batch."""
-        return self.text.runs_alone
-
-    @property
-    def own_activation(self) -> Activation:
-        """What the model's authors make of its raw score; reads the files where the description does not say."""
-        return self.settings.model.activation or read_activation(self.text.base.folder.path)
-
-    def family(
-        self, settings: ScoreSettings, activation: Activation, *, batch_size: int, budget: int | None
-    ) -> CrossEncoderFamily:
-        """The model as one call uses it.
-
-        Args:
-            settings: How long pairs are read.
-            activation: What becomes of the raw scores.
-            batch_size: Most pairs in a batch.
-            budget: Tokens of a padded batch, or ``None`` for the engine's default.
-
-        Returns:
-            What the pipeline runs.
-        """
+    def work(
+        self, options: CrossEncoderOptions, query: str | None, activation: Activation, batch_size: int
+    ) -> tuple[Work[Any, Any, float], RunPlan]:
+        """Give the work of one call on documents of a query, or on pairs, and how the model runs it."""
+        encoder = self._encoder.get()
         if activation is Activation.MODEL:
-            activation = self.own_activation
-        bounds = RunBounds(budget or self.default_budget, 1 if self.runs_alone else batch_size)
-        return CrossEncoderFamily(self._model.get(), settings, activation, bounds)
+            activation = self._model.activation or read_activation(self.base.folder.path)
+        if options.windows is None:
+            return PairWork(encoder, options, query, activation), encoder.plan
+        limits = batch_limits(encoder.plan, batch_size, None, options.token_budget)
+        return WindowWork(encoder, options, query, activation, limits), encoder.plan
 
     def _load(self) -> CrossEncoder:
-        graph, file = self.text.graph, self.text.file
-        check_head(file.path, file.outputs[0])
-        return CrossEncoder(graph, self.pairs, file.output_name(0))
+        text = self._text.text.get()
+        check_head(text.file.path, text.file.outputs[0])
+        return CrossEncoder(text.graph, self.pairs, text.file.output_name(0), text.plan)

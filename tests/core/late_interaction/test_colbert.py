@@ -10,10 +10,11 @@ import numpy as np
 import onnxruntime
 import pytest
 
+from onnxembed.api.inputs import check_texts
 from onnxembed.errors import InputTypeError, ModelError
-from onnxembed.late_interaction.colbert import ColbertFamily, LinearLayer, TokenHead
+from onnxembed.late_interaction.colbert import ColbertWork, LinearLayer, TokenHead
 from onnxembed.late_interaction.model import LateInteractionTextEmbedding
-from onnxembed.late_interaction.tokens import Marking, SideTokenizer
+from onnxembed.late_interaction.tokens import Marking, MarkingTokenizer
 from onnxembed.testing import FakeSession
 from onnxembed.text.graph import TextGraph
 from onnxembed.text.tokenizer import load_tokenizer
@@ -85,7 +86,7 @@ def test_graph_without_a_mask_never_sees_padding(tmp_path: Path) -> None:
     )
 
 
-def fake_family(folder: Path, compute: Any, *, left: bool, marking: Marking) -> tuple[ColbertFamily, FakeSession]:
+def fake_work(folder: Path, compute: Any, *, left: bool, marking: Marking) -> tuple[ColbertWork, FakeSession]:
     write_files_of_tokenizer(folder, "wordpiece")
     path = folder / "tokenizer_config.json"
     config = json.loads(path.read_text(encoding="utf-8")) | {"padding_side": "left" if left else "right"}
@@ -94,7 +95,7 @@ def fake_family(folder: Path, compute: Any, *, left: bool, marking: Marking) -> 
     session = FakeSession(compute, ("out",))
     graph = TextGraph((session,), {"input_ids": 7, "attention_mask": 7}, tokenizer)  # type: ignore[arg-type]
     head = TokenHead("out", (), normalize=False)
-    return ColbertFamily(graph, SideTokenizer(tokenizer, marking), head, truncate=True), session
+    return ColbertWork(graph, MarkingTokenizer(tokenizer, marking), head, truncate=True), session
 
 
 def echo(feed: Any) -> dict[str, np.ndarray]:
@@ -105,10 +106,10 @@ def echo(feed: Any) -> dict[str, np.ndarray]:
 @pytest.mark.parametrize("left", [True, False])
 def test_rows_and_masks_on_either_side_of_padding(left: bool, tmp_path: Path) -> None:
     marking = Marking(marker=60, length=6, filler=4, attend=False, skipped=np.array([SEP_ID], dtype=np.int32))
-    family, session = fake_family(tmp_path, echo, left=left, marking=marking)
-    prepared = family.prepare(["a", "hello world hello world hello"], 0)
-    assert [family.cost(marked) for marked in prepared] == [6, 8]
-    short, long = family.run(prepared, 0)
+    work, session = fake_work(tmp_path, echo, left=left, marking=marking)
+    prepared = work.prepare(["a", "hello world hello world hello"], 0)
+    assert work.costs(prepared) == [6, 8]
+    short, long = work.run(prepared, 0)
     letter, hello = word_pieces().token_to_id("a"), word_pieces().token_to_id("hello")
     assert short[:, 0].tolist() == [CLS_ID, 60, letter, 4, 4]
     assert long[:3, 0].tolist() == [CLS_ID, 60, hello]
@@ -121,17 +122,17 @@ def test_rows_and_masks_on_either_side_of_padding(left: bool, tmp_path: Path) ->
 
 def test_text_of_which_nothing_is_kept(tmp_path: Path) -> None:
     marking = Marking(None, None, 0, attend=False, skipped=np.arange(200, dtype=np.int32))
-    family, _ = fake_family(tmp_path, echo, left=False, marking=marking)
-    first, second = family.run(family.prepare(["a", "hello"], 0), 0)
+    work, _ = fake_work(tmp_path, echo, left=False, marking=marking)
+    first, second = work.run(work.prepare(["a", "hello"], 0), 0)
     assert first.shape == second.shape == (0, 1)
 
 
 def test_only_strings_are_taken(tmp_path: Path) -> None:
-    family, _ = fake_family(tmp_path, echo, left=False, marking=Marking(None, None, 0, False, np.zeros(0, np.int32)))
-    assert family.check("a", 0) == "a"
-    assert family.size("four") == 4
+    work, _ = fake_work(tmp_path, echo, left=False, marking=Marking(None, None, 0, False, np.zeros(0, np.int32)))
+    assert work.size("four") == 4
+    assert check_texts("a", "texts").items == ("a",)
     with pytest.raises(InputTypeError, match="text 3 is an int"):
-        family.check(5, 3)
+        check_texts(["a", "b", "c", 5], "texts")
 
 
 def test_head_projects_then_scales() -> None:
@@ -151,6 +152,6 @@ def test_graph_of_pooled_vectors_is_refused(tmp_path: Path) -> None:
     write_files_of_tokenizer(tmp_path, "wordpiece")
     write_graph(tmp_path / "model.onnx", GraphForm(output="sentence", seed=13))
     with pytest.raises(
-        ModelError, match=r"gives no vector a token: its outputs are sentence_embedding \['batch', 16\]"
+        ModelError, match=r"gives no vector per token: its outputs are sentence_embedding \['batch', 16\]"
     ):
         LateInteractionTextEmbedding(NAME, specific_model_path=tmp_path)

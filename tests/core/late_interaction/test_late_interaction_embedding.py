@@ -122,8 +122,8 @@ def test_arguments_are_checked_at_the_call(model: LateInteractionTextEmbedding) 
         model.token_count(["a"], is_doc="no")  # type: ignore[arg-type]
     with pytest.raises(InputTypeError, match="text 0 is an int"):
         model.token_count([1])  # type: ignore[list-item]
-    with pytest.raises(InputError, match="side='document': expected 'query' or 'passage'"):
-        model.tokens(["a"], "document")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="input_type='passage': expected 'query' or 'document'"):
+        model.tokens(["a"], "passage")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -172,6 +172,8 @@ async def test_asynchronous_twins(model: LateInteractionTextEmbedding) -> None:
     assert equal([rows async for rows in model.apassage_embed(DOCUMENTS)], list(model.embed(DOCUMENTS)))
     assert equal([rows async for rows in model.aquery_embed(QUERIES, 2, 2)], list(model.query_embed(QUERIES)))
     assert await model.run_async(lambda: model.token_count("hello world")) == 4
+    assert await model.atoken_count("hello world") == 4
+    assert [tokens async for tokens in model.atokens(DOCUMENTS)] == list(model.tokens(DOCUMENTS))
 
 
 def test_models_of_ones_own(tmp_path: Path) -> None:

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from onnxembed.errors import InputError, InputTypeError
 from onnxembed.late_interaction import maxsim as module
-from onnxembed.late_interaction.maxsim import maxsim, maxsim_matrix, maxsim_reference, maxsim_top_k, similarities
+from onnxembed.late_interaction.maxsim import maxsim, maxsim_matrix, maxsim_top_k, score_rows, similarities
 from onnxembed.late_interaction.multi_vectors import MultiVectors
+from tests.fixtures.maxsim import maxsim_reference
 
 
 def ragged(lengths: list[int], dim: int, seed: int = 0) -> list[np.ndarray]:
@@ -86,6 +87,18 @@ def test_top_k_falls_and_ties_keep_their_order() -> None:
     assert maxsim_top_k([[1.0]], documents, np.int64(99))[0].tolist() == [1, 3, 5, 2, 0, 4]
 
 
+@pytest.mark.parametrize("rows", [1, 7, 60])
+def test_documents_in_one_array_score_the_same(rows: int) -> None:
+    documents = ragged([3, 0, 9, 1, 0], 16)
+    (query,) = ragged([rows], 16, seed=1)
+    ends = np.cumsum([len(document) for document in documents])
+    scores = score_rows(query, np.concatenate(documents), ends)
+    assert scores.dtype == np.float32
+    np.testing.assert_allclose(scores, maxsim(query, documents), rtol=1e-6)
+    assert score_rows(query[:0], np.concatenate(documents), ends).tolist() == [0] * 5
+    assert score_rows(query, np.empty((0, 16), np.float32), ends * 0).tolist() == [0] * 5
+
+
 def test_similarities_explain_the_score() -> None:
     query, document = ragged([4, 9], 16)
     heat = similarities(query, document)
@@ -137,8 +150,8 @@ def test_memory_does_not_grow_with_one_long_document() -> None:
         (lambda: maxsim(np.ones((2, 3)), [np.ones((2, 4))]), InputError, "the query has vectors of 3 numbers"),
         (lambda: maxsim(np.ones(3), [np.ones((2, 3))]), InputError, r"the query has shape \(3,\)"),
         (lambda: maxsim("what", [np.ones((2, 3))]), InputTypeError, "the query is str"),
-        (lambda: maxsim(np.ones((2, 3)), "text"), InputTypeError, "one a document; given str"),
-        (lambda: maxsim(np.ones((2, 3)), 7), InputTypeError, "one a document; given int"),
+        (lambda: maxsim(np.ones((2, 3)), "text"), InputTypeError, "one per document; given str"),
+        (lambda: maxsim(np.ones((2, 3)), 7), InputTypeError, "one per document; given int"),
         (lambda: maxsim(np.ones((2, 3)), ["text"]), InputTypeError, "document 0 is str"),
         (
             lambda: maxsim(np.ones((2, 3)), np.ones((2, 3))),
@@ -146,7 +159,7 @@ def test_memory_does_not_grow_with_one_long_document() -> None:
             r"given one of shape \(2, 3\). Write \[matrix\]",
         ),
         (lambda: maxsim(np.ones((2, 3)), [np.ones((2, 3)), np.ones((1, 5))]), InputError, "document 1 has .* of 5"),
-        (lambda: maxsim_matrix("text", [np.ones((2, 3))]), InputTypeError, "one a query; given str"),
+        (lambda: maxsim_matrix("text", [np.ones((2, 3))]), InputTypeError, "one per query; given str"),
         (lambda: maxsim_top_k([[1.0]], [[[1.0]]], 0), InputError, "k=0; expected 1 or more"),
         (lambda: maxsim_top_k([[1.0]], [[[1.0]]], 1.5), InputTypeError, "k is float"),
         (lambda: maxsim_top_k([[1.0]], [[[1.0]]], True), InputTypeError, "k is bool"),

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from onnxembed.errors import InputError, InputTypeError
-from onnxembed.late_interaction.maxsim import maxsim, maxsim_reference
+from onnxembed.late_interaction.maxsim import maxsim
 from onnxembed.late_interaction.multi_vectors import MultiVectors
+from tests.fixtures.maxsim import maxsim_reference
 
 
 def documents(scale: float = 1.0) -> list[np.ndarray]:
@@ -91,8 +92,8 @@ def test_nothing_packed_is_empty() -> None:
     ("given", "dtype", "error", "message"),
     [
         ([np.ones((1, 2))], "float8", InputError, "dtype='float8'; expected one of float32, float16, int8.*Did you"),
-        ("text", "float32", InputTypeError, "one a document; given str"),
-        (3, "float32", InputTypeError, "one a document; given int"),
+        ("text", "float32", InputTypeError, "one per document; given str"),
+        (3, "float32", InputTypeError, "one per document; given int"),
         (["text"], "float32", InputTypeError, "document 0 is str"),
         ([np.ones((1, 2)), np.ones((1, 3))], "float32", InputError, "document 1 has vectors of 3 numbers"),
         ([np.ones((1, 2)), [[0, -70000]]], "float16", InputError, "document 1 holds 70000, more than float16"),

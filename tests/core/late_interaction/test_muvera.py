@@ -246,5 +246,5 @@ def test_matrices_that_do_not_fit_are_refused(matrix: object, error: type, messa
 
 @pytest.mark.parametrize("matrices", ["text", b"text", 7])
 def test_what_is_no_list_of_matrices_is_refused(matrices: object) -> None:
-    with pytest.raises(InputTypeError, match=r"iterable of matrices \(tokens, 32\), one a query"):
+    with pytest.raises(InputTypeError, match=r"iterable of matrices \(tokens, 32\), one per query"):
         Muvera(32).process_queries(matrices)  # type: ignore[arg-type]

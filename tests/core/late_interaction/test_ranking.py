@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import numpy as np
 import pytest
@@ -47,8 +48,26 @@ def test_many_queries_and_documents_of_several(model: LateInteractionTextEmbeddi
         np.testing.assert_allclose([p.score for p in ranking], [p.score for p in alone], atol=1e-5)
 
 
+def test_documents_are_scored_by_the_queries_that_ask_for_them() -> None:
+    """Whatever the batches, the same text twice, and a text without any vector."""
+    options: dict[str, Any] = {"dense": True, "skip_special_tokens": True, "token_budget": 24}
+    model = LateInteractionTextEmbedding("sentence-transformers/all-MiniLM-L6-v2", **options)
+    queries = [QUERY, "rocks", "rain", "bread"]
+    documents = [["a b", "", "bread"], ["bread", "bread", "a rock"], [], list(PASSAGES)]
+    for normalized in (False, True):
+        rankings = model.rank_many(queries, documents, normalize_scores=normalized, batch_size=2, parallel=2)
+        for query, some, ranking in zip(queries, documents, rankings, strict=True):
+            vectors = next(model.query_embed(query))
+            expected = maxsim(vectors, list(model.embed(some))) / (len(vectors) if normalized else 1)
+            found = {place.index: place.score for place in ranking}
+            np.testing.assert_allclose([found[index] for index in range(len(some))], expected, atol=1e-5)
+            assert [place.document for place in ranking] == [some[place.index] for place in ranking]
+
+
 def test_asynchronously(model: LateInteractionTextEmbedding) -> None:
     assert asyncio.run(model.arank(QUERY, PASSAGES, 2)) == model.rank(QUERY, PASSAGES, 2)
+    together = model.rank_many([QUERY, "a"], [PASSAGES, PASSAGES])
+    assert asyncio.run(model.arank_many([QUERY, "a"], [PASSAGES, PASSAGES])) == together
 
 
 def test_bad_input(model: LateInteractionTextEmbedding) -> None:

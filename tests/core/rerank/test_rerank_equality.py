@@ -14,7 +14,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from onnxembed.catalog import rerank_models
+from onnxembed.rerank.known import rerank_registry
 from tests.fixtures.rerank_models import DOCUMENTS, PAIRS, QUERY, VARIANTS, pair_tokenizer
 
 if TYPE_CHECKING:
@@ -45,8 +45,8 @@ def test_golden_file_belongs_to_these_pairs_and_variants() -> None:
 
 
 def test_every_model_of_the_catalogue_has_its_variant() -> None:
-    assert [one.model for one in VARIANTS] == [model.name for model in rerank_models()]
-    assert [one.model_file for one in VARIANTS] == [model.model_file for model in rerank_models()]
+    assert [one.model for one in VARIANTS] == [model.name for model in rerank_registry.catalogue()]
+    assert [one.model_file for one in VARIANTS] == [model.model_file for model in rerank_registry.catalogue()]
 
 
 def test_golden_scores_tell_documents_apart() -> None:

@@ -422,7 +422,9 @@ def test_options_make_the_same_object(rerank_folder: FolderOf) -> None:
     }
     again = TextCrossEncoder(**options, lazy_load=True)
     assert again.options == options
-    assert again._handle == model._handle
+    assert not model.loaded
+    assert len(list(again.rerank(QUERY, ["a"]))) == 1
+    assert model.loaded  # the two share their weights
     assert again.max_concurrency == model.max_concurrency >= 2
     assert repr(model) == f"TextCrossEncoder('{NAME}')"
     assert copy.copy(model) is model

@@ -1,4 +1,4 @@
-"""The random numbers of MUVERA, and what they make of token vectors."""
+"""The random hyperplanes and projections of MUVERA, and how they are applied to token vectors."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Draws:
+class RandomProjections:
     """Hyperplanes and projections of all repetitions, side by side.
 
     Attributes:
         repetitions: How many.
         hyperplanes: (dim, repetitions * planes of each) float64.
-        signs: (dim, repetitions * projected numbers) float32 of -1 and 1; ``None`` where nothing is projected.
+        signs: (dim, repetitions * projected numbers) float32 of -1 and 1; ``None`` without projection.
     """
 
     repetitions: int
@@ -26,14 +26,7 @@ class Draws:
     signs: Array | None
 
     def clusters_of(self, rows: Array) -> Array:
-        """Number the cluster of each row, by the hyperplanes that it lies above.
-
-        Args:
-            rows: (rows, dim).
-
-        Returns:
-            (rows, repetitions) intp; the first hyperplane of a repetition is the lowest bit.
-        """
+        """Number the cluster of each row, (rows, repetitions) intp: bit ``i`` is set above hyperplane ``i``."""
         planes = self.hyperplanes.shape[1] // self.repetitions
         above = rows.astype(np.float64, copy=False) @ self.hyperplanes > 0
         bits = above.reshape(-1, planes).astype(np.float32)
@@ -41,14 +34,7 @@ class Draws:
         return numbers.reshape(len(rows), self.repetitions)
 
     def project(self, rows: Array) -> Array:
-        """Project each row for each repetition, not yet scaled.
-
-        Args:
-            rows: (rows, dim) float32 or float64.
-
-        Returns:
-            (rows, repetitions, projected numbers) of the same type.
-        """
+        """Project each row for each repetition, unscaled: (rows, repetitions, projected numbers) of the same type."""
         if self.signs is None:
             return np.broadcast_to(rows[:, None, :], (len(rows), self.repetitions, rows.shape[1]))
         projected: Array = rows @ self.signs.astype(rows.dtype, copy=False)
@@ -56,22 +42,15 @@ class Draws:
 
 
 @lru_cache(maxsize=8)
-def draw(dim: int, k_sim: int, dim_proj: int, r_reps: int, random_seed: int) -> Draws:
+def random_projections(dim: int, k_sim: int, dim_proj: int, r_reps: int, random_seed: int) -> RandomProjections:
     """Draw, in the order and with the generator calls of fastembed 0.9.1, on which the numbers depend.
 
-    Args:
-        dim: See ``Muvera``.
-        k_sim: See ``Muvera``.
-        dim_proj: See ``Muvera``.
-        r_reps: See ``Muvera``.
-        random_seed: See ``Muvera``.
-
-    Returns:
-        The numbers; shared, and not to be written to.
+    The arguments are those of ``Muvera``. The arrays are shared, and not to be written to.
     """
     generator = np.random.default_rng(random_seed)
     hyperplanes = np.concatenate([generator.normal(size=(dim, k_sim)) for _ in range(r_reps)], axis=1)
     if dim_proj == dim:
-        return Draws(r_reps, hyperplanes, None)
+        return RandomProjections(r_reps, hyperplanes, None)
     signs = generator.choice([-1, 1], size=(r_reps, dim, dim_proj))
-    return Draws(r_reps, hyperplanes, signs.transpose(1, 0, 2).reshape(dim, r_reps * dim_proj).astype(np.float32))
+    side_by_side = signs.transpose(1, 0, 2).reshape(dim, r_reps * dim_proj)
+    return RandomProjections(r_reps, hyperplanes, side_by_side.astype(np.float32))
