@@ -18,14 +18,7 @@ _UNPREMULTIPLIED = {"La": "LA", "RGBa": "RGBA"}
 
 
 def upright(picture: Image) -> Image:
-    """Turn a picture as its EXIF orientation says (Exif 2.32, tag 0x0112; values 1 to 8).
-
-    Args:
-        picture: A loaded picture.
-
-    Returns:
-        The picture turned, or itself where there is nothing to do.
-    """
+    """Turn a loaded picture as its EXIF orientation says (Exif 2.32, tag 0x0112; values 1 to 8)."""
     from PIL.Image import Transpose
 
     turns = {
@@ -45,17 +38,9 @@ def upright(picture: Image) -> Image:
 
 
 def to_rgb(picture: Image, name: str) -> Image:
-    """Bring a picture to RGB; what is transparent shows white.
+    """Bring a loaded picture of any mode to RGB; what is transparent shows white.
 
-    Args:
-        picture: A loaded picture of any mode.
-        name: What to call it in messages.
-
-    Returns:
-        A picture in RGB; the same object where it is that already.
-
-    Raises:
-        InputError: If its numbers are no brightness, or its colours cannot be converted.
+    An `InputError` says that its numbers are no brightness, or that its colours cannot be converted.
     """
     if picture.mode == "RGB" and "transparency" not in picture.info:
         return picture

@@ -1,8 +1,8 @@
 """From encoded bytes to pixels, with a look at the header before memory is spent.
 
-The format is told by the first bytes and given to Pillow's reader of just that format. Pillow's general door is not
-used: it tries more than forty formats, one of which runs another program, and judges sizes by a global of the process,
-with a warning that cannot be held back in one thread alone.
+The first bytes tell the format, and Pillow's reader of just that format gets them. Pillow's general door is not used:
+it tries more than forty formats, one of which runs another program, and judges sizes by a global of the process, with a
+warning that cannot be held back in one thread alone.
 """
 
 from __future__ import annotations
@@ -57,22 +57,14 @@ _LOOKALIKES = (
 
 
 def decode(data: bytes, max_pixels: int, name: str) -> Image:
-    """Decode a picture, or the first frame of an animation.
+    """Decode a picture, or the first frame of an animation, in the mode of its file.
 
-    Args:
-        data: Encoded bytes.
-        max_pixels: Highest width times height; checked in the header, before decoding.
-        name: What to call the picture in messages.
-
-    Returns:
-        The picture, decoded, in the mode of its file.
-
-    Raises:
-        InputError: If it is no picture, of a format that is not read, above the limit, damaged or cut short.
+    The highest width times height is checked in the header, before decoding. An `InputError` says that ``name`` is no
+    picture, of a format that is not read, above the limit, damaged or cut short.
     """
     form = _recognise(data, name)
     if form.name == "WebP":
-        # Its reader sets up two canvases of the size that the header tells.
+        # Its reader sets up two canvases of the size in the header.
         check_size(_webp_size(data), max_pixels, name)
     try:
         reader = getattr(import_module(f"PIL.{form.module}"), form.reader)
@@ -92,16 +84,7 @@ def decode(data: bytes, max_pixels: int, name: str) -> Image:
 
 
 def load_pixels(picture: Image, name: str, form: str = "") -> None:
-    """Decode the pixels of an opened picture; nothing happens when they are there already.
-
-    Args:
-        picture: An opened picture.
-        name: What to call it in messages.
-        form: Its format, where it is known.
-
-    Raises:
-        InputError: If its data are damaged or cut short.
-    """
+    """Decode the pixels of an opened picture, unless they are there already; an `InputError` if they are damaged."""
     try:
         picture.load()
     except MemoryError:
@@ -111,16 +94,7 @@ def load_pixels(picture: Image, name: str, form: str = "") -> None:
 
 
 def check_size(size: tuple[int, int], max_pixels: int, name: str) -> None:
-    """Refuse a picture with more pixels than allowed, or none.
-
-    Args:
-        size: Width and height.
-        max_pixels: Highest product of the two.
-        name: What to call the picture in messages.
-
-    Raises:
-        InputError: If it is out of bounds.
-    """
+    """Refuse a picture of (width, height) with more pixels than allowed, or none."""
     width, height = size
     if width * height > max_pixels:
         raise InputError(
@@ -132,7 +106,7 @@ def check_size(size: tuple[int, int], max_pixels: int, name: str) -> None:
 
 
 def _recognise(data: bytes, name: str) -> _Format:
-    """Tell the format by the first bytes."""
+    """The format, by the first bytes."""
     head = data[:_HEAD_BYTES]
     for form in _FORMATS:
         if form.start.match(head):

@@ -2,58 +2,62 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass
 
 from onnxembed.api.engine import GraphEngine
 from onnxembed.api.settings import EngineSettings
-from onnxembed.hub import ModelFolder
 from onnxembed.image.graph import ImageGraph, image_graph
-from onnxembed.image.limits import ImageLimits
+from onnxembed.image.options import ImageOptions
 from onnxembed.image.processor import ImageProcessor
 from onnxembed.image.processor_config import read_processor
 from onnxembed.image.spec import ImageModel, vector_width
-from onnxembed.image.work import ImageFamily
-from onnxembed.runtime.bounded_pool import BoundedPool
-from onnxembed.runtime.cpu import usable_cpus
+from onnxembed.image.work import ImageWork, image_limits
+from onnxembed.runtime.batching import BatchLimits, RunPlan
 from onnxembed.runtime.per_process import PerProcess
 
 LOAD_THREAD_PREFIX = "onnxembed-image"
 # Fetching waits for others, so more threads than processors are of use.
 _FETCHERS = 16
-_PICTURE = 224 * 224
+# Pixels of a batch. Measured on processors with a ViT-B/32: batches of 4 to 16 pictures of 224 x 224 cost the same per
+# picture, single ones a tenth more.
+_BUDGET = 16 * 224 * 224
+_BUDGET_ON_GPU = 256 * 224 * 224
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedImages:
+    """A loaded model that reads pictures.
+
+    Attributes:
+        graph: The graph.
+        processor: What is done to pictures before it sees them.
+        plan: How it runs.
+        dim: Numbers of a vector, ``None`` when the graph leaves it open.
+    """
+
+    graph: ImageGraph
+    processor: ImageProcessor
+    plan: RunPlan
+    dim: int | None
 
 
 class ImageEngine:
-    """One image model in one process. Every part is loaded on first use."""
+    """One image model in one process. Every part is loaded on first use.
+
+    Attributes:
+        base: The files and the sessions.
+        images: The loaded model.
+    """
 
     def __init__(self, settings: EngineSettings[ImageModel]) -> None:
-        """Remember what to load.
-
-        Args:
-            settings: What to load and how to run it.
-        """
-        self.settings = settings
+        """Remember what to load."""
+        self.model = settings.model
         self._processor = PerProcess(lambda: read_processor(self.base.folder.path))
         self.base = GraphEngine(settings, beside=self._processor.get)
-        self._graph = PerProcess(self._load_graph)
+        self.images = PerProcess(self._load)
         self._loaders = PerProcess(lambda: _threads(self.base.cpus))
         self._fetchers = PerProcess(lambda: _threads(max(self.base.cpus, _FETCHERS)))
-
-    @property
-    def pool(self) -> BoundedPool:
-        """Runs the asynchronous calls."""
-        return self.base.pool
-
-    @property
-    def folder(self) -> ModelFolder:
-        """Where the files are; finds or downloads them."""
-        return self.base.folder
-
-    @property
-    def processor(self) -> ImageProcessor:
-        """What is done to pictures; loads no weights."""
-        return self._processor.get()
 
     @property
     def loaded(self) -> bool:
@@ -62,73 +66,40 @@ class ImageEngine:
 
     def load(self) -> None:
         """Load everything now instead of on first use."""
-        self._graph.get()
+        self.images.get()
 
     @property
     def dim(self) -> int:
         """Numbers of a vector, as the graph has it; loads the weights."""
-        graph = self._graph.get()
-        shapes = {output.name: output.shape for output in self.base.graph.file.outputs}
-        return vector_width(shapes[graph.output], graph.pooling) or self.settings.model.dim
+        return self.images.get().dim or self.model.dim
 
-    def at_once(self, parallel: int | None) -> int:
-        """Say how many batches run at once.
-
-        Args:
-            parallel: What the caller wants; ``None`` for one a session, 0 for one a usable processor.
-
-        Returns:
-            The number.
-        """
-        return len(self.base.graph.sessions) if parallel is None else (parallel or usable_cpus())
-
-    @property
-    def workers(self) -> int:
-        """Threads that prepare and run batches when the caller does not say: one prepares while the others run."""
-        return self.at_once(None) + 1
-
-    @property
-    def default_budget(self) -> int:
-        """Pixels of a batch beyond which this place gains nothing.
-
-        Measured on processors with a ViT-B/32: batches of 4 to 16 pictures of 224 x 224 cost the same a picture, single
-        ones a tenth more.
-        """
-        return (256 if self.base.on_gpu else 16) * _PICTURE
-
-    @property
-    def runs_alone(self) -> bool:
-        """Whether every image must be its own batch.
-
-        Dynamically quantised graphs scale activations by the largest one of the whole batch, so neighbours would change
-        an image's vector.
-        """
-        return self._graph.get().one_by_one or self.base.graph.file.dynamically_quantized
-
-    def family(self, limits: ImageLimits, *, normalize: bool | None, at_once: int) -> ImageFamily:
-        """The model as one call uses it.
-
-        Args:
-            limits: What an image may cost.
-            normalize: Whether vectors are scaled to length 1; ``None`` for what the description says.
-            at_once: Batches that may run at once.
-
-        Returns:
-            What the pipeline runs.
-        """
-        return ImageFamily(
-            self._graph.get(),
-            self.processor,
-            limits,
-            (self._fetchers if limits.allow_urls else self._loaders).get(),
-            normalized=self.settings.model.normalize if normalize is None else normalize,
+    def work(self, options: ImageOptions, batch_size: int, workers: int | None) -> tuple[ImageWork, BatchLimits]:
+        """Give the work of one call, and its bounds; ``workers`` batches run at once, ``None`` for one per session."""
+        images = self.images.get()
+        at_once = workers or images.plan.workers
+        work = ImageWork(
+            images.graph,
+            images.processor,
+            options,
+            (self._fetchers if options.allow_urls else self._loaders).get(),
+            normalized=self.model.normalize if options.normalize is None else options.normalize,
             at_once=at_once,
         )
+        return work, image_limits(images.plan, batch_size, at_once)
 
-    def _load_graph(self) -> ImageGraph:
-        loaded = self.base.graph
-        return image_graph(loaded, self.settings.model, self.processor.fixed_size)
+    def _load(self) -> LoadedImages:
+        loaded, processor = self.base.graph, self._processor.get()
+        graph = image_graph(loaded, self.model, processor.fixed_size)
+        plan = RunPlan(
+            budget=_BUDGET_ON_GPU if loaded.on_gpu else _BUDGET,
+            workers=len(loaded.sessions),
+            # Dynamically quantised graphs scale activations by the largest one of the whole batch, so that neighbours
+            # would change an image's vector.
+            one_by_one=graph.one_by_one or loaded.file.dynamically_quantized,
+        )
+        shapes = {output.name: output.shape for output in loaded.file.outputs}
+        return LoadedImages(graph, processor, plan, vector_width(shapes[graph.output], graph.pooling))
 
 
-def _threads(count: int) -> Any:
+def _threads(count: int) -> Executor:
     return ThreadPoolExecutor(count, thread_name_prefix=LOAD_THREAD_PREFIX)

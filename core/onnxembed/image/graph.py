@@ -1,4 +1,4 @@
-"""A graph that reads pictures, and what becomes of its output."""
+"""A graph that reads pictures, and how its output is pooled."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ class ImageGraph:
     """A loaded model that reads pictures.
 
     Attributes:
-        sessions: One session a device, all of the same file.
+        sessions: One session per device, all of the same file.
         input: Name of its input.
         precision: Type of that input.
         output: Name of the output that becomes the vector.
-        pooling: How.
-        one_by_one: Whether it takes one picture at a time.
+        pooling: How it does.
+        one_by_one: Whether the graph takes one picture at a time.
     """
 
     sessions: tuple[Session, ...]
@@ -43,34 +43,16 @@ class ImageGraph:
     one_by_one: bool
 
     def run(self, pixels: Array, worker: int, *, normalized: bool) -> Array:
-        """Run one batch.
-
-        Args:
-            pixels: (batch, 3, height, width) float32.
-            worker: Number of the batch; batches go to the devices in turn.
-            normalized: Whether to scale the vectors to length 1.
-
-        Returns:
-            (batch, dim) float32.
-        """
+        """Run (batch, 3, height, width) float32 to (batch, dim) float32; batches go to the devices in turn."""
         session = self.sessions[worker % len(self.sessions)]
         (output,) = session.run([self.output], {self.input: pixels.astype(self.precision, copy=False)})
         return finish(pool(output, self.pooling), output.dtype, normalized=normalized)
 
 
 def image_graph(loaded: LoadedGraph, model: ImageModel, size: tuple[int, int] | None) -> ImageGraph:
-    """Find out how a loaded graph is fed.
+    """Find out how a loaded graph is fed; ``size`` is (height, width) of prepared pictures, ``None`` where it varies.
 
-    Args:
-        loaded: The graph.
-        model: Its description.
-        size: (height, width) of prepared pictures, or ``None`` where it varies.
-
-    Returns:
-        The graph, ready to run.
-
-    Raises:
-        ModelError: If it does not take pictures, or takes them of another size than they are prepared in.
+    A `ModelError` says that it does not take pictures, or takes them of another size than they are prepared in.
     """
     inputs = loaded.file.inputs
     if len(inputs) != 1 or inputs[0].element_type not in _FLOAT_TYPES:
@@ -103,19 +85,10 @@ def image_graph(loaded: LoadedGraph, model: ImageModel, size: tuple[int, int] | 
 
 
 def pool(output: Array, pooling: PoolingType) -> Array:
-    """Make one vector an image from a graph's output.
+    """Make one vector per image, (batch, dim), from a graph's output.
 
-    float32 is averaged in float32, narrower types in float64.
-
-    Args:
-        output: (batch, dim); (batch, patches, dim); or (batch, dim, height, width), a feature map.
-        pooling: How.
-
-    Returns:
-        (batch, dim).
-
-    Raises:
-        ModelError: If the output's shape does not fit the pooling.
+    The output is (batch, dim); (batch, patches, dim); or (batch, dim, height, width), a feature map. float32 is
+    averaged in float32, narrower types in float64. A `ModelError` says that it does not fit the pooling.
     """
     if output.ndim == 3 and pooling is PoolingType.CLS:
         return output[:, 0]

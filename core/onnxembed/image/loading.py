@@ -1,4 +1,4 @@
-"""From whatever a caller calls an image to an upright picture in RGB.
+"""From any form of an image to an upright picture in RGB.
 
 ::
 
@@ -65,17 +65,12 @@ def load_image(source: object, index: int, limits: ImageLimits, *, described: st
         picture = _from_array(source, limits, name)
     else:
         name = f"image {index} ({described or sources.describe(source)})"
-        data = sources.read(source, name, limits.max_bytes, _url_timeout(limits))
+        data = sources.read(source, name, limits)
         picture = decoding.decode(data, limits.max_pixels, name)
     return colour.to_rgb(colour.upright(picture), name)
 
 
-def _url_timeout(limits: ImageLimits) -> float | None:
-    return limits.timeout_seconds if limits.allow_urls else None
-
-
 def _from_array(array: np.ndarray[Any, Any], limits: ImageLimits, name: str) -> Image:
-    """Make a picture of an array."""
     from PIL import Image
 
     if array.dtype != np.uint8:

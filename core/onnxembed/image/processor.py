@@ -18,13 +18,13 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 @dataclass(frozen=True, slots=True)
 class ImageProcessor:
-    """What is done to a picture before a model sees it, in the order of the attributes.
+    """What is done to a picture before a model sees it, in the order of the attributes; None leaves a step out.
 
     Attributes:
-        resize: Change of size; None for none.
+        resize: Change of size.
         crops: Cuts out of the middle.
-        rescale_factor: What levels of 0 to 255 are multiplied by; None for nothing.
-        mean: Is subtracted, a number for each of red, green and blue; None for nothing.
+        rescale_factor: What levels of 0 to 255 are multiplied by.
+        mean: Is subtracted, a number for each of red, green and blue.
         std: Divides what is left; None exactly where ``mean`` is None.
     """
 
@@ -44,32 +44,14 @@ class ImageProcessor:
         return None
 
     def __call__(self, picture: Image) -> Array:
-        """Process one picture.
-
-        Args:
-            picture: In RGB; not changed.
-
-        Returns:
-            (3, height, width) float32.
-
-        Raises:
-            InputError: If its sides are out of all proportion.
-        """
+        """Process one picture in RGB to (3, height, width) float32; an `InputError` if it is much too long and thin."""
         pixels = self._pixels(picture)
         result: Array = np.empty((3, *pixels.shape[:2]), dtype=np.float32)
         self._normalise(pixels, result)
         return result
 
     def into(self, picture: Image, out: Array) -> None:
-        """Process one picture into its place in a batch.
-
-        Args:
-            picture: In RGB; not changed.
-            out: (3, height, width) float32 of the `fixed_size`, written to.
-
-        Raises:
-            InputError: If its sides are out of all proportion.
-        """
+        """Process one picture in RGB into its place in a batch, (3, height, width) float32 of the `fixed_size`."""
         self._normalise(self._pixels(picture), out)
 
     def _pixels(self, picture: Image) -> Array:
@@ -77,7 +59,7 @@ class ImageProcessor:
         return np.asarray(resize_and_crop(picture, self.resize, self.crops))
 
     def _normalise(self, pixels: Array, out: Array) -> None:
-        """Rescale and normalise: there are 256 levels a channel, so each result is looked up."""
+        """Rescale and normalise: there are 256 levels per channel, so each result is looked up."""
         tables = _tables(self.rescale_factor, self.mean, self.std)
         for channel in range(3):
             # Any mode but the default writes straight into ``out``; no index can be out of range here.

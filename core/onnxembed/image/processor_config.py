@@ -6,7 +6,6 @@ A config that names no type, neither itself nor through the model's ``config.jso
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,13 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from onnxembed.errors import ModelError, UnsupportedModelError
+from onnxembed.hub.files import FolderFiles
+from onnxembed.hub.folder import CONFIG_FILE
 from onnxembed.image.processor import ImageProcessor
+from onnxembed.image.processor_file import read_entries
+from onnxembed.image.spec import PROCESSOR_FILE
 from onnxembed.image.transforms import Crop, Resize
 from onnxembed.suggest import nearest
 
-CONFIG_NAME = "preprocessor_config.json"
-
-_NESTED_CONFIG_NAME = "processor_config.json"
 _MAX_SIDE = 8192
 _BILINEAR = 2
 _BICUBIC = 3
@@ -103,33 +103,10 @@ def read_processor(source: Path | Mapping[str, Any]) -> ImageProcessor:
         UnsupportedModelError: If it names a processor, or asks for a step, that is not known here.
     """
     if not isinstance(source, Path):
-        return _Reader(source, CONFIG_NAME).processor(None)
-    path = source / CONFIG_NAME
-    nested = source / _NESTED_CONFIG_NAME
-    if not path.exists() and nested.exists():
-        config = _read_json(nested).get("image_processor")
-        path = nested
-    else:
-        config = _read_json(path)
-    if not isinstance(config, Mapping):
-        raise ModelError(f"{path} holds no image processor; fetch the model again, or add its {CONFIG_NAME}")
-    model_config = source / "config.json"
-    model_type = _read_json(model_config).get("model_type") if model_config.exists() else None
-    return _Reader(config, str(path)).processor(model_type)
-
-
-def _read_json(path: Path) -> Mapping[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise ModelError(
-            f"{path} is missing; it says how pictures are prepared: add it to the model's folder"
-        ) from error
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{path} cannot be read: {error}; fetch the model again") from error
-    if not isinstance(content, dict):
-        raise ModelError(f"{path} holds a {type(content).__name__}; expected an object: fetch the model again")
-    return content
+        return _Reader(source, PROCESSOR_FILE).processor(None)
+    files = FolderFiles(source)
+    entries, where = read_entries(files)
+    return _Reader(entries, where).processor(files.json_object(CONFIG_FILE).get("model_type"))
 
 
 @dataclass(frozen=True, slots=True)

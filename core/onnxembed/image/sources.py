@@ -1,32 +1,24 @@
-"""The encoded bytes of a picture, from wherever they are."""
+"""The encoded bytes of a picture: from bytes, a file, a file object, a data URI or a URL."""
 
 from __future__ import annotations
 
 import os
 import stat
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from onnxembed.errors import InputError, InputTypeError
+from onnxembed.image.limits import SHOWN_CHARACTERS, ImageLimits, check_length, public_url
 
 ACCEPTED = (
     "a path, bytes, a binary file object, a data URI, a PIL image, or a uint8 array of shape (height, width) or "
     "(height, width, channels)"
 )
 """What an image may be, for messages."""
-_SHOWN_CHARACTERS = 300
 _CHUNK_BYTES = 1024 * 1024  # file objects set aside what they are asked for, not what there is
 
 
 def describe(source: object) -> str:
-    """Say in a few words what a source is; never shows a URL's password or query, nor an image's data.
-
-    Args:
-        source: Any object.
-
-    Returns:
-        Such as ``'photos/cat.jpg'`` or ``bytes``.
-    """
+    """Say in a few words what a source is; never shows a URL's password or query, nor an image's data."""
     if isinstance(source, (bytes, bytearray, memoryview)):
         return "bytes"
     if isinstance(source, str) and _scheme(source) == "data":
@@ -36,75 +28,29 @@ def describe(source: object) -> str:
     if isinstance(source, (str, os.PathLike)):
         shown = os.fspath(source)
         text = shown if isinstance(shown, str) else os.fsdecode(shown)
-        return repr(text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "...")
+        return repr(text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + "...")
     file_name = getattr(source, "name", None)
     kind = type(source).__name__
     return f"a {kind} of {file_name!r}" if isinstance(file_name, str) else f"a {kind}"
 
 
-def public_url(url: str) -> str:
-    """Leave out of a URL what may be secret: the user's name and password, the query and the fragment.
+def read(source: object, name: str, limits: ImageLimits) -> bytes:
+    """Read the encoded bytes of a picture: at least 1, at most as many as the limits allow.
 
-    Args:
-        url: Any text that begins like a URL.
-
-    Returns:
-        Scheme, host and path, shortened.
-    """
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return url.split("?")[0].split("@")[-1][:_SHOWN_CHARACTERS]
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"[:_SHOWN_CHARACTERS]
-
-
-def read(source: object, name: str, max_bytes: int, url_timeout_seconds: float | None) -> bytes:
-    """Read the encoded bytes of a picture.
-
-    Args:
-        source: A path, bytes, a binary file object, a data URI or a URL.
-        name: What to call it in messages.
-        max_bytes: Highest number of bytes.
-        url_timeout_seconds: Longest time for fetching a URL; None where URLs are not allowed.
-
-    Returns:
-        At least 1 and at most ``max_bytes`` bytes.
-
-    Raises:
-        InputError: If it cannot be read, is empty or too large.
-        InputTypeError: If it is none of these.
+    An `InputError` says that they cannot be read, are none or too many; an `InputTypeError`, that it is no such source.
     """
     if isinstance(source, (bytes, bytearray, memoryview)):
         data = bytes(source)
     elif isinstance(source, str):
-        data = _read_text(source, name, max_bytes, url_timeout_seconds)
+        data = _read_text(source, name, limits)
     elif isinstance(source, os.PathLike):
-        data = _read_file(os.fspath(source), name, max_bytes)
+        data = _read_file(os.fspath(source), name, limits.max_bytes)
     elif callable(getattr(source, "read", None)):
-        data = _read_stream(source, name, max_bytes)
+        data = _read_stream(source, name, limits.max_bytes)
     else:
         raise InputTypeError(f"{name} cannot be used; expected {ACCEPTED}")
-    check_length(len(data), name, max_bytes)
+    check_length(len(data), name, limits.max_bytes)
     return data
-
-
-def check_length(count: int, name: str, max_bytes: int) -> None:
-    """Refuse a picture of no bytes or too many.
-
-    Args:
-        count: Its bytes; one more than the limit stands for "more".
-        name: What to call it in messages.
-        max_bytes: Highest number of bytes.
-
-    Raises:
-        InputError: If it is out of bounds.
-    """
-    if count == 0:
-        raise InputError(f"{name} is empty, 0 bytes; expected an encoded picture: check how it was written or read")
-    if count > max_bytes:
-        raise InputError(
-            f"{name} has more than {max_bytes} bytes, the limit; make it smaller, or raise max_bytes if you trust it"
-        )
 
 
 def _scheme(text: str) -> str:
@@ -117,22 +63,22 @@ def _is_url(text: str) -> bool:
     return _scheme(text) in ("http", "https")
 
 
-def _read_text(text: str, name: str, max_bytes: int, url_timeout_seconds: float | None) -> bytes:
+def _read_text(text: str, name: str, limits: ImageLimits) -> bytes:
     """Read what a string points to: a data URI, a URL, or a path."""
     if not text:
         raise InputError(f"{name} is an empty string; expected {ACCEPTED}")
     if _scheme(text) == "data":
-        return _read_data_uri(text, name, max_bytes)
+        return _read_data_uri(text, name, limits.max_bytes)
     if _is_url(text):
-        if url_timeout_seconds is None:
+        if not limits.allow_urls:
             raise InputError(
                 f"{name} is a URL, and URLs are not fetched unless asked for; pass allow_urls=True if you trust the "
                 "addresses, or fetch it yourself and pass the bytes"
             )
         from onnxembed.image import urls
 
-        return urls.fetch(text, name, max_bytes, url_timeout_seconds)
-    return _read_file(text, name, max_bytes)
+        return urls.fetch(text, name, limits.max_bytes, limits.timeout_seconds)
+    return _read_file(text, name, limits.max_bytes)
 
 
 def _read_data_uri(uri: str, name: str, max_bytes: int) -> bytes:
@@ -157,7 +103,6 @@ def _read_data_uri(uri: str, name: str, max_bytes: int) -> bytes:
 
 
 def _read_file(path: str | bytes, name: str, max_bytes: int) -> bytes:
-    """Read a regular file."""
     try:
         status = Path(os.fsdecode(path)).stat()
         if stat.S_ISDIR(status.st_mode):

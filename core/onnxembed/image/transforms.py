@@ -40,15 +40,7 @@ class Resize:
     resample: int
 
     def target(self, width: int, height: int) -> tuple[int, int]:
-        """Say what size a picture gets.
-
-        Args:
-            width: In pixels.
-            height: In pixels.
-
-        Returns:
-            (width, height), as Pillow counts.
-        """
+        """The (width, height) that a picture gets, as Pillow counts."""
         if not isinstance(self.size, int):
             return self.size[1], self.size[0]
         longer = int(self.size * max(width, height) / min(width, height))
@@ -69,15 +61,7 @@ class Crop:
     half_even: bool = False
 
     def box(self, width: int, height: int) -> tuple[int, int, int, int]:
-        """Say what part of a picture is kept.
-
-        Args:
-            width: In pixels.
-            height: In pixels.
-
-        Returns:
-            (left, top, right, bottom); may lie outside of the picture.
-        """
+        """The (left, top, right, bottom) that is kept; may lie outside the picture."""
         left, top = self._offset(width - self.size[1]), self._offset(height - self.size[0])
         return left, top, left + self.size[1], top + self.size[0]
 
@@ -86,19 +70,7 @@ class Crop:
 
 
 def resize_and_crop(picture: Image, resize: Resize | None, crops: tuple[Crop, ...]) -> Image:
-    """Bring a picture to the size that a model takes.
-
-    Args:
-        picture: In RGB.
-        resize: Comes first, if at all.
-        crops: Follow in this order.
-
-    Returns:
-        A picture in RGB.
-
-    Raises:
-        InputError: If the result would be out of all proportion.
-    """
+    """Bring a picture in RGB to the size that a model takes; an `InputError` if it is much too long and thin."""
     if resize is not None:
         width, height = resize.target(*picture.size)
         if crops and _only_middle(picture.size, (width, height), resize.resample, crops[0]):
@@ -118,7 +90,7 @@ def resize_and_crop(picture: Image, resize: Resize | None, crops: tuple[Crop, ..
 
 
 def _only_middle(given: tuple[int, int], size: tuple[int, int], resample: int, crop: Crop) -> bool:
-    """Tell whether it is worthwhile to compute only what the crop keeps."""
+    """Whether it is worthwhile to compute only what the crop keeps."""
     width, height = size
     if width * height > _WHOLE_PIXELS:
         return True

@@ -1,9 +1,9 @@
 """Fetching a picture by URL, for services that take URLs from others.
 
 What such a URL may reach is the danger (server-side request forgery), so every hop is resolved once, every address
-that the name has must be public, and the connection goes to the address that was checked: a name that changes its mind
-between check and use gains nothing. Proxies of the environment are not used; they would resolve the name again. Time is
-bounded in all, not by read alone, and so is size.
+that the name has must be public, and the connection goes to the address that was checked: a name that changes between
+check and use has no effect. Proxies of the environment are not used; they would resolve the name again. Time is bounded
+in all, not by read alone, and so is size.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any
 from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
 from onnxembed.errors import InputError
-from onnxembed.image.sources import check_length, public_url
+from onnxembed.image.limits import check_length, public_url
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -33,7 +33,7 @@ _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 
 def is_public(address: Address) -> bool:
-    """Tell whether an address belongs to the public internet, looking into IPv6 forms that carry an IPv4 address.
+    """Say whether an address belongs to the public internet, looking into IPv6 forms that carry an IPv4 address.
 
     Args:
         address: Any address.

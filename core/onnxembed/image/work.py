@@ -1,4 +1,4 @@
-"""Image models as one call uses them: pictures are loaded and prepared by the thread that then runs their batch.
+"""One call of an image model: pictures are loaded and prepared by the thread that then runs their batch.
 
 While one batch runs, the next is prepared: there is one thread more than batches may run at once. So at most one
 prepared batch waits for each that runs, and of whole decoded pictures no more exist than threads decode. Images in the
@@ -14,20 +14,23 @@ from typing import Any
 
 import numpy as np
 
-from onnxembed.image.given import GivenImage, take_image
 from onnxembed.image.graph import ImageGraph
+from onnxembed.image.inputs import GivenImage
 from onnxembed.image.limits import ImageLimits
 from onnxembed.image.loading import load_image
 from onnxembed.image.processor import ImageProcessor
+from onnxembed.runtime.batching import BatchLimits, RunPlan
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-UNKNOWN_SIZE = 224, 224
-"""(height, width) by which pictures are reckoned whose size only they tell."""
+# Bytes of the arrays and other images that a window holds, as callers gave them.
+_WINDOW_BYTES = 128 * 1024 * 1024
+# (height, width) by which pictures count where each keeps its own size.
+_VARYING_SIZE = 224, 224
 
 
-class ImageFamily:
-    """An image model as it is used in one call."""
+class ImageWork:
+    """An image model with the choices of one call, of whose batches ``at_once`` may run at once."""
 
     def __init__(
         self,
@@ -39,81 +42,29 @@ class ImageFamily:
         normalized: bool,
         at_once: int,
     ) -> None:
-        """Combine a loaded model with the choices of a call.
-
-        Args:
-            graph: The model.
-            processor: What is done to pictures before.
-            limits: What an image may cost.
-            loaders: Threads that load and prepare the images of a batch.
-            normalized: Whether vectors are scaled to length 1.
-            at_once: Batches that may run at once.
-        """
         self._graph = graph
         self._processor = processor
         self._limits = limits
         self._loaders = loaders
         self._normalized = normalized
         self._turns = Semaphore(at_once)
-        height, width = processor.fixed_size or UNKNOWN_SIZE
+        height, width = processor.fixed_size or _VARYING_SIZE
         self._pixels = height * width
 
-    def check(self, item: object, index: int) -> GivenImage:
-        """Accept an image by its type, and read file objects.
-
-        Args:
-            item: The item.
-            index: Its position.
-
-        Returns:
-            The image.
-        """
-        return take_image(item, index, self._limits)
-
     def size(self, item: GivenImage) -> int:
-        """Bytes that an image holds in memory as it was given.
-
-        Args:
-            item: The image.
-
-        Returns:
-            Their number; at least 1.
-        """
+        """Bytes that an image holds in memory as it was given; at least 1."""
         return item.held_bytes + 1
 
     def prepare(self, items: Sequence[GivenImage], first_index: int) -> Sequence[GivenImage]:  # noqa: ARG002  # the form
-        """Leave images as they are: prepared ones would fill the memory long before their turn.
-
-        Args:
-            items: The images.
-            first_index: Position of the first.
-
-        Returns:
-            The images.
-        """
+        """Leave images as they are: prepared ones would fill the memory long before their turn."""
         return items
 
-    def cost(self, prepared: GivenImage) -> int:  # noqa: ARG002  # the same of all
-        """Pixels that the model sees of an image.
-
-        Args:
-            prepared: The image.
-
-        Returns:
-            Their number.
-        """
-        return self._pixels
+    def costs(self, prepared: Sequence[GivenImage]) -> list[int]:
+        """Pixels that the model sees of each image, the same of all."""
+        return [self._pixels] * len(prepared)
 
     def run(self, batch: Sequence[GivenImage], worker: int) -> Sequence[Array]:
-        """Load, prepare, run, pool.
-
-        Args:
-            batch: The images.
-            worker: Number of the batch.
-
-        Returns:
-            (dim,) float32 for each image.
-        """
+        """Load, prepare, run, pool: (dim,) float32 per image."""
         vectors: list[Array] = [np.empty(0)] * len(batch)
         for places, pixels in self._prepared(batch):
             with self._turns:
@@ -136,10 +87,21 @@ class ImageFamily:
         return [(places, np.stack([results[place] for place in places])) for places in groups.values()]
 
     def _each(self, prepare: Any, count: int) -> list[Any]:
-        """Prepare images, several at once; of errors the one of the first image is told."""
+        """Prepare images, several at once; of several errors, that of the first image is raised."""
         if count == 1:
             return [prepare(0)]
         return list(self._loaders.map(prepare, range(count)))
 
     def _load(self, image: GivenImage) -> Any:
         return load_image(image.source, image.index, self._limits, described=image.described)
+
+
+def image_limits(plan: RunPlan, batch_size: int, at_once: int) -> BatchLimits:
+    """The bounds of a call whose batches run ``at_once``; one thread more prepares the next batch meanwhile."""
+    return BatchLimits(
+        budget=plan.budget,
+        max_items=1 if plan.one_by_one else batch_size,
+        window_items=(at_once + 1) * batch_size,
+        window_size=_WINDOW_BYTES,
+        workers=at_once + 1,
+    )

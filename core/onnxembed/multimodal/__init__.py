@@ -1,1 +1,1 @@
-"""Texts and pictures in, one vector a token out, comparable with each other."""
+"""Texts and pictures in, one vector per token out, comparable with each other."""

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from onnxembed.formats.json_file import read_object
+from onnxembed.hub.files import FolderFiles
+from onnxembed.hub.folder import CONFIG_FILE
+from onnxembed.image.processor_file import NESTED_FILE
 from onnxembed.multimodal.conventions import PIXELS, Array, Page, prompt_ids
-from onnxembed.multimodal.picture_config import PROCESSOR_NAME, PictureConfig
+from onnxembed.multimodal.picture_config import PictureConfig
 from onnxembed.multimodal.tiles import read_tiling
 from onnxembed.text.tokenizer import TextTokenizer
 
@@ -24,69 +26,33 @@ _AFTER = "Describe the image.<end_of_utterance>\nAssistant:"
 
 
 class ColModernVbert:
-    """Tiles, each told by its place in the prompt; queries with ten closing tokens. Graphs leave out blank tiles."""
+    """Tiles, each named by its place in the prompt; queries with ten closing tokens. Graphs leave out blank tiles."""
 
     blank_positions = 0
     drops_blanks = True
 
     def __init__(self, folder: Path, tokenizer: TextTokenizer) -> None:
-        """Read how pictures are prepared.
-
-        Args:
-            folder: The model's folder.
-            tokenizer: The model's tokenizer.
-        """
         self._tiling = read_tiling(folder)
         self._tokenizer = tokenizer
-        stated = read_object(folder / PROCESSOR_NAME)
-        self._tile_tokens = PictureConfig(stated, str(folder / PROCESSOR_NAME)).number(64, "image_seq_len")
-        stated = read_object(folder / "config.json")
-        self._blank = PictureConfig(stated, str(folder / "config.json")).number(512, "vision_config", "image_size")
+        self._tile_tokens = _config(folder, NESTED_FILE).number(64, "image_seq_len")
+        self._blank = _config(folder, CONFIG_FILE).number(512, "vision_config", "image_size")
         self._prompts: dict[tuple[int, int], Array] = {}
 
     def query(self, text: str) -> str:
-        """Put the tokens that augment it behind a text.
-
-        Args:
-            text: The text.
-
-        Returns:
-            What is tokenised.
-        """
+        """Put the tokens that augment it behind a text."""
         return text + _AUGMENTATION
 
     def mark(self, ids: Array) -> Array:
-        """Leave the ids as they are.
-
-        Args:
-            ids: (tokens,) of one query.
-
-        Returns:
-            The same.
-        """
+        """Leave the ids as they are."""
         return ids
 
     def page(self, picture: Image) -> Page:
-        """Cut a picture into tiles.
-
-        Args:
-            picture: In RGB.
-
-        Returns:
-            The page.
-        """
+        """Cut a picture into tiles."""
         tiles, grid = self._tiling.cut(picture)
         return Page(tiles, self._prompt(grid), grid)
 
     def pixels(self, pages: Sequence[Page]) -> Mapping[str, Array]:
-        """Make numbers of pages.
-
-        Args:
-            pages: Pages of as many tiles.
-
-        Returns:
-            Pixels, (pages, tiles, 3, side, side) float32.
-        """
+        """Pixels of pages of as many tiles, (pages, tiles, 3, side, side) float32."""
         side = self._tiling.tile
         result: Array = np.empty((len(pages), len(pages[0].parts), 3, side, side), dtype=np.float32)
         for page, places in zip(pages, result, strict=True):
@@ -95,14 +61,7 @@ class ColModernVbert:
         return {PIXELS: result}
 
     def blank(self, count: int) -> Mapping[str, Array]:
-        """Make blank tiles.
-
-        Args:
-            count: How many.
-
-        Returns:
-            Zeros, (count, 1, 3, side, side) float32.
-        """
+        """Zeros, (count, 1, 3, side, side) float32."""
         return {PIXELS: np.zeros((count, 1, 3, self._blank, self._blank), dtype=np.float32)}
 
     def _prompt(self, grid: tuple[int, int]) -> Array:
@@ -112,6 +71,11 @@ class ColModernVbert:
             ids = prompt_ids(self._tokenizer, _BEFORE + _places(grid, "<image>" * self._tile_tokens) + _AFTER)
             self._prompts[grid] = ids
         return ids
+
+
+def _config(folder: Path, name: str) -> PictureConfig:
+    files = FolderFiles(folder)
+    return PictureConfig(files.json_object(name), files.label(name))
 
 
 def _places(grid: tuple[int, int], tile: str) -> str:

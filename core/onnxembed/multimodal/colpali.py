@@ -33,14 +33,6 @@ class ColPali:
     drops_blanks = False
 
     def __init__(self, folder: Path) -> None:
-        """Read how pictures are prepared.
-
-        Args:
-            folder: The model's folder.
-
-        Raises:
-            ModelError: If pictures would not all get one size.
-        """
         processor = read_processor(folder)
         size = processor.fixed_size
         if size is None:
@@ -54,62 +46,27 @@ class ColPali:
         self._ids = np.array([_IMAGE_ID] * _IMAGE_TOKENS + list(_INSTRUCTION), dtype=np.int64)
 
     def query(self, text: str) -> str:
-        """Put a text between its marker and the tokens that augment it.
-
-        Args:
-            text: The text.
-
-        Returns:
-            What is tokenised.
-        """
+        """Put a text between its marker and the tokens that augment it."""
         return f"<s>Query: {text}{'<pad>' * _AUGMENTATION_TOKENS}\n"
 
     def mark(self, ids: Array) -> Array:
-        """Replace the first two ids by those that the model was trained with.
-
-        Args:
-            ids: (tokens,) of one query without padding, so that it does not matter where padding goes.
-
-        Returns:
-            As many ids.
-        """
+        """Replace the first two ids of a query without padding by those that the model was trained with."""
         marked = ids.copy()
         count = min(len(ids), len(_QUERY_MARKER))
         marked[:count] = _QUERY_MARKER[:count]
         return marked
 
     def page(self, picture: Image) -> Page:
-        """Resize a picture.
-
-        Args:
-            picture: In RGB.
-
-        Returns:
-            The page.
-        """
+        """Resize a picture."""
         return Page((resize_and_crop(picture, self._processor.resize, self._processor.crops),), self._ids, (0, 0))
 
     def pixels(self, pages: Sequence[Page]) -> Mapping[str, Array]:
-        """Make numbers of pages.
-
-        Args:
-            pages: The pages.
-
-        Returns:
-            Pixels, (pages, 3, height, width) float32.
-        """
+        """Pixels, (pages, 3, height, width) float32."""
         result: Array = np.empty((len(pages), 3, *self._size), dtype=np.float32)
         for number, page in enumerate(pages):
             self._levels.into(page.parts[0], result[number])
         return {PIXELS: result}
 
     def blank(self, count: int) -> Mapping[str, Array]:
-        """Make blank pictures.
-
-        Args:
-            count: How many.
-
-        Returns:
-            Zeros, (count, 3, height, width) float32.
-        """
+        """Zeros, (count, 3, height, width) float32."""
         return {PIXELS: np.zeros((count, 3, *self._size), dtype=np.float32)}

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from onnxembed.errors import ModelError
-from onnxembed.formats.json_file import read_object
+from onnxembed.hub.files import FolderFiles
+from onnxembed.image.processor_file import NESTED_FILE
 from onnxembed.multimodal.conventions import GRIDS, PIXELS, Array, Page, prompt_ids
-from onnxembed.multimodal.picture_config import PROCESSOR_NAME
 from onnxembed.multimodal.qwen_patches import read_patching
 from onnxembed.text.tokenizer import TextTokenizer
-from onnxembed.text.tokenizer_rules import read_json, token_text
+from onnxembed.text.tokenizer_rules import token_text
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -28,28 +28,21 @@ _QUERY_PREFIX = "Query: "
 
 
 class ColQwen2:
-    """As many image tokens as a picture needs; queries filled with padding tokens that are read."""
+    """As many image tokens as a picture needs; queries filled with padding tokens that are read.
+
+    A flat graph takes the patches of a batch in one row, as Qwen2-VL does; others take them picture by picture.
+    """
 
     blank_positions = 1
     drops_blanks = False
 
     def __init__(self, folder: Path, tokenizer: TextTokenizer, *, flat: bool) -> None:
-        """Read how texts and pictures are prepared.
-
-        Args:
-            folder: The model's folder.
-            tokenizer: The model's tokenizer.
-            flat: Whether the graph takes the patches of a batch in one row, as Qwen2-VL does; otherwise picture by
-                picture.
-
-        Raises:
-            ModelError: If the tokenizer lacks the image token or the padding token, or the prompt has no image token.
-        """
         self._patching = read_patching(folder)
         self._flat = flat
-        stated = read_object(folder / PROCESSOR_NAME)
+        files = FolderFiles(folder)
+        stated = files.json_object(NESTED_FILE)
         self._prefix = _stated_text(folder, stated, "query_prefix", _QUERY_PREFIX)
-        pad = token_text(read_json(folder, "tokenizer_config.json").get("pad_token"))
+        pad = token_text(files.json_object("tokenizer_config.json").get("pad_token"))
         self._suffix = (pad or tokenizer.backend.id_to_token(tokenizer.rules.pad_id) or "") * _AUGMENTATION_TOKENS
         self._image_id = tokenizer.backend.token_to_id(_IMAGE_TOKEN)
         prompt = _stated_text(folder, stated, "visual_prompt_prefix", _PICTURE_PROMPT)
@@ -63,61 +56,28 @@ class ColQwen2:
         self._before, self._after = ids[:place], ids[place + 1 :]
 
     def query(self, text: str) -> str:
-        """Put a text between its prefix and the tokens that augment it.
-
-        Args:
-            text: The text.
-
-        Returns:
-            What is tokenised.
-        """
+        """Put a text between its prefix and the tokens that augment it."""
         return f"{self._prefix}{text}{self._suffix}\n"
 
     def mark(self, ids: Array) -> Array:
-        """Leave the ids as they are.
-
-        Args:
-            ids: (tokens,) of one query.
-
-        Returns:
-            The same.
-        """
+        """Leave the ids as they are."""
         return ids
 
     def page(self, picture: Image) -> Page:
-        """Bring a picture to whole tokens.
-
-        Args:
-            picture: In RGB.
-
-        Returns:
-            The page.
-        """
+        """Bring a picture to whole tokens."""
         resized, grid = self._patching.resize(picture)
         image = np.full(self._patching.tokens(grid), self._image_id, dtype=np.int64)
         return Page((resized,), np.concatenate([self._before, image, self._after]), grid)
 
     def pixels(self, pages: Sequence[Page]) -> Mapping[str, Array]:
-        """Make numbers of pages.
+        """Patches of pages of one grid, (pages, patches, numbers) or (all patches, numbers) float32.
 
-        Args:
-            pages: Pages of one grid.
-
-        Returns:
-            Patches, (pages, patches, numbers) or (all patches, numbers) float32; and their grids, (pages, 3) int64 of
-            frames, rows and columns.
+        With them their grids, (pages, 3) int64 of frames, rows and columns.
         """
         return self._inputs(np.stack([self._patching.flatten(page.parts[0]) for page in pages]), pages[0].grid)
 
     def blank(self, count: int) -> Mapping[str, Array]:
-        """Make blank pictures, each as small as one token.
-
-        Args:
-            count: How many.
-
-        Returns:
-            As `pixels`, with zeros.
-        """
+        """Inputs as `pixels` makes them, with zeros, of pictures as small as one token."""
         merge = self._patching.merge
         return self._inputs(np.zeros((count, merge**2, self._patching.patch_numbers), dtype=np.float32), (merge, merge))
 
@@ -131,5 +91,5 @@ def _stated_text(folder: Path, stated: Mapping[str, object], key: str, default: 
     """A text of the processor's file, empty counting as left out."""
     value = stated.get(key)
     if value is not None and not isinstance(value, str):
-        raise ModelError(f"{folder / PROCESSOR_NAME}: {key} is {value!r:.100}; expected a string")
+        raise ModelError(f"{folder / NESTED_FILE}: {key} is {value!r:.100}; expected a string")
     return value or default

@@ -40,7 +40,7 @@ class Page:
 
 
 class Conventions(Protocol):
-    """One kind of model. A new kind is a new object of this form."""
+    """One kind of model, read from its folder. A new kind is a new object of this form."""
 
     @property
     def blank_positions(self) -> int:
@@ -57,7 +57,7 @@ class Conventions(Protocol):
         ...
 
     def mark(self, ids: Array) -> Array:
-        """Put fixed ids into a tokenised query."""
+        """Put fixed ids into a tokenised query, (tokens,) of one query without padding."""
         ...
 
     def page(self, picture: Image) -> Page:
@@ -74,14 +74,9 @@ class Conventions(Protocol):
 
 
 def prompt_ids(tokenizer: TextTokenizer, prompt: str) -> Array:
-    """Tokenise the prompt of a picture, which is never cut: a limit for queries must not part it from its image tokens.
+    """Tokenise the prompt of a picture, int64 (tokens,).
 
-    Args:
-        tokenizer: The model's tokenizer.
-        prompt: The prompt.
-
-    Returns:
-        int64 (tokens,).
+    It is never cut: a limit for queries must not part it from its image tokens.
     """
     import tokenizers
 

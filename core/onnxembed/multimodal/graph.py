@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from onnxembed.api.engine import LoadedGraph
-from onnxembed.api.graph_file import GraphFile
 from onnxembed.errors import ModelError
 from onnxembed.formats.onnx_graph import TensorInfo
 from onnxembed.multimodal.conventions import GRIDS, PIXELS, Array
@@ -57,22 +56,13 @@ class MultimodalGraph:
 
     @property
     def dim(self) -> int | None:
-        """Numbers of a vector, ``None`` when the graph leaves it open."""
+        """Length of a vector, ``None`` when the graph leaves it open."""
         return self.loaded.file.dim(self.output)
 
     def run(self, padded: PaddedTokens, pictures: Mapping[str, Array], worker: int) -> Array:
-        """Run one batch.
+        """Run one batch to (batch, tokens, dim) in the graph's own type; batches go to the devices in turn.
 
-        Args:
-            padded: The tokens.
-            pictures: The inputs made of pictures; those that the graph does not take are left out.
-            worker: Number of the batch; batches go to the devices in turn.
-
-        Returns:
-            (batch, tokens, dim) in the graph's own type.
-
-        Raises:
-            ModelError: If the output has another form.
+        Inputs made of pictures that the graph does not take are left out. An output of another form is a `ModelError`.
         """
         types = self.loaded.input_types
         feed = {"input_ids": padded.ids, "attention_mask": padded.mask, "token_type_ids": np.zeros_like(padded.ids)}
@@ -87,7 +77,7 @@ class MultimodalGraph:
         if states.ndim != 3 or states.shape[:2] != padded.ids.shape:
             raise ModelError(
                 f"the graph gives {self.output!r} of shape {states.shape} for {padded.ids.shape} tokens; expected one "
-                "vector a token"
+                "vector per token"
             )
         return states
 
@@ -99,18 +89,9 @@ class MultimodalGraph:
 
 
 def open_graph(loaded: LoadedGraph, tokenizer: TextTokenizer, output: str | None) -> MultimodalGraph:
-    """Combine a loaded graph with its tokenizer.
+    """Combine a loaded graph with its tokenizer; ``output`` is ``None`` for the first output of three axes.
 
-    Args:
-        loaded: The graph.
-        tokenizer: The model's tokenizer.
-        output: Name of the output with the vectors; ``None`` for the first one of three axes.
-
-    Returns:
-        The model.
-
-    Raises:
-        ModelError: If the graph takes or gives something else.
+    A `ModelError` says that the graph takes or gives something else.
     """
     types = loaded.input_types
     if set(types) - _TEXT_INPUTS - _PICTURE_INPUTS or "input_ids" not in types:
@@ -120,31 +101,13 @@ def open_graph(loaded: LoadedGraph, tokenizer: TextTokenizer, output: str | None
             "besides. Is this a late-interaction model of texts and pictures?"
         )
     text = TextGraph(loaded.sessions, {name: types[name] for name in types if name in _TEXT_INPUTS}, tokenizer)
-    return MultimodalGraph(loaded, text, _vectors(loaded.file, output))
+    return MultimodalGraph(loaded, text, loaded.file.token_output(output))
 
 
 def takes_flat_patches(inputs: Sequence[TensorInfo]) -> bool:
-    """Tell whether a graph takes the patches of all pictures in one row.
-
-    Args:
-        inputs: What it takes.
-
-    Returns:
-        True for pixels of two axes.
-    """
+    """Whether a graph takes the patches of all pictures in one row: pixels of two axes."""
     return any(info.name == PIXELS and info.shape is not None and len(info.shape) == 2 for info in inputs)
 
 
 def _integer(element_type: int) -> type[np.integer[np.typing.NBitBase]]:
     return INTEGER_TYPES.get(element_type, np.int64)
-
-
-def _vectors(file: GraphFile, named: str | None) -> str:
-    """The output with one vector a token."""
-    if named is not None:
-        return file.output_name(named)
-    for info in file.outputs:
-        if info.shape is None or len(info.shape) == 3:
-            return info.name
-    shapes = ", ".join(f"{info.name} {list(info.shape or ())}" for info in file.outputs)
-    raise ModelError(f"{file.path} gives no vector a token: its outputs are {shapes}; expected one of three axes")

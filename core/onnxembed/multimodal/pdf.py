@@ -29,7 +29,7 @@ class PdfPages:
 
     Attributes:
         source: The path of the file, or its bytes.
-        scale: Pixels a point.
+        scale: Pixels per point.
         numbers: The pages, counted from 0.
         max_pixels: Highest width times height of a drawn page.
     """
@@ -40,11 +40,7 @@ class PdfPages:
     max_pixels: int
 
     def __iter__(self) -> Iterator[Image]:
-        """Draw the pages, each when it is asked for.
-
-        Yields:
-            Pictures in RGB.
-        """
+        """Draw the pages, pictures in RGB, each when it is asked for."""
         with _opened(self.source) as document:
             for number in self.numbers:
                 yield self._draw(document, number)
@@ -70,21 +66,9 @@ class PdfPages:
 
 
 def pdf_pages(source: object, dpi: object, pages: Sequence[int] | None, max_pixels: int) -> PdfPages:
-    """Check what pages are asked for; none is drawn yet.
+    """Check what pages are asked for (``None`` for all), at so many pixels per inch; none is drawn yet.
 
-    Args:
-        source: The path of a PDF, or its bytes.
-        dpi: Pixels an inch.
-        pages: Numbers of pages, counted from 0; ``None`` for all.
-        max_pixels: Highest width times height of a drawn page.
-
-    Returns:
-        The pages.
-
-    Raises:
-        ImportError: If pypdfium2 is not installed.
-        InputError: If the document cannot be read, or has no such page.
-        InputTypeError: If an argument has the wrong type.
+    A document that cannot be read, or a page that it lacks, is an `InputError`; without pypdfium2 it is an ImportError.
     """
     scale = check_number(dpi, "dpi", 1.0, _HIGHEST_DPI) / _POINTS_PER_INCH
     if isinstance(source, (bytes, bytearray, memoryview)):

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from onnxembed.errors import ModelError, UnsupportedModelError
-from onnxembed.formats.json_file import read_object
+from onnxembed.hub.files import FolderFiles
 from onnxembed.image.processor import ImageProcessor
-from onnxembed.image.processor_config import CONFIG_NAME, read_processor
-
-PROCESSOR_NAME = "processor_config.json"
+from onnxembed.image.processor_config import read_processor
+from onnxembed.image.processor_file import read_entries
 
 _LEVEL_KEYS = ("do_rescale", "rescale_factor", "do_normalize", "image_mean", "image_std")
 
@@ -30,14 +29,7 @@ class PictureConfig:
     where: str
 
     def require_type(self, expected: str) -> None:
-        """Refuse a processor of another type; none named is taken for the right one.
-
-        Args:
-            expected: Its name in transformers.
-
-        Raises:
-            UnsupportedModelError: If the file names another.
-        """
+        """Refuse a processor of another type as an `UnsupportedModelError`; none named is taken for the right one."""
         name = self.values.get("image_processor_type")
         if name is not None and str(name).removesuffix("Fast").removesuffix("Pil") != expected:
             raise UnsupportedModelError(
@@ -45,18 +37,7 @@ class PictureConfig:
             )
 
     def number(self, default: int, *path: str) -> int:
-        """Read a number of pixels or patches.
-
-        Args:
-            default: Value where there is none.
-            *path: The key, or the keys that lead to it.
-
-        Returns:
-            The number, at least 1.
-
-        Raises:
-            ModelError: If there is something else.
-        """
+        """Read a number of pixels or patches, at least 1, under a key or the keys that lead to it."""
         value: Any = self.values
         for key in path:
             value = value.get(key) if isinstance(value, Mapping) else None
@@ -70,18 +51,7 @@ class PictureConfig:
         return value
 
     def flag(self, key: str, *, default: bool) -> bool:
-        """Read a truth value.
-
-        Args:
-            key: The key.
-            default: Value where there is none.
-
-        Returns:
-            The value.
-
-        Raises:
-            ModelError: If there is something else.
-        """
+        """Read a truth value."""
         value = self.values.get(key)
         if value is None:
             return default
@@ -90,14 +60,7 @@ class PictureConfig:
         return value
 
     def resample(self, default: int) -> int:
-        """Read the filter.
-
-        Args:
-            default: Pillow's number of it where none is named.
-
-        Returns:
-            Pillow's number.
-        """
+        """Read Pillow's number of the filter."""
         given = self.values.get("resample")
         read = read_processor(
             {
@@ -109,13 +72,9 @@ class PictureConfig:
         return default if read.resize is None else read.resize.resample
 
     def levels(self, defaults_of: str) -> ImageProcessor:
-        """Read how levels become numbers.
+        """Read how levels become numbers, as a processor that changes no size.
 
-        Args:
-            defaults_of: The type of processor with the same default mean and deviation.
-
-        Returns:
-            A processor that changes no size.
+        ``defaults_of`` is the type of processor with the same default mean and deviation.
         """
         kept = {key: self.values[key] for key in _LEVEL_KEYS if key in self.values}
         steps = {"do_resize": False, "do_center_crop": False, "image_processor_type": defaults_of}
@@ -123,21 +82,5 @@ class PictureConfig:
 
 
 def read_picture_config(folder: Path) -> PictureConfig:
-    """Read what is done to pictures.
-
-    Args:
-        folder: The model's folder.
-
-    Returns:
-        The entries of ``preprocessor_config.json``, or of the image processor in ``processor_config.json``.
-
-    Raises:
-        ModelError: If neither is there.
-    """
-    path = folder / CONFIG_NAME
-    if path.is_file():
-        return PictureConfig(read_object(path), str(path))
-    nested = read_object(folder / PROCESSOR_NAME).get("image_processor")
-    if isinstance(nested, Mapping):
-        return PictureConfig(nested, str(folder / PROCESSOR_NAME))
-    raise ModelError(f"{path} is missing; it says how pictures are prepared: add it to the model's folder")
+    """Read what is done to a model's pictures; a `ModelError` where nothing is said."""
+    return PictureConfig(*read_entries(FolderFiles(folder)))

@@ -48,21 +48,13 @@ class Patching:
 
     @property
     def patch_numbers(self) -> int:
-        """Numbers of a flat patch."""
+        """Length of a flat patch."""
         return 3 * self.frames * self.patch**2
 
     def size(self, width: int, height: int) -> tuple[int, int]:
-        """Say what size a picture gets: whole tokens along both sides, within the bounds, near its proportions.
+        """The (width, height) of a picture: whole tokens along both sides, within the bounds, near its proportions.
 
-        Args:
-            width: In pixels.
-            height: In pixels.
-
-        Returns:
-            (width, height).
-
-        Raises:
-            InputError: If one side is more than 200 times the other.
+        One side more than 200 times the other is an `InputError`.
         """
         if max(width, height) > _HIGHEST_RATIO * min(width, height):
             raise InputError(
@@ -82,36 +74,18 @@ class Patching:
         return new_width, new_height
 
     def resize(self, picture: Image) -> tuple[Image, tuple[int, int]]:
-        """Bring a picture to its size.
-
-        Args:
-            picture: In RGB; not changed.
-
-        Returns:
-            The picture, and (rows, columns) of its patches.
-        """
+        """Bring a picture in RGB to its size; with it, (rows, columns) of its patches."""
         width, height = self.size(*picture.size)
         return picture.resize((width, height), self.resample), (height // self.patch, width // self.patch)
 
     def tokens(self, grid: tuple[int, int]) -> int:
-        """Say how many image tokens a picture takes.
-
-        Args:
-            grid: (rows, columns) of patches.
-
-        Returns:
-            The number.
-        """
+        """Image tokens of a picture of (rows, columns) patches."""
         return grid[0] * grid[1] // self.merge**2
 
     def flatten(self, picture: Image) -> Array:
-        """Make numbers of a picture of its final size.
+        """A picture as `resize` gives it, as float32 (patches, numbers).
 
-        Args:
-            picture: As `resize` gives it.
-
-        Returns:
-            float32 (patches, numbers): the patches of a token follow each other; each has channel, frame, row, column.
+        The patches of a token follow each other; each has channel, frame, row, column.
         """
         numbers = self.levels(picture)
         rows, columns = numbers.shape[1] // self.patch, numbers.shape[2] // self.patch
@@ -123,17 +97,9 @@ class Patching:
 
 
 def read_patching(folder: Path) -> Patching:
-    """Read how a model's pictures become patches.
+    """Read how a model's pictures become patches; entries that are left out have the defaults of transformers.
 
-    Args:
-        folder: The model's folder.
-
-    Returns:
-        The patching; entries that are left out have the defaults of transformers.
-
-    Raises:
-        ModelError: If an entry is malformed.
-        UnsupportedModelError: If pictures are not to be resized.
+    A malformed entry is a `ModelError`, pictures that are not to be resized an `UnsupportedModelError`.
     """
     config = read_picture_config(folder)
     config.require_type("Qwen2VLImageProcessor")

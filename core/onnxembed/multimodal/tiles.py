@@ -39,14 +39,9 @@ class Tiling:
     levels: ImageProcessor
 
     def cut(self, picture: Image) -> tuple[tuple[Image, ...], tuple[int, int]]:
-        """Cut a picture.
+        """Cut a picture in RGB: tiles row by row, then the whole, and (rows, columns).
 
-        Args:
-            picture: In RGB; not changed.
-
-        Returns:
-            Tiles row by row and then the whole, and (rows, columns); one tile and (0, 0) for a picture that is not
-            split.
+        A picture that is not split is one tile and (0, 0).
         """
         if self.longest_edge is not None:
             picture = picture.resize(_scaled(*picture.size, self.longest_edge), self.resample)
@@ -63,16 +58,9 @@ class Tiling:
 
 
 def read_tiling(folder: Path) -> Tiling:
-    """Read how a model's pictures are cut.
+    """Read how a model's pictures are cut; entries that are left out have the defaults of transformers.
 
-    Args:
-        folder: The model's folder.
-
-    Returns:
-        The tiling; entries that are left out have the defaults of transformers.
-
-    Raises:
-        ModelError: If an entry is malformed.
+    A malformed entry is a `ModelError`.
     """
     config = read_picture_config(folder)
     config.require_type("Idefics3ImageProcessor")

@@ -1,4 +1,4 @@
-"""Texts and pictures through one model: two families, of which a call uses one."""
+"""Texts and pictures through one model: the work of a call for either."""
 
 from __future__ import annotations
 
@@ -7,27 +7,24 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from onnxembed.api.inputs import check_text
-from onnxembed.image.given import GivenImage, take_image
+from onnxembed.image.inputs import GivenImage
 from onnxembed.image.limits import ImageLimits
 from onnxembed.image.loading import load_image
 from onnxembed.multimodal.conventions import Array, Conventions, Page
 from onnxembed.multimodal.graph import MultimodalGraph
+from onnxembed.runtime.batching import BatchLimits, RunPlan
 from onnxembed.text.graph import PaddedTokens
 from onnxembed.text.tokenizer import Tokens
 
+# Pictures read ahead and sorted together, however large a batch may be: a page of 2048 x 2048 takes 17 MB until it has
+# run, and three windows are held.
+_HIGHEST_WINDOW = 32
 
-class QueryFamily:
-    """Texts in the form of queries."""
+
+class QueryWork:
+    """Texts in the form of queries; long ones are cut or refused."""
 
     def __init__(self, graph: MultimodalGraph, conventions: Conventions, *, truncate: bool) -> None:
-        """Combine a loaded model with its conventions.
-
-        Args:
-            graph: The model.
-            conventions: Its kind.
-            truncate: Whether long texts are cut or refused.
-        """
         self._graph = graph
         self._conventions = conventions
         self._truncate = truncate
@@ -35,64 +32,20 @@ class QueryFamily:
         # A blank picture that every text brings along goes through the vision tower and takes memory like any other.
         self._besides = conventions.blank_positions if graph.needs_pictures and not self._shared else 0
 
-    def check(self, item: object, index: int) -> str:
-        """Accept a string.
-
-        Args:
-            item: The item.
-            index: Its position.
-
-        Returns:
-            The item.
-        """
-        return check_text(item, index)
-
-    def size(self, item: str) -> int:
-        """Characters of a text.
-
-        Args:
-            item: The text.
-
-        Returns:
-            Its length.
-        """
-        return len(item)
+    size = staticmethod(len)
 
     def prepare(self, items: Sequence[str], first_index: int) -> list[Tokens]:
-        """Tokenise texts as queries.
-
-        Args:
-            items: The texts.
-            first_index: Position of the first one.
-
-        Returns:
-            The tokens of each.
-        """
+        """Tokenise texts as queries."""
         queries = [self._conventions.query(text) for text in items]
         encoded = self._graph.text.tokenizer.encode(queries, first_index, truncate=self._truncate)
         return [Tokens(self._conventions.mark(tokens.ids)) for tokens in encoded]
 
-    def cost(self, prepared: Tokens) -> int:
-        """Positions that a text makes the model read.
-
-        Args:
-            prepared: The text.
-
-        Returns:
-            Its tokens, and those of the blank picture beside it.
-        """
-        return len(prepared.ids) + self._besides
+    def costs(self, prepared: Sequence[Tokens]) -> list[int]:
+        """Positions that each text makes the model read: its tokens, and those of the blank picture beside it."""
+        return [len(tokens.ids) + self._besides for tokens in prepared]
 
     def run(self, batch: Sequence[Tokens], worker: int) -> list[Array]:
-        """Pad, run, leave out the rows of padding.
-
-        Args:
-            batch: Tokenised texts.
-            worker: Number of the batch.
-
-        Returns:
-            One float32 (tokens, dim) array a text, each with memory of its own.
-        """
+        """Pad, run, leave out the rows of padding: (tokens, dim) float32 per text."""
         padded = self._graph.text.pad(batch)
         blanks = self._conventions.blank(1 if self._shared else len(batch)) if self._graph.needs_pictures else {}
         states = self._graph.run(padded, blanks, worker)
@@ -100,80 +53,31 @@ class QueryFamily:
         return [_own(rows[keep]) for rows, keep in zip(states, kept, strict=True)]
 
 
-class PageFamily:
+class PageWork:
     """Pictures, such as those of pages."""
 
     def __init__(self, graph: MultimodalGraph, conventions: Conventions, limits: ImageLimits) -> None:
-        """Combine a loaded model with its conventions.
-
-        Args:
-            graph: The model.
-            conventions: Its kind.
-            limits: What a picture may cost.
-        """
         self._graph = graph
         self._conventions = conventions
         self._limits = limits
 
-    def check(self, item: object, index: int) -> GivenImage:
-        """Accept a picture by its type, and read file objects.
-
-        Args:
-            item: The item.
-            index: Its position.
-
-        Returns:
-            The picture as it was given.
-        """
-        return take_image(item, index, self._limits)
-
     def size(self, item: GivenImage) -> int:  # noqa: ARG002  # windows are bounded by their number of pictures
-        """Count a picture as one.
-
-        Args:
-            item: The picture.
-
-        Returns:
-            1.
-        """
+        """Count a picture as one."""
         return 1
 
     def prepare(self, items: Sequence[GivenImage], first_index: int) -> list[Page]:  # noqa: ARG002  # they know theirs
-        """Load and cut pictures.
-
-        Args:
-            items: The pictures.
-            first_index: Position of the first one.
-
-        Returns:
-            A page each.
-        """
+        """Load and cut pictures."""
         return [
             self._conventions.page(load_image(item.source, item.index, self._limits, described=item.described))
             for item in items
         ]
 
-    def cost(self, prepared: Page) -> int:
-        """Positions of a page.
-
-        Args:
-            prepared: The page.
-
-        Returns:
-            Their number.
-        """
-        return len(prepared.ids)
+    def costs(self, prepared: Sequence[Page]) -> list[int]:
+        """Positions of each page."""
+        return [len(page.ids) for page in prepared]
 
     def run(self, batch: Sequence[Page], worker: int) -> list[Array]:
-        """Run pages of one layout together, so that none is padded and none can feel another.
-
-        Args:
-            batch: Pages.
-            worker: Number of the batch.
-
-        Returns:
-            One float32 (tokens, dim) array a page, each with memory of its own.
-        """
+        """Run pages of one layout together, so that none is padded or feels another: (tokens, dim) float32 per page."""
         layouts: dict[object, list[int]] = defaultdict(list)
         for number, page in enumerate(batch):
             layouts[page.layout].append(number)
@@ -184,6 +88,14 @@ class PageFamily:
             states = self._graph.run(PaddedTokens(ids, np.ones_like(ids)), self._conventions.pixels(pages), worker)
             results |= {number: _own(rows) for number, rows in zip(numbers, states, strict=True)}
         return [results[number] for number in range(len(batch))]
+
+
+def page_limits(plan: RunPlan, batch_size: int, workers: int | None, budget: int | None) -> BatchLimits:
+    """The bounds of a call: windows of two batches for each that runs at once, but of few pages."""
+    at_once = workers or plan.workers
+    batch = 1 if plan.one_by_one else batch_size
+    window = min(2 * batch * at_once, max(_HIGHEST_WINDOW, at_once))
+    return BatchLimits(budget or plan.budget, batch, window_items=window, window_size=window, workers=at_once)
 
 
 def _own(rows: Array) -> Array:

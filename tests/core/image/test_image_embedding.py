@@ -19,6 +19,7 @@ import pytest
 
 from onnxembed.errors import InputError, InputTypeError, ModelNotFoundError, UnknownModelError
 from onnxembed.image.model import ImageEmbedding
+from onnxembed.image.processor_config import read_processor
 from onnxembed.spec import ModelSource, PoolingType
 from tests.fixtures.image_models import HIDDEN, image_variant, pictures
 from tests.fixtures.images import encoded, picture
@@ -262,7 +263,8 @@ def test_custom_model(image_folder: ImageFolderOf) -> None:
     import onnxruntime
 
     session = onnxruntime.InferenceSession(image_folder("patches") / "model.onnx")
-    pixels = np.stack([means._engine.processor(image) for image in pictures()])
+    processor = read_processor(image_folder("patches"))
+    pixels = np.stack([processor(image) for image in pictures()])
     (tokens,) = session.run(None, {"pixel_values": pixels})
     np.testing.assert_allclose(means.embed_to_array(pictures()), tokens.mean(axis=1), atol=1e-6)
     np.testing.assert_allclose(firsts.embed_to_array(pictures()), tokens[:, 0], atol=1e-6)

@@ -17,9 +17,11 @@ from onnxembed.api.engine import LoadedGraph
 from onnxembed.api.graph_file import GraphFile
 from onnxembed.errors import InputError, ModelError
 from onnxembed.formats.onnx_graph import TensorInfo
-from onnxembed.image import work as family_module
-from onnxembed.image.graph import image_graph, pool
+from onnxembed.image import work as work_module
+from onnxembed.image.graph import ImageGraph, image_graph, pool
 from onnxembed.image.spec import ImageModel
+from onnxembed.image.work import image_limits
+from onnxembed.runtime.batching import RunPlan
 from onnxembed.spec import PoolingType
 from tests.fixtures.image_models import HIDDEN, SIZES, pictures
 from tests.fixtures.images import encoded, levels, picture
@@ -64,7 +66,7 @@ def test_graphs_that_take_no_pictures(taken: TensorInfo, message: str) -> None:
         Path("model.onnx"), (taken,), (TensorInfo("y", 1, None),), compiled=False, dynamically_quantized=False
     )
     with pytest.raises(ModelError, match=message):
-        image_graph(LoadedGraph((), file), ImageModel("m", (), 1), (24, 24))
+        image_graph(LoadedGraph((), file, 1), ImageModel("m", (), 1), (24, 24))
 
 
 def test_graph_that_states_no_shapes_is_taken_at_its_word() -> None:
@@ -72,7 +74,7 @@ def test_graph_that_states_no_shapes_is_taken_at_its_word() -> None:
     file = GraphFile(
         Path("model.onnx"), (TensorInfo("x", 11, None),), outputs, compiled=False, dynamically_quantized=False
     )
-    graph = image_graph(LoadedGraph((), file), ImageModel("m", (), 1), (24, 24))
+    graph = image_graph(LoadedGraph((), file, 1), ImageModel("m", (), 1), (24, 24))
     assert (graph.input, graph.output, graph.precision, graph.one_by_one) == ("x", "y", np.float64, False)
 
 
@@ -87,7 +89,7 @@ def test_pictures_of_varying_size_run_with_their_like(open_image_variant: OpenIm
 
 def test_graph_that_takes_one_picture_at_a_time(open_image_variant: OpenImageVariant) -> None:
     model = open_image_variant("one_by_one")
-    assert model._engine.runs_alone
+    assert model._engine.images.get().plan.one_by_one
     vectors = model.embed_to_array(pictures())
     np.testing.assert_allclose(vectors[[0]], vectors[[6]], atol=1e-6)
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)
@@ -108,8 +110,8 @@ def test_feature_map_is_averaged(open_image_variant: OpenImageVariant) -> None:
 
 
 def test_quantised_graph_runs_alone(open_image_variant: OpenImageVariant) -> None:
-    assert open_image_variant("nomic_q")._engine.runs_alone
-    assert not open_image_variant("nomic")._engine.runs_alone
+    assert open_image_variant("nomic_q")._engine.images.get().plan.one_by_one
+    assert not open_image_variant("nomic")._engine.images.get().plan.one_by_one
 
 
 def test_normalize_overrides_the_catalogue(open_image_variant: OpenImageVariant) -> None:
@@ -135,10 +137,23 @@ def test_stream_reads_few_images_ahead(open_image_variant: OpenImageVariant) -> 
     assert read <= 32
 
 
+@pytest.mark.parametrize(("batch_size", "at_once", "window"), [(1, 1, 2), (16, 1, 32), (16, 3, 64), (500, 2, 1500)])
+def test_windows_hold_a_batch_for_each_thread(batch_size: int, at_once: int, window: int) -> None:
+    """One thread prepares a batch while the others run theirs, so there are always two batches at least."""
+    limits = image_limits(RunPlan(budget=9), batch_size, at_once)
+    assert (limits.window_items, limits.max_items, limits.workers, limits.budget) == (
+        window,
+        batch_size,
+        at_once + 1,
+        9,
+    )
+    assert image_limits(RunPlan(budget=9, one_by_one=True), batch_size, at_once).max_items == 1
+
+
 def test_window_ends_where_arrays_fill_the_memory(
     open_image_variant: OpenImageVariant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("onnxembed.image.model._WINDOW_BYTES", 30_000)
+    monkeypatch.setattr("onnxembed.image.work._WINDOW_BYTES", 30_000)
     array = levels(100, 100)
     read = 0
 
@@ -161,7 +176,7 @@ def test_next_batch_is_prepared_while_one_runs(
     model = open_image_variant("clip")
     loaded: list[int] = []
     third = threading.Event()
-    load = family_module.load_image
+    load = work_module.load_image
 
     def noting(source: Any, index: int, *rest: Any, **named: Any) -> Any:
         loaded.append(index)
@@ -169,14 +184,14 @@ def test_next_batch_is_prepared_while_one_runs(
             third.set()
         return load(source, index, *rest, **named)
 
-    monkeypatch.setattr(family_module, "load_image", noting)
-    run = type(model._engine._graph.get()).run
+    monkeypatch.setattr(work_module, "load_image", noting)
+    run = ImageGraph.run
 
     def waiting(*arguments: Any, **named: Any) -> Any:
         assert third.wait(20)
         return run(*arguments, **named)
 
-    monkeypatch.setattr(type(model._engine._graph.get()), "run", waiting)
+    monkeypatch.setattr(ImageGraph, "run", waiting)
     assert len(list(model.embed(pictures()[:4], batch_size=2))) == 4
     assert sorted(loaded) == [0, 1, 2, 3]
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import ImageOps
 
-from onnxembed.catalog import image_models
+from onnxembed.image.known import image_registry
 from tests.fixtures.image_models import SIZES, VARIANTS, pictures
 from tests.fixtures.images import oriented, picture
 
@@ -46,8 +46,8 @@ def test_golden_file_belongs_to_these_pictures_and_variants() -> None:
 
 
 def test_every_model_of_the_catalogue_has_its_variant() -> None:
-    assert [one.model for one in VARIANTS] == [model.name for model in image_models()]
-    assert [one.model_file for one in VARIANTS] == [model.model_file for model in image_models()]
+    assert [one.model for one in VARIANTS] == [model.name for model in image_registry.catalogue()]
+    assert [one.model_file for one in VARIANTS] == [model.model_file for model in image_registry.catalogue()]
 
 
 def test_golden_vectors_tell_pictures_apart() -> None:

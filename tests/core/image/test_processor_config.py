@@ -167,9 +167,9 @@ def test_read_from_the_nested_config(tmp_path: Path) -> None:
     ("name", "content", "message"),
     [
         ("other.json", "{}", r"preprocessor_config\.json is missing"),
-        ("preprocessor_config.json", "{", "cannot be read"),
-        ("preprocessor_config.json", "[]", "holds a list; expected an object"),
-        ("preprocessor_config.json", "\udcff", "cannot be read"),
+        ("preprocessor_config.json", "{", "is not valid JSON"),
+        ("preprocessor_config.json", "[]", "holds a JSON list; expected an object"),
+        ("preprocessor_config.json", "\udcff", "is not valid JSON"),
         ("processor_config.json", "{}", r"processor_config\.json holds no image processor"),
     ],
 )

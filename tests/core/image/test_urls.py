@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from onnxembed.errors import InputError
-from onnxembed.image import sources, urls
+from onnxembed.image import limits, urls
 from onnxembed.image.loading import ImageLimits, load_image
 from onnxembed.image.urls import Address, fetch, is_public
 from tests.fixtures.images import encoded, picture
@@ -381,5 +381,5 @@ def test_addresses_that_are_public(address: str) -> None:
 
 
 def test_what_is_shown_of_a_url() -> None:
-    assert sources.public_url("https://u:p@h.example:8/a/b.png?key=1#x") == "https://h.example:8/a/b.png"
-    assert len(sources.public_url("https://h.example/" + "a" * 9000)) == 300
+    assert limits.public_url("https://u:p@h.example:8/a/b.png?key=1#x") == "https://h.example:8/a/b.png"
+    assert len(limits.public_url("https://h.example/" + "a" * 9000)) == 300

@@ -28,9 +28,13 @@ from onnxembed.errors import (
     UnknownModelError,
     UnsupportedModelError,
 )
+from onnxembed.hub.files import FolderFiles
+from onnxembed.multimodal.discovery import describe
 from onnxembed.multimodal.known import multimodal_registry
 from onnxembed.multimodal.model import LateInteractionMultimodalEmbedding
 from onnxembed.multimodal.spec import MultimodalKind
+from onnxembed.multimodal.work import page_limits
+from onnxembed.runtime.batching import RunPlan
 from tests.fixtures.dense_tokenizers import write_json
 from tests.fixtures.images import encoded, picture
 from tests.fixtures.multimodal_models import COLMODERNVBERT, COLPALI, COLQWEN2, DIM, QUERIES, Form, pictures
@@ -211,7 +215,20 @@ async def test_asynchronous_twins(model: LateInteractionMultimodalEmbedding) -> 
     assert equal(queries, texts)
     images = [rows async for rows in model.aembed_image(pictures(), 3)]
     assert equal(images, list(model.embed_image(pictures())))
+    counted = await model.atoken_count(QUERIES, include_extension=True)
+    assert counted == model.token_count(QUERIES, include_extension=True)
     assert await model.run_async(lambda: model.token_count("hello")) == model.token_count("hello")
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "workers", "window"), [(2, 1, 4), (2, 3, 12), (16, 1, 32), (64, 2, 32), (2, 40, 40)]
+)
+def test_windows_hold_two_batches_but_few_pages(batch_size: int, workers: int, window: int) -> None:
+    """A page takes up to 17 MB until it has run, and three windows are held."""
+    limits = page_limits(RunPlan(budget=512), batch_size, workers, None)
+    assert (limits.window_items, limits.max_items, limits.workers, limits.budget) == (window, batch_size, workers, 512)
+    alone = page_limits(RunPlan(budget=512, workers=3, one_by_one=True), batch_size, None, 7)
+    assert (alone.window_items, alone.max_items, alone.workers, alone.budget) == (6, 1, 3, 7)
 
 
 def test_list_of_models() -> None:
@@ -252,7 +269,7 @@ def test_custom_model(form_folder: FormFolder) -> None:
 )
 def test_folders_describe_themselves(kind: str, expected: MultimodalKind, form_folder: FormFolder) -> None:
     model = LateInteractionMultimodalEmbedding(form_folder(Form(kind)))
-    assert model._handle.settings.model.kind is expected
+    assert describe(FolderFiles(form_folder(Form(kind)))).kind is expected
     assert model.embedding_size == DIM
     assert next(model.embed_text("hello")).shape[1] == DIM
 
@@ -318,7 +335,7 @@ def test_graphs_that_do_not_fit(form_folder: FormFolder, tmp_path: Path) -> None
         LateInteractionMultimodalEmbedding(folder)
     folder = tmp_path / "1"
     write_graph(folder / "model.onnx", ("input_ids",), ["batch", 5])
-    with pytest.raises(ModelError, match=r"gives no vector a token: its outputs are out \['batch', 5\]"):
+    with pytest.raises(ModelError, match=r"gives no vector per token: its outputs are out \['batch', 5\]"):
         LateInteractionMultimodalEmbedding(folder)
     folder = tmp_path / "2"
     write_graph(folder / "model.onnx", ("input_ids",), ["batch", "tokens", 5])

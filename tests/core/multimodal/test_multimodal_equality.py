@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from onnxembed.multimodal.engine import MultimodalEngine
+from onnxembed.api import graph_file
+from onnxembed.formats.onnx_graph import inspect_graph
 from onnxembed.multimodal.graph import MultimodalGraph
 from onnxembed.multimodal.model import LateInteractionMultimodalEmbedding
 from onnxembed.text.graph import PaddedTokens
@@ -209,10 +210,6 @@ def test_half_precision_comes_back_as_float32(kind: str, golden: dict[str, Any],
 
 
 def test_dynamically_quantised_graphs_run_items_alone(form_folder: FormFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    model = opened(form_folder(Form(COLQWEN2)), COLQWEN2, token_budget=100_000, threads=3)
-    engine = model._engine
-    loaded = engine.graph.loaded
-    quantised = replace(engine.graph, loaded=replace(loaded, file=replace(loaded.file, dynamically_quantized=True)))
     batches: list[int] = []
     run = MultimodalGraph.run
 
@@ -221,8 +218,13 @@ def test_dynamically_quantised_graphs_run_items_alone(form_folder: FormFolder, m
         return run(self, padded, *others)
 
     monkeypatch.setattr(MultimodalGraph, "run", watched)
-    for graph, most in ((engine.graph, 3), (quantised, 1)):
-        monkeypatch.setattr(MultimodalEngine, "graph", graph)
+    folder = form_folder(Form(COLQWEN2))
+    facts = inspect_graph(folder / "model.onnx")
+    quantised = facts.operators | {("", "DynamicQuantizeLinear")}
+    for threads, operators, most in ((3, facts.operators, 3), (2, quantised, 1)):  # of other threads: another engine
+        told = replace(facts, operators=operators)
+        monkeypatch.setattr(graph_file, "inspect_graph", lambda _, told=told: told)
+        model = opened(folder, COLQWEN2, token_budget=100_000, threads=threads)
         batches.clear()
         assert len(list(model.embed_text(["hello"] * 3))) == len(list(model.embed_image([pictures()[0]] * 3, 3))) == 3
         assert max(batches) == most

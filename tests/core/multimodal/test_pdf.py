@@ -85,6 +85,22 @@ def test_refusals(tmp_path: Path) -> None:
         next(pages)
 
 
+async def test_asynchronous_twin_draws_the_same_pages(form_folder: Callable[[Form], Path]) -> None:
+    pytest.importorskip("pypdfium2")
+    model = LateInteractionMultimodalEmbedding(form_folder(Form(COLQWEN2)))
+    pages = [rows async for rows in model.aembed_pdf(DOCUMENT, 144, [2, 0])]
+    for one, other in zip(pages, model.embed_pdf(DOCUMENT, 144, [2, 0]), strict=True):
+        assert np.abs(one - other).max() <= 1e-5
+    with pytest.raises(InputError, match="page 3 does not exist"):
+        model.aembed_pdf(DOCUMENT, pages=[3])
+
+
+def test_no_pages_need_no_model() -> None:
+    pytest.importorskip("pypdfium2")
+    model = LateInteractionMultimodalEmbedding("Qdrant/colpali-v1.3-fp16", lazy_load=True, local_files_only=True)
+    assert list(model.embed_pdf(DOCUMENT, pages=[])) == []
+
+
 def test_embedded_pages_equal_their_pictures(form_folder: Callable[[Form], Path]) -> None:
     pytest.importorskip("pypdfium2")
     model = LateInteractionMultimodalEmbedding(form_folder(Form(COLQWEN2)))
