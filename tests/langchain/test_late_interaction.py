@@ -24,8 +24,9 @@ from langchain_onnxembed import (
     OnnxLateInteractionRetriever,
     OnnxMuveraEmbeddings,
 )
-from langchain_onnxembed._qdrant import TOKENS
 from onnxembed import LateInteractionTextEmbedding, maxsim, maxsim_top_k
+from onnxembed.adapters.qdrant import Collection
+from onnxembed.adapters.qdrant_points import TOKENS
 from onnxembed.errors import InputError, InputTypeError
 from tests.fixtures.passages import PASSAGES
 from tests.fixtures.text_models import REAL_MODEL
@@ -120,8 +121,8 @@ async def test_documents_that_are_added_later(core: LateInteractionTextEmbedding
 
 
 async def test_many_windows_and_batches(core: LateInteractionTextEmbedding, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("langchain_onnxembed.late_interaction._WINDOW", 4)
-    monkeypatch.setattr("langchain_onnxembed._qdrant._MOST_NUMBERS", 384 * 20)
+    monkeypatch.setattr("onnxembed.adapters.windows.WINDOW", 4)
+    monkeypatch.setattr("onnxembed.adapters.qdrant_points.REQUEST_NUMBERS", 384 * 20)
     sizes: list[int] = []
     upsert = QdrantClient.upsert
     monkeypatch.setattr(QdrantClient, "upsert", lambda *given: (sizes.append(len(given[2])), upsert(*given))[1])
@@ -320,7 +321,7 @@ async def test_bad_input(core: LateInteractionTextEmbedding) -> None:
 
 
 def test_without_the_qdrant_client(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("langchain_onnxembed._qdrant", "langchain_onnxembed.late_interaction"):
+    for module in ("onnxembed.adapters.qdrant", "langchain_onnxembed.late_interaction"):
         monkeypatch.delitem(sys.modules, module)
     monkeypatch.setitem(sys.modules, "qdrant_client", None)
     with pytest.raises(ImportError, match=r'pip install "langchain-onnxembed\[qdrant\]"'):
@@ -330,11 +331,9 @@ def test_without_the_qdrant_client(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_server_is_not_held_up(monkeypatch: pytest.MonkeyPatch) -> None:
     from contextlib import nullcontext
 
-    from langchain_onnxembed._qdrant import Collection
-
     remote = QdrantClient(url="http://127.0.0.1:9", check_compatibility=False)
-    assert isinstance(Collection(remote, "any")._guard(), nullcontext)
-    assert not isinstance(Collection(QdrantClient(":memory:"), "any")._guard(), nullcontext)
+    assert isinstance(Collection(remote, "any").guard(), nullcontext)
+    assert not isinstance(Collection(QdrantClient(":memory:"), "any").guard(), nullcontext)
 
 
 def test_muvera_alone_needs_no_qdrant() -> None:

@@ -19,8 +19,8 @@ from langchain_core.embeddings import Embeddings
 from langchain_tests.integration_tests import EmbeddingsIntegrationTests
 
 from langchain_onnxembed import OnnxEmbeddings, OnnxMultimodalEmbeddings
-from langchain_onnxembed.multimodal import _IMAGE_NAMES
 from onnxembed import ImageEmbedding
+from onnxembed.adapters.engine import option_names
 from onnxembed.errors import InputError, InputTypeError
 from tests.fixtures.image_models import pictures
 from tests.fixtures.text_models import small_clip, small_model
@@ -53,8 +53,9 @@ class TestStandard(EmbeddingsIntegrationTests):
 
 def test_every_option_of_the_core_is_there() -> None:
     options = set(inspect.signature(ImageEmbedding.__init__).parameters) - {"self", "lazy_load"}
-    assert set(_IMAGE_NAMES) == options
-    assert set(_IMAGE_NAMES.values()) <= set(OnnxMultimodalEmbeddings.model_fields)
+    names = option_names(OnnxMultimodalEmbeddings, "image_names", "image_options_class")
+    assert set(names) == options
+    assert set(names.values()) <= set(OnnxMultimodalEmbeddings.model_fields)
     assert set(OnnxEmbeddings.model_fields) <= set(OnnxMultimodalEmbeddings.model_fields)
 
 

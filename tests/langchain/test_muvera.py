@@ -83,7 +83,7 @@ async def test_values_are_the_cores() -> None:
 
 def test_windows_do_not_change_vectors(monkeypatch: pytest.MonkeyPatch) -> None:
     together = make().embed_documents(PASSAGES)
-    monkeypatch.setattr("langchain_onnxembed.muvera._WINDOW", 2)
+    monkeypatch.setattr("onnxembed.adapters.windows.WINDOW", 2)
     assert np.allclose(make().embed_documents(PASSAGES), together, atol=1e-6)
 
 

@@ -144,7 +144,8 @@ def test_stores_ask_the_query_side(make_store: Callable[[Embeddings], VectorStor
     store = make_store(embeddings)
     store.add_texts(["Paris"])
     ((_, score),) = store.similarity_search_with_score("Paris", k=1)
-    sides = [embeddings.engine.embed_to_array(["Paris"], side=side)[0] for side in ("query", "passage")]
+    embed = embeddings.engine.embed_to_array
+    sides = [embed(["Paris"], input_type="query")[0], embed(["Paris"], input_type="document")[0]]
     expected = float(np.dot(*sides) / np.linalg.norm(sides[0]) / np.linalg.norm(sides[1]))
     assert expected < 0.9999
     assert score == pytest.approx(expected, abs=1e-5)

@@ -64,7 +64,8 @@ def test_fields_are_the_cores_options() -> None:
     assert set(OnnxEmbedding.model_fields) == expected | set(BaseEmbedding.model_fields)
 
 
-def test_defaults_are_the_cores() -> None:
+def test_defaults_are_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ONNXEMBED_CACHE", raising=False)
     embedding = OnnxEmbedding()
     ours = {name: getattr(embedding, RENAMED.get(name, name)) for name in core_options()}
     theirs = {name: parameter.default for name, parameter in core_options().items()}

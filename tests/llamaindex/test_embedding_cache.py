@@ -29,9 +29,9 @@ def inferences(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
     seen: list[tuple[str, str]] = []
     work = TextEmbedding.embed_to_array
 
-    def note(self: TextEmbedding, texts: list[str], *args: Any, side: Any, **kwargs: Any) -> Any:
-        seen.extend((side, text) for text in texts)
-        return work(self, texts, *args, side=side, **kwargs)
+    def note(self: TextEmbedding, texts: list[str], *args: Any, input_type: Any, **kwargs: Any) -> Any:
+        seen.extend((input_type, text) for text in texts)
+        return work(self, texts, *args, input_type=input_type, **kwargs)
 
     monkeypatch.setattr(TextEmbedding, "embed_to_array", note)
     return seen
@@ -58,7 +58,7 @@ async def test_each_text_is_embedded_once_a_role(cached: OnnxEmbedding, inferenc
     await cached.aget_text_embedding("Paris")
     cached.get_text_embedding_batch(["Paris", "Rome"])
     await cached.aget_text_embedding_batch(["Rome", "Paris"])
-    assert inferences == [("query", "Paris"), ("passage", "Paris"), ("passage", "Rome")]
+    assert inferences == [("query", "Paris"), ("document", "Paris"), ("document", "Rome")]
 
 
 def test_models_and_settings_share_a_store_without_mixing(cached: OnnxEmbedding) -> None:
@@ -75,7 +75,7 @@ def test_equal_settings_share_the_vectors(cached: OnnxEmbedding, inferences: lis
         {**cached.to_dict(), "embed_batch_size": 3}, embeddings_cache=cached.embeddings_cache
     )
     again.get_text_embedding("Paris")
-    assert inferences == [("passage", "Paris")]
+    assert inferences == [("document", "Paris")]
 
 
 def test_the_users_store_stays_theirs(cached: OnnxEmbedding) -> None:

@@ -21,9 +21,9 @@ from qdrant_client import AsyncQdrantClient, QdrantClient, models
 from llama_index.embeddings.onnxembed import OnnxEmbedding, OnnxMuveraEmbedding
 from llama_index.postprocessor.onnxembed_rerank import OnnxLateInteractionRerank
 from llama_index.retrievers.onnxembed import OnnxLateInteractionRetriever
-from llama_index.retrievers.onnxembed._collection import Collection
-from llama_index.retrievers.onnxembed._vectors import TOKENS
 from onnxembed import LateInteractionTextEmbedding, maxsim, maxsim_top_k
+from onnxembed.adapters.qdrant import Collection
+from onnxembed.adapters.qdrant_points import TOKENS
 from onnxembed.errors import InputError, InputTypeError
 from tests.fixtures.passages import PASSAGES
 from tests.fixtures.text_models import REAL_MODEL
@@ -130,7 +130,7 @@ def test_the_text_is_that_for_embeddings(core: LateInteractionTextEmbedding) -> 
 
 
 async def test_the_first_stage_chooses_and_maxsim_sorts(core: LateInteractionTextEmbedding) -> None:
-    retriever = make(core, prefetch=dense(), prefetch_top_k=2)
+    retriever = make(core, prefetch=dense(), prefetch_k=2)
     for query in QUERIES:
         similar = np.array(dense().get_text_embedding_batch(PASSAGES)) @ np.array(dense().get_query_embedding(query))
         candidates = {PASSAGES[n] for n in np.argsort(-similar)[:2]}
@@ -160,7 +160,7 @@ async def test_muvera_as_first_stage_reads_each_text_once(
     )
     muvera = OnnxMuveraEmbedding(model_name=REAL_MODEL, dense=True, k_sim=3, dim_proj=8)
     retriever = OnnxLateInteractionRetriever.from_nodes(
-        nodes(), muvera, prefetch=muvera, prefetch_top_k=3, similarity_top_k=1
+        nodes(), muvera, prefetch=muvera, prefetch_k=3, similarity_top_k=1
     )
     assert read == PASSAGES
     assert retriever.client is not None
@@ -201,8 +201,8 @@ async def test_in_a_query_engine(core: LateInteractionTextEmbedding) -> None:
 
 
 async def test_many_windows_and_batches(core: LateInteractionTextEmbedding, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("llama_index.retrievers.onnxembed.base._WINDOW", 4)
-    monkeypatch.setattr("llama_index.retrievers.onnxembed._vectors._MOST_NUMBERS", 384 * 20)
+    monkeypatch.setattr("onnxembed.adapters.windows.WINDOW", 4)
+    monkeypatch.setattr("onnxembed.adapters.qdrant_points.REQUEST_NUMBERS", 384 * 20)
     retriever = make(core, prefetch=dense())
     there = OnnxLateInteractionRetriever(core, aclient=AsyncQdrantClient(":memory:"), prefetch=dense())
     await there.aadd_nodes(nodes())
@@ -307,8 +307,8 @@ def test_a_server_is_not_held_up() -> None:
     from contextlib import nullcontext
 
     remote = QdrantClient(url="http://127.0.0.1:9", check_compatibility=False)
-    assert isinstance(Collection(remote, "any")._guard(), nullcontext)
-    assert not isinstance(Collection(QdrantClient(":memory:"), "any")._guard(), nullcontext)
+    assert isinstance(Collection(remote, "any").guard(), nullcontext)
+    assert not isinstance(Collection(QdrantClient(":memory:"), "any").guard(), nullcontext)
 
 
 def test_bad_input(core: LateInteractionTextEmbedding) -> None:
@@ -328,13 +328,17 @@ def test_bad_input(core: LateInteractionTextEmbedding) -> None:
         many([], core, aclient=QdrantClient(":memory:"))  # type: ignore[arg-type]
     with pytest.raises(InputError, match="similarity_top_k=0: expected 1 or more"):
         many([], core, similarity_top_k=0)
-    with pytest.raises(InputTypeError, match="prefetch_top_k is float, expected an integer"):
-        many([], core, prefetch_top_k=2.5)  # type: ignore[arg-type]
+    with pytest.raises(InputTypeError, match="prefetch_k is float, expected an integer"):
+        many([], core, prefetch_k=2.5)  # type: ignore[arg-type]
 
 
 def test_without_the_qdrant_client(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("", ".base", "._vectors", "._collection"):
-        monkeypatch.delitem(sys.modules, f"llama_index.retrievers.onnxembed{module}")
+    for module in (
+        "llama_index.retrievers.onnxembed",
+        "llama_index.retrievers.onnxembed.base",
+        "onnxembed.adapters.qdrant",
+    ):
+        monkeypatch.delitem(sys.modules, module)
     monkeypatch.setitem(sys.modules, "qdrant_client", None)
     with pytest.raises(ImportError, match=r'pip install "llama-index-onnxembed\[qdrant\]"'):
         import llama_index.retrievers.onnxembed  # noqa: F401

@@ -22,8 +22,8 @@ from llama_index_instrumentation import get_dispatcher
 from pydantic import Field
 
 from llama_index.embeddings.onnxembed import OnnxEmbedding, OnnxMultiModalEmbedding
-from llama_index.embeddings.onnxembed.multimodal import _IMAGE_NAMES
 from onnxembed import ImageEmbedding
+from onnxembed.adapters.engine import option_names
 from onnxembed.errors import InputError
 from tests.fixtures.image_models import pictures
 from tests.fixtures.text_models import small_clip, small_model
@@ -65,8 +65,9 @@ def events() -> Iterator[Events]:
 
 def test_every_option_of_the_core_is_there() -> None:
     options = set(inspect.signature(ImageEmbedding.__init__).parameters) - {"self", "lazy_load"}
-    assert set(_IMAGE_NAMES) == options
-    assert set(_IMAGE_NAMES.values()) <= set(OnnxMultiModalEmbedding.model_fields)
+    names = option_names(OnnxMultiModalEmbedding, "image_names", "image_options_class")
+    assert set(names) == options
+    assert set(names.values()) <= set(OnnxMultiModalEmbedding.model_fields)
     assert set(OnnxEmbedding.model_fields) <= set(OnnxMultiModalEmbedding.model_fields)
     assert MultiModalEmbedding in OnnxMultiModalEmbedding.__mro__
     assert OnnxMultiModalEmbedding.class_name() == "OnnxMultiModalEmbedding"

@@ -1,20 +1,21 @@
-"""What the rerankers have in common: documents in, the best of them out with their scores, told to callbacks."""
+"""What the rerankers have in common: documents in, the best of them out with their scores, reported to callbacks."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, TypedDict
+from collections.abc import Iterable, Sequence
+from typing import Any, TypedDict
 
 from langchain_core.callbacks import AsyncCallbackManager, CallbackManager, Callbacks
 from langchain_core.documents import BaseDocumentCompressor, Document
 from pydantic import Field
+from typing_extensions import override
 
-from langchain_onnxembed._engine import EngineModel, as_list
+from langchain_onnxembed._documents import SINGLE
+from langchain_onnxembed._model import NamedModel
+from onnxembed.adapters.checks import as_list
+from onnxembed.adapters.rerank import RankingModel
 
-if TYPE_CHECKING:
-    from onnxembed import RankedDocument
-
-_SINGLE = "wrap a single one in a list"
+__all__ = ["Compressor", "RankedIndex"]
 
 
 class RankedIndex(TypedDict):
@@ -24,25 +25,12 @@ class RankedIndex(TypedDict):
     relevance_score: float
 
 
-class Compressor(EngineModel, BaseDocumentCompressor):
-    """A reranker as LangChain uses it.
+class Compressor(NamedModel, RankingModel, BaseDocumentCompressor):
+    """A reranker as LangChain uses it."""
 
-    Attributes:
-        top_n: The most documents to keep; `None` keeps all.
-        score_threshold: Documents with a lower score are left out, before `top_n` counts.
-    """
+    top_n: int | None = Field(default=3, ge=1, description="Most documents to keep; `None` keeps all.")
 
-    top_n: int | None = Field(default=3, ge=1)
-    score_threshold: float | None = None
-
-    def _rank(self, queries: list[str], documents: list[list[str]], top_n: int | None) -> list[list[RankedDocument]]:
-        """Rank the documents of each query; every reranker does."""
-        raise NotImplementedError
-
-    async def _in_pool(self, function: Callable[[], Any]) -> Any:
-        """Await a blocking call in the engine's pool."""
-        return await self._open(lazy_load=True).run_async(function)
-
+    @override
     def compress_documents(
         self, documents: Sequence[Document], query: str, callbacks: Callbacks | None = None
     ) -> Sequence[Document]:
@@ -51,12 +39,12 @@ class Compressor(EngineModel, BaseDocumentCompressor):
         Args:
             documents: The documents; they stay as they are.
             query: The query.
-            callbacks: LangChain's callbacks; they are told of one run.
+            callbacks: LangChain's callbacks, which see one run.
 
         Returns:
             Copies of the documents, with the score under ``relevance_score`` in their metadata.
         """
-        documents = as_list(documents, "compress_documents", "Document", _SINGLE)
+        documents = as_list(documents, "compress_documents", "Document", SINGLE)
         if callbacks is None:
             return self._compress(documents, query)
         manager = CallbackManager.configure(inheritable_callbacks=callbacks)
@@ -69,26 +57,17 @@ class Compressor(EngineModel, BaseDocumentCompressor):
         run.on_chain_end(_outputs(kept))
         return kept
 
+    @override
     async def acompress_documents(
         self, documents: Sequence[Document], query: str, callbacks: Callbacks | None = None
     ) -> Sequence[Document]:
-        """Keep the best documents for a query, best first, without blocking the event loop.
-
-        Args:
-            documents: The documents; they stay as they are.
-            query: The query.
-            callbacks: LangChain's callbacks; they are told of one run.
-
-        Returns:
-            Copies of the documents, with the score under ``relevance_score`` in their metadata.
-        """
-        documents = as_list(documents, "acompress_documents", "Document", _SINGLE)
+        documents = as_list(documents, "acompress_documents", "Document", SINGLE)
         if callbacks is None:
-            return await self._acompress(documents, query)
+            return await self._in_pool(lambda: self._compress(documents, query))
         manager = AsyncCallbackManager.configure(inheritable_callbacks=callbacks)
         run = await manager.on_chain_start({"name": type(self).__name__}, self._inputs(documents, query))
         try:
-            kept = await self._acompress(documents, query)
+            kept = await self._in_pool(lambda: self._compress(documents, query))
         except BaseException as error:
             await run.on_chain_error(error)
             raise
@@ -101,7 +80,7 @@ class Compressor(EngineModel, BaseDocumentCompressor):
         Args:
             documents: The texts or documents.
             query: The query.
-            top_n: The most to return; ``None`` for the field's number.
+            top_n: Most to return; ``None`` for the field's number.
 
         Returns:
             Position and score of each that is kept, best first.
@@ -115,18 +94,9 @@ class Compressor(EngineModel, BaseDocumentCompressor):
         *,
         top_n: int | None = None,
     ) -> list[list[RankedIndex]]:
-        """Rank the documents of many queries at once; they share batches.
-
-        Args:
-            queries: The queries.
-            documents_per_query: For each query its texts or documents.
-            top_n: The most to return for each; ``None`` for the field's number.
-
-        Returns:
-            For each query what ``rerank`` returns.
-        """
-        texts = [_texts(as_list(documents, "rerank", "str or Document", _SINGLE)) for documents in documents_per_query]
-        asked = as_list(queries, "rerank_batch", "str", _SINGLE)
+        """Rank the documents of many queries at once, which share batches; gives what `rerank` gives, per query."""
+        texts = [_texts(as_list(documents, "rerank", "str or Document", SINGLE)) for documents in documents_per_query]
+        asked = as_list(queries, "rerank_batch", "str", SINGLE)
         return [
             [RankedIndex(index=place.index, relevance_score=place.score) for place in ranking]
             for ranking in self._rank(asked, texts, self.top_n if top_n is None else top_n)
@@ -135,25 +105,11 @@ class Compressor(EngineModel, BaseDocumentCompressor):
     async def arerank(
         self, documents: Sequence[str | Document], query: str, *, top_n: int | None = None
     ) -> list[RankedIndex]:
-        """Rank texts or documents for a query, without blocking the event loop.
-
-        Args:
-            documents: The texts or documents.
-            query: The query.
-            top_n: The most to return; ``None`` for the field's number.
-
-        Returns:
-            Position and score of each that is kept, best first.
-        """
-        ranking: list[RankedIndex] = await self._in_pool(lambda: self.rerank(documents, query, top_n=top_n))
-        return ranking
+        """Rank as `rerank` does, without blocking the event loop."""
+        return await self._in_pool(lambda: self.rerank(documents, query, top_n=top_n))
 
     def _compress(self, documents: list[Document], query: str) -> list[Document]:
         return [_scored(documents[place["index"]], place["relevance_score"]) for place in self.rerank(documents, query)]
-
-    async def _acompress(self, documents: list[Document], query: str) -> list[Document]:
-        kept: list[Document] = await self._in_pool(lambda: self._compress(documents, query))
-        return kept
 
     def _inputs(self, documents: Sequence[Document], query: str) -> dict[str, Any]:
         return {"query": query, "document_count": len(documents), "model": self.model_name, "top_n": self.top_n}

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from itertools import repeat
 from typing import TYPE_CHECKING, Any, Self
 
 from langchain_core.callbacks import AsyncCallbackManagerForRetrieverRun, CallbackManagerForRetrieverRun
@@ -13,20 +12,25 @@ from langchain_core.embeddings import Embeddings
 from langchain_core.retrievers import BaseRetriever
 from pydantic import ConfigDict, Field, PrivateAttr, field_validator
 
-from langchain_onnxembed._documents import as_documents, documents_of, texts_of, windows
-from langchain_onnxembed._first_stage import FirstStage
-from langchain_onnxembed._qdrant import Collection, Layout, as_client, point, with_rows
-from langchain_onnxembed.muvera import OnnxMuveraEmbeddings
-from langchain_onnxembed.rerank import OnnxLateInteractionRerank
+from langchain_onnxembed._documents import as_documents, documents_of, texts_of
+from onnxembed.adapters.checks import positive, wrong_type
+from onnxembed.adapters.late_interaction import LateInteractionModel, core_model
+from onnxembed.adapters.windows import windows
+
+try:
+    from onnxembed.adapters.qdrant import Collection, as_client
+    from onnxembed.adapters.two_stages import TwoStages
+except ImportError as error:
+    raise ImportError(
+        'OnnxLateInteractionRetriever needs qdrant-client: pip install "langchain-onnxembed[qdrant]"'
+    ) from error
 
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
-    from qdrant_client.models import PointStruct
 
     from onnxembed import LateInteractionTextEmbedding
 
-# Documents embedded and stored at once.
-_WINDOW = 256
+__all__ = ["OnnxLateInteractionRetriever"]
 
 
 class OnnxLateInteractionRetriever(BaseRetriever):
@@ -34,80 +38,33 @@ class OnnxLateInteractionRetriever(BaseRetriever):
 
     A document's score is the sum, over the query's tokens, of the largest dot product with any of its own.
 
-    Setup:
-        ```bash
-        pip install -U "langchain-onnxembed[qdrant]"
-        ```
-
-    Key init args:
-        embedding: LateInteractionTextEmbedding | OnnxLateInteractionRerank | OnnxMuveraEmbeddings
-            The model, from the core or an adapter.
-        client: QdrantClient | None
-            Where the vectors are held; in memory when left out.
-        collection_name: str
-            The collection; it is made when documents are added, and may be there already.
-        k: int
-            The most documents a query finds.
-        prefetch: Embeddings | None
-            A first stage: only documents that it finds are compared token by token.
-
-    Instantiate:
+    Usage:
         ```python
-        from langchain_onnxembed import OnnxLateInteractionRetriever
+        from langchain_onnxembed import OnnxLateInteractionRetriever  # pip install "langchain-onnxembed[qdrant]"
         from onnxembed import LateInteractionTextEmbedding
 
         colbert = LateInteractionTextEmbedding("answerdotai/answerai-colbert-small-v1")
         retriever = OnnxLateInteractionRetriever.from_documents(documents, colbert, k=4)
         ```
 
-    Usage:
-        ```python
-        retriever.invoke("How do I parse a date?")
-        ```
-
     Two stages:
-        Without a first stage every query is compared with all tokens of all documents. With one, dense vectors in the
-        same collection find `prefetch_k` candidates. `OnnxMuveraEmbeddings` with the same settings needs no second
-        inference.
-
-        ```python
-        from langchain_onnxembed import OnnxEmbeddings
-
-        retriever = OnnxLateInteractionRetriever.from_documents(
-            documents, colbert, prefetch=OnnxEmbeddings(), prefetch_k=100, client=QdrantClient(url=url)
-        )
-        ```
-
-    Use within a chain:
-        ```python
-        chain = {"context": retriever, "question": RunnablePassthrough()} | prompt | model
-        ```
-
-    Async:
-        ```python
-        await retriever.aadd_documents(documents)
-        await retriever.ainvoke("How do I parse a date?")
-        ```
+        Without a first stage every query is compared with all tokens of all documents. With `prefetch`, dense vectors
+        in the same collection find `prefetch_k` candidates. `OnnxMuveraEmbeddings` with the same settings needs no
+        second inference.
 
     A retriever can be pickled with a local client, whose documents go along, but not with a connection to a server.
-
-    Attributes:
-        embedding: The core's late-interaction model.
-        client: Qdrant's client.
-        collection_name: Name of the collection.
-        k: The most documents that a query finds.
-        prefetch: The embeddings of the first stage.
-        prefetch_k: How many documents the first stage finds; `k` when that is more.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid", validate_default=True)
 
-    embedding: Any
-    client: Any = None
-    collection_name: str = Field(default="late-interaction", min_length=1)
-    k: int = Field(default=4, ge=1)
-    prefetch: Embeddings | None = None
-    prefetch_k: int = Field(default=100, ge=1)
+    embedding: Any = Field(description="The late-interaction model, from the core or an adapter.")
+    client: Any = Field(default=None, description="Where the vectors are held; in memory when left out.")
+    collection_name: str = Field(
+        default="late-interaction", min_length=1, description="The collection; made when documents are added."
+    )
+    k: int = Field(default=4, ge=1, description="Most documents that a query finds.")
+    prefetch: Embeddings | None = Field(default=None, description="The embeddings of the first stage.")
+    prefetch_k: int = Field(default=100, ge=1, description="Documents that the first stage finds; `k` if that is more.")
 
     _opened: bool = PrivateAttr(default=False)
 
@@ -115,14 +72,11 @@ class OnnxLateInteractionRetriever(BaseRetriever):
     @classmethod
     def _as_core_model(cls, given: Any) -> Any:
         from onnxembed import LateInteractionTextEmbedding
-        from onnxembed.errors import InputTypeError
 
-        model = given.engine if isinstance(given, OnnxLateInteractionRerank | OnnxMuveraEmbeddings) else given
+        model = core_model(given)
         if not isinstance(model, LateInteractionTextEmbedding):
-            raise InputTypeError(
-                f"embedding is {type(given).__name__}, expected a LateInteractionTextEmbedding; make one with "
-                "dense=True for the token vectors of a dense model"
-            )
+            expected = "a LateInteractionTextEmbedding; make one with dense=True for the token vectors of a dense model"
+            raise wrong_type("embedding", given, expected)
         return model
 
     @field_validator("client")
@@ -134,7 +88,7 @@ class OnnxLateInteractionRetriever(BaseRetriever):
     def from_documents(
         cls,
         documents: Iterable[Document],
-        embedding: LateInteractionTextEmbedding | OnnxLateInteractionRerank | OnnxMuveraEmbeddings,
+        embedding: LateInteractionTextEmbedding | LateInteractionModel,
         *,
         client: QdrantClient | None = None,
         collection_name: str = "late-interaction",
@@ -142,20 +96,7 @@ class OnnxLateInteractionRetriever(BaseRetriever):
         prefetch: Embeddings | None = None,
         prefetch_k: int = 100,
     ) -> Self:
-        """Index documents.
-
-        Args:
-            documents: The documents. One with an `id` replaces the document that had it.
-            embedding: The model, from the core or an adapter.
-            client: Where the vectors are held; in memory when left out.
-            collection_name: The collection; made if it is not there.
-            k: The most documents a query finds.
-            prefetch: The embeddings of a first stage.
-            prefetch_k: How many documents the first stage finds.
-
-        Returns:
-            The retriever.
-        """
+        """Index documents; one with an `id` replaces the document that had it. The other arguments are the fields."""
         documents = as_documents(documents, "from_documents")
         retriever = cls(
             embedding=embedding,
@@ -172,7 +113,7 @@ class OnnxLateInteractionRetriever(BaseRetriever):
     def from_texts(
         cls,
         texts: Iterable[str],
-        embedding: LateInteractionTextEmbedding | OnnxLateInteractionRerank | OnnxMuveraEmbeddings,
+        embedding: LateInteractionTextEmbedding | LateInteractionModel,
         metadatas: Sequence[Mapping[str, Any]] | None = None,
         *,
         client: QdrantClient | None = None,
@@ -181,21 +122,7 @@ class OnnxLateInteractionRetriever(BaseRetriever):
         prefetch: Embeddings | None = None,
         prefetch_k: int = 100,
     ) -> Self:
-        """Index texts.
-
-        Args:
-            texts: The texts.
-            embedding: As for `from_documents`.
-            metadatas: What is known of each, in the same order; as many as texts.
-            client: As for `from_documents`.
-            collection_name: As for `from_documents`.
-            k: As for `from_documents`.
-            prefetch: As for `from_documents`.
-            prefetch_k: As for `from_documents`.
-
-        Returns:
-            The retriever.
-        """
+        """Index texts, with the metadata of each, as `from_documents` does documents."""
         return cls.from_documents(
             documents_of(texts, metadatas),
             embedding,
@@ -207,28 +134,20 @@ class OnnxLateInteractionRetriever(BaseRetriever):
         )
 
     def add_documents(self, documents: Iterable[Document]) -> None:
-        """Index further documents.
-
-        Args:
-            documents: The documents. One with an `id` replaces the document that had it.
-        """
+        """Index further documents. One with an `id` replaces the document that had it."""
         documents = as_documents(documents, "add_documents")
         self._open(create=True)
-        stage = self._first_stage.reader
-        for window in windows(documents, _WINDOW):
-            self._store(window, None if stage is None else stage.embed_documents(texts_of(window)))
+        reader = self._stages.reader
+        for window in windows(documents):
+            self._store(window, None if reader is None else reader.embed_documents(texts_of(window)))
 
     async def aadd_documents(self, documents: Iterable[Document]) -> None:
-        """Index further documents without blocking the event loop.
-
-        Args:
-            documents: The documents. One with an `id` replaces the document that had it.
-        """
+        """Index further documents as `add_documents` does, without blocking the event loop."""
         documents = as_documents(documents, "aadd_documents")
         await self.embedding.run_async(partial(self._open, create=True))
-        stage = self._first_stage.reader
-        for window in windows(documents, _WINDOW):
-            first = None if stage is None else await stage.aembed_documents(texts_of(window))
+        reader = self._stages.reader
+        for window in windows(documents):
+            first = None if reader is None else await reader.aembed_documents(texts_of(window))
             await self.embedding.run_async(partial(self._store, window, first))
 
     def _get_relevant_documents(
@@ -238,8 +157,8 @@ class OnnxLateInteractionRetriever(BaseRetriever):
         run_manager: CallbackManagerForRetrieverRun,  # noqa: ARG002  # LangChain's interface
         k: int | None = None,
     ) -> list[Document]:
-        limit, stage = self._limit(k), self._first_stage.reader
-        return self._search(query, None if stage is None else stage.embed_query(query), limit)
+        limit, reader = self._limit(k), self._stages.reader
+        return self._search(query, None if reader is None else reader.embed_query(query), limit)
 
     async def _aget_relevant_documents(
         self,
@@ -248,53 +167,38 @@ class OnnxLateInteractionRetriever(BaseRetriever):
         run_manager: AsyncCallbackManagerForRetrieverRun,  # noqa: ARG002  # LangChain's interface
         k: int | None = None,
     ) -> list[Document]:
-        limit, stage = self._limit(k), self._first_stage.reader
-        first = None if stage is None else await stage.aembed_query(query)
+        limit, reader = self._limit(k), self._stages.reader
+        first = None if reader is None else await reader.aembed_query(query)
         found: list[Document] = await self.embedding.run_async(lambda: self._search(query, first, limit))
         return found
 
     @property
-    def _first_stage(self) -> FirstStage:
-        return FirstStage(self.prefetch, self.embedding)
+    def _stages(self) -> TwoStages[Embeddings]:
+        return TwoStages(self.embedding, self.prefetch)
+
+    @property
+    def _collection(self) -> Collection:
+        return Collection(self.client, self.collection_name)
 
     def _open(self, *, create: bool) -> None:
         """Check the collection once, or make it."""
-        if self._opened:
-            return
-        layout = Layout(self.embedding.embedding_size, self._first_stage.size, self._first_stage.dot)
-        Collection(self.client, self.collection_name).open(layout, create=create)
-        self._opened = True
+        if not self._opened:
+            layout = self._stages.layout(lambda first, text: first.embed_query(text))
+            self._collection.open(layout, create=create)
+            self._opened = True
 
     def _store(self, documents: list[Document], first_stage: list[list[float]] | None) -> None:
-        Collection(self.client, self.collection_name).add(self._points(documents, first_stage))
-
-    def _points(self, documents: list[Document], first_stage: list[list[float]] | None) -> Iterator[PointStruct]:
-        dim, muvera = self.embedding.embedding_size, self._first_stage.muvera
-        encoder = None if muvera is None else muvera.encoder
+        entries = [
+            (one.id, {"page_content": one.page_content, "metadata": one.metadata, "id": one.id}) for one in documents
+        ]
         matrices = self.embedding.passage_embed(texts_of(documents))
-        singles = repeat(None) if first_stage is None else first_stage
-        for document, matrix, single in zip(documents, matrices, singles, strict=False):
-            rows = with_rows(matrix, dim)
-            yield point(
-                document.id,
-                rows.tolist(),
-                single if encoder is None else encoder.process_document(rows).tolist(),
-                {"page_content": document.page_content, "metadata": document.metadata, "id": document.id},
-            )
+        self._collection.add(self._stages.points(entries, matrices, first_stage))
 
     def _limit(self, k: int | None) -> int:
-        limit = self.k if k is None else k
-        if limit < 1:
-            from onnxembed.errors import InputError
-
-            raise InputError(f"k={limit}: expected 1 or more")
-        return limit
+        return self.k if k is None else positive(k, "k")
 
     def _search(self, query: str, first_stage: list[float] | None, limit: int) -> list[Document]:
         self._open(create=False)
-        rows = with_rows(next(self.embedding.query_embed([query])), self.embedding.embedding_size)
-        muvera = self._first_stage.muvera
-        first = first_stage if muvera is None else muvera.encoder.process_query(rows).tolist()
-        found = Collection(self.client, self.collection_name).search(rows.tolist(), first, limit, self.prefetch_k)
-        stored: list[dict[str, Any]] = [one.payload or {} for one in found]
+        search = self._stages.search(self.embedding.query_embed([query]), first_stage, limit, self.prefetch_k)
+        stored: list[dict[str, Any]] = [one.payload or {} for one in self._collection.search(search)]
         return [Document(one["page_content"], metadata=one["metadata"], id=one["id"]) for one in stored]

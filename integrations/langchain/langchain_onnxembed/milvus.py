@@ -2,61 +2,45 @@
 
 from __future__ import annotations
 
+from pydantic import Field
+from typing_extensions import override
+
+from langchain_onnxembed._model import SINGLE_TEXT, NamedModel
+from onnxembed.adapters.checks import as_list
+from onnxembed.adapters.fields import SPARSE_MODEL
+from onnxembed.adapters.option_types import ModelName
+from onnxembed.adapters.sparse import SparseModel
+
 try:
     from langchain_milvus.utils.sparse import BaseSparseEmbedding
 except ImportError as error:
     raise ImportError('OnnxMilvusSparse needs langchain-milvus: pip install "langchain-onnxembed[milvus]"') from error
 
-from langchain_onnxembed._sparse_model import SparseModel
+__all__ = ["OnnxMilvusSparse"]
 
 
-class OnnxMilvusSparse(SparseModel, BaseSparseEmbedding):  # type: ignore[misc]  # its package carries no types
+class OnnxMilvusSparse(SparseModel, NamedModel, BaseSparseEmbedding):  # type: ignore[misc]  # no types in its package
     """Onnx sparse embedding model integration, for Milvus.
 
     Milvus multiplies vectors as they are. With BM25, give `statistics` (made by `SparseTextEmbedding.fit`) and
-    `idf_in_query=True`, so that the query carries the inverse document frequency.
+    `idf_in_query=True`, so that the query carries the inverse document frequency. Vectors are ``{id: value}``.
     """
 
+    model_name: ModelName = Field(default=SPARSE_MODEL, alias="model")
+
+    @override
     def embed_documents(self, texts: list[str]) -> list[dict[int, float]]:
-        """Embed texts that are to be found.
+        texts = as_list(texts, "embed_documents", "str", SINGLE_TEXT)
+        return [vector.as_dict() for vector in self._sparse(texts, "document")]
 
-        Args:
-            texts: The texts.
-
-        Returns:
-            ``{id: value}`` for each text, in the same order.
-        """
-        return [vector.as_dict() for vector in self._documents(texts)]
-
+    @override
     def embed_query(self, query: str) -> dict[int, float]:
-        """Embed a text that others are searched with.
-
-        Args:
-            query: The text.
-
-        Returns:
-            ``{id: value}``.
-        """
-        return self._query(query).as_dict()
+        return self._sparse([query], "query")[0].as_dict()
 
     async def aembed_documents(self, texts: list[str]) -> list[dict[int, float]]:
-        """Embed texts that are to be found, without blocking the event loop.
-
-        Args:
-            texts: The texts.
-
-        Returns:
-            ``{id: value}`` for each text, in the same order.
-        """
-        return await self.engine.run_async(lambda: self.embed_documents(texts))
+        """Embed documents without blocking the event loop."""
+        return await self._in_pool(lambda: self.embed_documents(texts))
 
     async def aembed_query(self, query: str) -> dict[int, float]:
-        """Embed a text that others are searched with, without blocking the event loop.
-
-        Args:
-            query: The text.
-
-        Returns:
-            ``{id: value}``.
-        """
-        return await self.engine.run_async(lambda: self.embed_query(query))
+        """Embed a query without blocking the event loop."""
+        return await self._in_pool(lambda: self.embed_query(query))

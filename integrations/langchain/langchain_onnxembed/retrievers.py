@@ -11,10 +11,14 @@ from langchain_core.retrievers import BaseRetriever
 from pydantic import ConfigDict, Field, PrivateAttr
 
 from langchain_onnxembed._documents import as_documents, documents_of, texts_of
-from langchain_onnxembed._sparse_model import SparseModel
+from onnxembed.adapters.fields import SPARSE_MODEL
+from onnxembed.adapters.sparse import SparseModel
+from onnxembed.errors import InputError
 
 if TYPE_CHECKING:
     from onnxembed import SparseIndex, SparseTextEmbedding
+
+__all__ = ["OnnxSparseRetriever"]
 
 
 class OnnxSparseRetriever(BaseRetriever):
@@ -23,45 +27,19 @@ class OnnxSparseRetriever(BaseRetriever):
     Documents live in this object, their vectors in an inverted index. Inverse document frequencies are those of the
     documents at hand. Only documents that share a word with the query are found.
 
-    Setup:
-        ```bash
-        pip install -U "langchain-onnxembed[retriever]"
-        ```
-
-    Key init args:
-        embedding: SparseTextEmbedding | OnnxSparse | None
-            The sparse model; BM25 in English when left out.
-        k: int
-            The most documents a query finds.
-
-    Instantiate:
-        ```python
-        from langchain_onnxembed import OnnxSparseRetriever
-
-        retriever = OnnxSparseRetriever.from_documents(documents, k=4)
-        ```
-
     Usage:
         ```python
-        retriever.invoke("parse a date")
-        ```
+        from langchain_onnxembed import OnnxSparseRetriever  # pip install "langchain-onnxembed[retriever]"
 
-    Use with a vector store:
-        ```python
-        from langchain_classic.retrievers import EnsembleRetriever
-
+        retriever = OnnxSparseRetriever.from_documents(documents, k=4)
         hybrid = EnsembleRetriever(retrievers=[retriever, store.as_retriever()], weights=[0.5, 0.5])
         ```
-
-    Attributes:
-        embedding: The core's sparse model.
-        k: The most documents that a query finds.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
 
-    embedding: Any
-    k: int = Field(default=4, ge=1)
+    embedding: Any = Field(description="The core's sparse model.")
+    k: int = Field(default=4, ge=1, description="Most documents that a query finds.")
 
     # Both change together, as one: a query of another thread sees the old pair or the new one.
     _content: tuple[tuple[Document, ...], SparseIndex | None] = PrivateAttr(default=((), None))
@@ -76,7 +54,7 @@ class OnnxSparseRetriever(BaseRetriever):
             documents: The documents.
             embedding: The sparse model, from the core or an adapter; BM25 in English when left out, with the mean
                 length that these documents have.
-            k: The most documents a query finds.
+            k: Most documents that a query finds.
 
         Returns:
             The retriever.
@@ -95,28 +73,11 @@ class OnnxSparseRetriever(BaseRetriever):
         *,
         k: int = 4,
     ) -> Self:
-        """Index texts.
-
-        Args:
-            texts: The texts.
-            metadatas: What is known of each, in the same order.
-            embedding: As for `from_documents`.
-            k: The most documents a query finds.
-
-        Returns:
-            The retriever.
-
-        Raises:
-            ValueError: There are not as many metadatas as texts.
-        """
+        """Index texts, with the metadata of each, as `from_documents` does documents."""
         return cls.from_documents(documents_of(texts, metadatas), embedding, k=k)
 
     def add_documents(self, documents: Iterable[Document]) -> None:
-        """Index further documents.
-
-        Args:
-            documents: The documents.
-        """
+        """Index further documents."""
         from onnxembed import SparseIndex
 
         documents = as_documents(documents, "add_documents")
@@ -125,11 +86,7 @@ class OnnxSparseRetriever(BaseRetriever):
         self._content = ((*present, *documents), (index or SparseIndex()).extended(vectors))
 
     async def aadd_documents(self, documents: Iterable[Document]) -> None:
-        """Index further documents without blocking the event loop.
-
-        Args:
-            documents: The documents.
-        """
+        """Index further documents without blocking the event loop."""
         await self.embedding.run_async(lambda: self.add_documents(documents))
 
     def _get_relevant_documents(
@@ -164,9 +121,8 @@ def _core_model(embedding: SparseTextEmbedding | SparseModel | None, texts: list
     if embedding is not None:
         return embedding.engine if isinstance(embedding, SparseModel) else embedding
     from onnxembed import SparseTextEmbedding
-    from onnxembed.errors import InputError
 
-    bm25 = SparseTextEmbedding("Qdrant/bm25")
+    bm25 = SparseTextEmbedding(SPARSE_MODEL)
     try:
         return bm25.fit(texts)
     except InputError:  # not one word in them: there is no length to measure

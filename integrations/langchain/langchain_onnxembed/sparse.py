@@ -2,66 +2,42 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+from typing_extensions import override
+
+from langchain_onnxembed._model import SINGLE_TEXT, NamedModel
+from onnxembed.adapters.checks import as_list
+from onnxembed.adapters.fields import SPARSE_MODEL
+from onnxembed.adapters.option_types import ModelName
+from onnxembed.adapters.sparse import SparseModel
 
 try:
     from langchain_qdrant.sparse_embeddings import SparseEmbeddings, SparseVector
 except ImportError as error:
     raise ImportError('OnnxSparse needs langchain-qdrant: pip install "langchain-onnxembed[qdrant]"') from error
 
-from langchain_onnxembed._sparse_model import SparseModel
+if TYPE_CHECKING:
+    from onnxembed import SparseEmbedding
+
+__all__ = ["OnnxSparse"]
 
 
-class OnnxSparse(SparseModel, SparseEmbeddings):
+class OnnxSparse(SparseModel, NamedModel, SparseEmbeddings):
     """Onnx sparse embedding model integration, for `QdrantVectorStore` in sparse and hybrid mode.
 
-    Setup:
-        ```bash
-        pip install -U "langchain-onnxembed[qdrant]"
-        ```
-
-        BM25, the default, needs no model and no download.
-
-    Key init args:
-        model: str
-            `"Qdrant/bm25"`, or a sparse model such as `"prithivida/Splade_PP_en_v1"`.
-        language, k, b, avg_len, stopwords, statistics: ...
-            How BM25 reads and weighs words.
-
-    Instantiate:
-        ```python
-        from langchain_onnxembed import OnnxSparse
-
-        sparse = OnnxSparse(model="Qdrant/bm25", language="english")
-        ```
-
-    Embed single text:
-        ```python
-        vector = sparse.embed_query("hello world")
-        print(vector.indices, vector.values)
-        ```
-
-        ```
-        [74040069, 613153351] [1.0, 1.0]
-        ```
-
-    Embed multiple texts:
-        ```python
-        vectors = sparse.embed_documents(["hello world", "a second text"])
-        ```
-
-    Async:
-        ```python
-        vector = await sparse.aembed_query("hello world")
-        ```
+    BM25, the default, needs no model and no download.
 
     Hybrid search:
-        BM25, BM42 and MiniCOIL leave the inverse document frequency to the store, which only counts it when the
-        collection is told so: pass `sparse_vector_params()` where the collection is created.
+        BM25, BM42 and MiniCOIL leave the inverse document frequency to the store, which counts it only if
+        `sparse_vector_params()` is passed where the collection is created.
 
         ```python
+        from langchain_onnxembed import OnnxEmbeddings, OnnxSparse
         from langchain_qdrant import QdrantVectorStore, RetrievalMode
 
+        sparse = OnnxSparse(model="Qdrant/bm25", language="english")
         store = QdrantVectorStore.from_texts(
             texts,
             embedding=OnnxEmbeddings(),
@@ -73,8 +49,10 @@ class OnnxSparse(SparseModel, SparseEmbeddings):
         ```
     """
 
+    model_name: ModelName = Field(default=SPARSE_MODEL, alias="model")
+
     def sparse_vector_params(self) -> dict[str, Any]:
-        """Give what Qdrant must know of the vectors, for ``sparse_vector_params=`` of the store.
+        """Give the store's ``sparse_vector_params=``.
 
         Returns:
             ``{"modifier": Modifier.IDF}`` where the store must weigh terms by their rarity, else ``{}``.
@@ -85,51 +63,24 @@ class OnnxSparse(SparseModel, SparseEmbeddings):
 
         return {"modifier": Modifier.IDF}
 
+    @override
     def embed_documents(self, texts: list[str]) -> list[SparseVector]:
-        """Embed texts that are to be found.
+        texts = as_list(texts, "embed_documents", "str", SINGLE_TEXT)
+        return [_as_qdrants(vector) for vector in self._sparse(texts, "document")]
 
-        Args:
-            texts: The texts.
-
-        Returns:
-            One sparse vector a text, in the same order; empty for a text without any word that counts.
-        """
-        # The core's indices are unique and as many as the values: there is nothing left to validate.
-        return [
-            SparseVector.model_construct(indices=vector.indices.tolist(), values=vector.values.tolist())
-            for vector in self._documents(texts)
-        ]
-
+    @override
     def embed_query(self, text: str) -> SparseVector:
-        """Embed a text that others are searched with.
+        return _as_qdrants(self._sparse([text], "query")[0])
 
-        Args:
-            text: The text.
-
-        Returns:
-            Its sparse vector.
-        """
-        vector = self._query(text)
-        return SparseVector.model_construct(indices=vector.indices.tolist(), values=vector.values.tolist())
-
+    @override
     async def aembed_documents(self, texts: list[str]) -> list[SparseVector]:
-        """Embed texts that are to be found, without blocking the event loop.
+        return await self._in_pool(lambda: self.embed_documents(texts))
 
-        Args:
-            texts: The texts.
-
-        Returns:
-            One sparse vector a text, in the same order.
-        """
-        return await self.engine.run_async(lambda: self.embed_documents(texts))
-
+    @override
     async def aembed_query(self, text: str) -> SparseVector:
-        """Embed a text that others are searched with, without blocking the event loop.
+        return await self._in_pool(lambda: self.embed_query(text))
 
-        Args:
-            text: The text.
 
-        Returns:
-            Its sparse vector.
-        """
-        return await self.engine.run_async(lambda: self.embed_query(text))
+def _as_qdrants(vector: SparseEmbedding) -> SparseVector:
+    # The core's indices are unique and as many as the values: there is nothing left to validate.
+    return SparseVector.model_construct(indices=vector.indices.tolist(), values=vector.values.tolist())

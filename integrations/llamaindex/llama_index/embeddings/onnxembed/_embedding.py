@@ -1,195 +1,144 @@
-"""What LlamaIndex's embedding adapters have in common: roles, cache, events, copies; the models differ."""
+"""What LlamaIndex's embedding adapters have in common: roles, cache, events, copies."""
 
 from __future__ import annotations
 
 import inspect
 import logging
 import pickle
-from collections.abc import Callable, Iterable
-from typing import Any, Literal, Self, TypeVar, cast
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar, Self, cast
 
 from llama_index.core.base.embeddings.base import BaseEmbedding, Embedding
 from llama_index.core.callbacks.base import CallbackManager
 from pydantic import BaseModel, Field
+from typing_extensions import override
 
-from llama_index.embeddings.onnxembed._engine import EngineFields
 from llama_index.embeddings.onnxembed.cache import Role, RoleCache
+from onnxembed.adapters.checks import as_list
+from onnxembed.adapters.dense import VectorModel
+from onnxembed.errors import InputTypeError
+
+__all__ = ["VectorEmbedding"]
 
 _logger = logging.getLogger("onnxembed.llamaindex")
 
-ResultT = TypeVar("ResultT")
+# The framework's own methods do the work: batching, events, callbacks, cache. They are called undecorated, because the
+# ones defined here already are a span of the trace each.
+_get_query: Any = inspect.unwrap(BaseEmbedding.get_query_embedding)
+_get_text: Any = inspect.unwrap(BaseEmbedding.get_text_embedding)
+_get_texts: Any = inspect.unwrap(BaseEmbedding.get_text_embedding_batch)
+_aget_query: Any = inspect.unwrap(BaseEmbedding.aget_query_embedding)
+_aget_text: Any = inspect.unwrap(BaseEmbedding.aget_text_embedding)
+_aget_texts: Any = inspect.unwrap(BaseEmbedding.aget_text_embedding_batch)
 
 
-class VectorEmbedding(EngineFields, BaseEmbedding):
-    """One vector a text, as LlamaIndex asks for it.
+class VectorEmbedding(VectorModel, BaseEmbedding):
+    """One vector per text, as LlamaIndex asks for it."""
 
-    Attributes:
-        embed_batch_size: Texts handed over at a time.
-        embeddings_cache: A key-value store for vectors. It is no setting of the model: ``to_dict`` leaves it out.
-    """
+    elsewhere: ClassVar[Mapping[str, str]] = {
+        "model": "here it is called 'model_name'",
+        "show_progress_bar": "pass show_progress= to the call",
+    }
 
-    embed_batch_size: int = Field(default=256, gt=0, le=2048)
-    embeddings_cache: Any = Field(default=None, exclude=True)
+    embed_batch_size: int = Field(
+        default=256,
+        gt=0,
+        le=2048,
+        description="Texts handed over at a time. The engine sorts them by length and cuts its own batches, so larger "
+        "windows are faster.",
+    )
+    embeddings_cache: Any = Field(
+        default=None,
+        exclude=True,
+        description="A key-value store for vectors. It is no setting of the model: `to_dict` leaves it out.",
+    )
 
-    @property
-    def dimension(self) -> int:
-        """Length of the vectors."""
-        raise NotImplementedError
-
-    @property
-    def _cache_key(self) -> str:
-        """A short text that changes with everything that changes a vector."""
-        raise NotImplementedError
-
-    def _embed(self, texts: list[str], side: Literal["query", "passage"]) -> list[Embedding]:
-        """Embed texts, one or more; every model does."""
-        raise NotImplementedError
-
+    @override
     def to_payload(self) -> dict[str, Any]:
-        """Describe the model for events and callbacks; nothing secret is in it.
+        memo = self._current().memo
+        if "payload" not in memo:
+            memo["payload"] = {
+                "class_name": self.class_name(),
+                "model_name": self.model_name,
+                "embed_batch_size": self.embed_batch_size,
+                "dimension": self.dimension,
+                "device": self.device,
+            }
+        return {**memo["payload"]}
 
-        Returns:
-            Class, model, window, length of the vectors and device.
-        """
-        return {
-            "class_name": self.class_name(),
-            "model_name": self.model_name,
-            "embed_batch_size": self.embed_batch_size,
-            "dimension": self.dimension,
-            "device": self.device,
-        }
-
-    # The framework's own methods do the work: batching, events, callbacks, cache. They are called undecorated,
-    # because the ones defined here already are a span of the trace each.
-
+    @override
     def get_query_embedding(self, query: str) -> Embedding:
-        """Embed a text that others are searched with.
+        twin = self if self.embeddings_cache is None else self._as_role("query")
+        return cast("Embedding", _get_query(twin, query))
 
-        Args:
-            query: The text.
-
-        Returns:
-            Its vector.
-        """
-        return cast("Embedding", _bare(BaseEmbedding.get_query_embedding)(self._as_role("query"), query))
-
+    @override
     async def aget_query_embedding(self, query: str) -> Embedding:
-        """Embed a text that others are searched with, without blocking the event loop.
+        return cast("Embedding", await _aget_query(await self._prepared("query"), query))
 
-        Args:
-            query: The text.
-
-        Returns:
-            Its vector.
-        """
-        bare = _bare(BaseEmbedding.aget_query_embedding)
-        return cast("Embedding", await bare(await self._prepared("query"), query))
-
+    @override
     def get_text_embedding(self, text: str) -> Embedding:
-        """Embed a text that is to be found.
+        twin = self if self.embeddings_cache is None else self._as_role("text")
+        return cast("Embedding", _get_text(twin, text))
 
-        Args:
-            text: The text.
-
-        Returns:
-            Its vector.
-        """
-        return cast("Embedding", _bare(BaseEmbedding.get_text_embedding)(self._as_role("text"), text))
-
+    @override
     async def aget_text_embedding(self, text: str) -> Embedding:
-        """Embed a text that is to be found, without blocking the event loop.
+        return cast("Embedding", await _aget_text(await self._prepared("text"), text))
 
-        Args:
-            text: The text.
-
-        Returns:
-            Its vector.
-        """
-        bare = _bare(BaseEmbedding.aget_text_embedding)
-        return cast("Embedding", await bare(await self._prepared("text"), text))
-
+    @override
     def get_text_embedding_batch(self, texts: list[str], show_progress: bool = False, **kwargs: Any) -> list[Embedding]:
-        """Embed texts that are to be found.
-
-        Args:
-            texts: The texts.
-            show_progress: Whether to show a progress bar.
-            **kwargs: Ignored; the framework's pipelines hand their own options to every component.
-
-        Returns:
-            One vector a text, in the same order.
-        """
         texts = _as_texts(texts)
         if not texts:
             return []
-        bare = _bare(BaseEmbedding.get_text_embedding_batch)
-        return cast("list[Embedding]", bare(self._as_role("text"), texts, show_progress, **kwargs))
+        twin = self if self.embeddings_cache is None else self._as_role("text")
+        return cast("list[Embedding]", _get_texts(twin, texts, show_progress, **kwargs))
 
+    @override
     async def aget_text_embedding_batch(
         self, texts: list[str], show_progress: bool = False, **kwargs: Any
     ) -> list[Embedding]:
-        """Embed texts that are to be found, without blocking the event loop.
-
-        Args:
-            texts: The texts.
-            show_progress: Whether to show a progress bar.
-            **kwargs: Ignored; the framework's pipelines hand their own options to every component.
-
-        Returns:
-            One vector a text, in the same order.
-        """
         texts = _as_texts(texts)
         if not texts:
             return []
-        bare = _bare(BaseEmbedding.aget_text_embedding_batch)
-        return cast("list[Embedding]", await bare(await self._prepared("text"), texts, show_progress, **kwargs))
+        return cast("list[Embedding]", await _aget_texts(await self._prepared("text"), texts, show_progress, **kwargs))
 
     def _get_query_embedding(self, query: str) -> Embedding:
-        return self._embed([query], "query")[0]
+        return self._vectors([query], "query")[0]
 
     async def _aget_query_embedding(self, query: str) -> Embedding:
-        return await self._in_pool(lambda: self._embed([query], "query")[0])
+        return await self._in_pool(lambda: self._vectors([query], "query")[0])
 
     def _get_text_embedding(self, text: str) -> Embedding:
-        return self._embed([text], "passage")[0]
+        return self._vectors([text], "document")[0]
 
     async def _aget_text_embedding(self, text: str) -> Embedding:
-        return await self._in_pool(lambda: self._embed([text], "passage")[0])
+        return await self._in_pool(lambda: self._vectors([text], "document")[0])
 
     def _get_text_embeddings(self, texts: list[str]) -> list[Embedding]:
-        return self._embed(texts, "passage") if texts else []
+        return self._vectors(texts, "document") if texts else []
 
     async def _aget_text_embeddings(self, texts: list[str]) -> list[Embedding]:
-        return await self._in_pool(lambda: self._embed(texts, "passage")) if texts else []
-
-    async def _in_pool(self, function: Callable[[], ResultT]) -> ResultT:
-        """Await a blocking call in the engine's pool."""
-        return cast("ResultT", await self._open(lazy_load=True).run_async(function))
+        return await self._in_pool(lambda: self._vectors(texts, "document")) if texts else []
 
     def _as_role(self, role: Role) -> Self:
-        """Give a twin that reads and writes the cache in one role; itself when there is no cache."""
-        if self.embeddings_cache is None:
-            return self
-        cache = RoleCache(self.embeddings_cache, self._cache_key, role)
+        """Give a twin that reads and writes the cache in one role."""
+        cache = RoleCache(self.embeddings_cache, self.cache_namespace, role)
         return self.model_copy(update={"embeddings_cache": cache})
 
     async def _prepared(self, role: Role) -> Self:
-        """Do the same, with all that may take time (finding files, reading the dimension) off the event loop."""
-        if self.embeddings_cache is None and self._open(lazy_load=True).loaded:
+        """Do the same where there is a cache, with all that may take time off the event loop."""
+        cached = self.embeddings_cache is not None
+        if not cached and self._current().engine.loaded:
             return self
-
-        # The payload of the first event tells the dimension, which may have to be loaded.
-        _, ready = await self._in_pool(lambda: (self.dimension, self._as_role(role)))
+        # The payload of the first event tells the dimension, which may have to be loaded; a twin finds the files.
+        _, ready = await self._in_pool(lambda: (self.to_payload(), self._as_role(role) if cached else self))
         return ready
 
+    @override
     def __getstate__(self) -> dict[str, Any]:
         """Give the fields and the engine's settings; weights are opened again, on first use, wherever the copy lands.
 
         The framework's own method deletes from the live object whatever does not pickle; this one leaves it out of
         the copy.
-
-        Returns:
-            The state to pickle.
         """
         state = BaseModel.__getstate__(self)
         fields = dict(self.__dict__)
@@ -203,23 +152,16 @@ class VectorEmbedding(EngineFields, BaseEmbedding):
                 fields[name] = substitute
         return {**state, "__dict__": fields}
 
+    @override
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take the fields as they were; nothing is opened before it is needed.
-
-        Args:
-            state: What ``__getstate__`` gave.
-        """
         BaseModel.__setstate__(self, state)
 
+    @override
     def __eq__(self, other: object) -> bool:
         """Compare the settings and the cache; whether the model is already loaded makes no difference."""
         if not isinstance(other, VectorEmbedding) or type(self) is not type(other):
             return False
         return self.to_dict() == other.to_dict() and bool(self.embeddings_cache == other.embeddings_cache)
-
-
-def _bare(method: Callable[..., Any]) -> Callable[..., Any]:
-    return cast("Callable[..., Any]", inspect.unwrap(method))
 
 
 def _pickles(value: Any) -> bool:
@@ -232,14 +174,7 @@ def _pickles(value: Any) -> bool:
 
 def _as_texts(texts: Iterable[str]) -> list[str]:
     """Check all texts before the first one is embedded: the framework's windows would hide the position."""
-    from onnxembed.errors import InputTypeError
-
-    if isinstance(texts, str) or not isinstance(texts, Iterable):
-        raise InputTypeError(
-            f"get_text_embedding_batch was given a {type(texts).__name__}, expected a list of str; "
-            "use get_text_embedding for a single text"
-        )
-    texts = list(texts)
+    texts = as_list(texts, "get_text_embedding_batch", "str", "use get_text_embedding for a single text")
     for index, text in enumerate(texts):
         if not isinstance(text, str):
             raise InputTypeError(f"text {index} is a {type(text).__name__}, expected a str; convert it first")

@@ -6,13 +6,15 @@ vectors under the model's fingerprint and the role instead; the user's store its
 """
 
 # The collection asked for is ignored everywhere: that is the point of the view.
-# ruff: noqa: ARG002
 
 from __future__ import annotations
 
 from typing import Any, Literal, TypeAlias
 
 from llama_index.core.storage.kvstore.types import DEFAULT_BATCH_SIZE, DEFAULT_COLLECTION, BaseKVStore
+from typing_extensions import override
+
+__all__ = ["Role", "RoleCache"]
 
 Role: TypeAlias = Literal["query", "text"]
 """What a text is embedded as."""
@@ -36,52 +38,52 @@ class RoleCache(BaseKVStore):
         """The collection of the user's store that holds the vectors."""
         return self._collection
 
+    @override
     def put(self, key: str, val: dict[str, Any], collection: str = DEFAULT_COLLECTION) -> None:
-        """Store one entry."""
         self._store.put(key, val, collection=self._collection)
 
+    @override
     async def aput(self, key: str, val: dict[str, Any], collection: str = DEFAULT_COLLECTION) -> None:
-        """Store one entry."""
         await self._store.aput(key, val, collection=self._collection)
 
+    @override
     def put_all(
         self,
         kv_pairs: list[tuple[str, dict[str, Any]]],
         collection: str = DEFAULT_COLLECTION,
         batch_size: int = DEFAULT_BATCH_SIZE,
     ) -> None:
-        """Store several entries."""
         self._store.put_all(kv_pairs, collection=self._collection, batch_size=batch_size)
 
+    @override
     async def aput_all(
         self,
         kv_pairs: list[tuple[str, dict[str, Any]]],
         collection: str = DEFAULT_COLLECTION,
         batch_size: int = DEFAULT_BATCH_SIZE,
     ) -> None:
-        """Store several entries."""
         await self._store.aput_all(kv_pairs, collection=self._collection, batch_size=batch_size)
 
+    @override
     def get(self, key: str, collection: str = DEFAULT_COLLECTION) -> dict[str, Any] | None:
-        """Give one entry, or nothing."""
         return self._store.get(key, collection=self._collection)
 
+    @override
     async def aget(self, key: str, collection: str = DEFAULT_COLLECTION) -> dict[str, Any] | None:
-        """Give one entry, or nothing."""
         return await self._store.aget(key, collection=self._collection)
 
+    @override
     def get_all(self, collection: str = DEFAULT_COLLECTION) -> dict[str, dict[str, Any]]:
-        """Give all entries."""
         return self._store.get_all(collection=self._collection)
 
+    @override
     async def aget_all(self, collection: str = DEFAULT_COLLECTION) -> dict[str, dict[str, Any]]:
-        """Give all entries."""
         return await self._store.aget_all(collection=self._collection)
 
+    @override
     def delete(self, key: str, collection: str = DEFAULT_COLLECTION) -> bool:
-        """Delete one entry."""
         return self._store.delete(key, collection=self._collection)
 
+    @override
     async def adelete(self, key: str, collection: str = DEFAULT_COLLECTION) -> bool:
-        """Delete one entry."""
         return await self._store.adelete(key, collection=self._collection)

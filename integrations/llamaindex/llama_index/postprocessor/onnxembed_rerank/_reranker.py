@@ -1,22 +1,24 @@
-"""What LlamaIndex's rerankers have in common: nodes in, the best of them out with their scores, told as events."""
+"""What LlamaIndex's rerankers have in common: nodes in, the best of them out with their scores, reported as events."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any, ClassVar
 
-from llama_index.core.callbacks import CBEventType, EventPayload
+from llama_index.core.callbacks import CallbackManager, CBEventType, EventPayload
 from llama_index.core.instrumentation.events.rerank import ReRankEndEvent, ReRankStartEvent
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle
 from llama_index_instrumentation import get_dispatcher
 from pydantic import BaseModel, Field
+from typing_extensions import override
 
-from llama_index.embeddings.onnxembed._engine import EngineFields
+from onnxembed.adapters.option_types import ModelName
+from onnxembed.adapters.rerank import RankingModel
+from onnxembed.errors import InputError
 
-if TYPE_CHECKING:
-    from onnxembed import RankedDocument
+__all__ = ["RETRIEVAL_SCORE", "Reranker"]
 
 _dispatcher = get_dispatcher(__name__)
 
@@ -24,34 +26,31 @@ RETRIEVAL_SCORE = "retrieval_score"
 """The metadata key under which a node's score from before is kept."""
 
 
-class Reranker(EngineFields, BaseNodePostprocessor):
-    """A reranker as LlamaIndex uses it.
+class Reranker(RankingModel, BaseNodePostprocessor):
+    """A reranker as LlamaIndex uses it."""
 
-    Attributes:
-        top_n: The most nodes to keep; ``None`` keeps all.
-        score_threshold: Nodes with a lower score are left out, before ``top_n`` counts.
-        metadata_mode: Which metadata of a node are read with its text.
-        keep_retrieval_score: Whether a node's score from before is kept in its metadata, unseen by embeddings and LLM.
-    """
+    core_names: ClassVar[Mapping[str, str]] = {"model_name": "model"}
 
-    top_n: int | None = Field(default=5, ge=1)
-    score_threshold: float | None = None
-    metadata_mode: MetadataMode = MetadataMode.EMBED
-    keep_retrieval_score: bool = False
+    model: ModelName
+    top_n: int | None = Field(default=5, ge=1, description="Most nodes to keep; `None` keeps all.")
+    metadata_mode: MetadataMode = Field(
+        default=MetadataMode.EMBED, description="Which metadata of a node are read with its text."
+    )
+    keep_retrieval_score: bool = Field(
+        default=False,
+        description="Whether a node's score from before is kept in its metadata, unseen by embeddings and LLM.",
+    )
 
-    def _rank(self, query: str, texts: list[str]) -> list[RankedDocument]:
-        """Rank texts for a query; every reranker does."""
-        raise NotImplementedError
-
-    async def _in_pool(self, function: Callable[[], Any]) -> Any:
-        """Await a blocking call in the engine's pool."""
-        return await self._open(lazy_load=True).run_async(function)
+    @property
+    def model_name(self) -> str:
+        """The model's name, as events report it."""
+        return self.model
 
     def _postprocess_nodes(
         self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
     ) -> list[NodeWithScore]:
         query = _required(query_bundle)
-        with self._told(nodes, query) as results:
+        with self._reported(nodes, query) as results:
             results.extend(self._kept(nodes, query))
         return results
 
@@ -59,7 +58,7 @@ class Reranker(EngineFields, BaseNodePostprocessor):
         self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
     ) -> list[NodeWithScore]:
         query = _required(query_bundle)
-        with self._told(nodes, query) as results:
+        with self._reported(nodes, query) as results:
             results.extend(await self._in_pool(lambda: self._kept(nodes, query)) if nodes else [])
         return results
 
@@ -68,7 +67,8 @@ class Reranker(EngineFields, BaseNodePostprocessor):
         if not nodes:
             return []
         texts = [node.node.get_content(metadata_mode=self.metadata_mode) for node in nodes]
-        return [self._scored(nodes[place.index], place.score) for place in self._rank(query.query_str, texts)]
+        (ranking,) = self._rank([query.query_str], [texts], self.top_n)
+        return [self._scored(nodes[place.index], place.score) for place in ranking]
 
     def _scored(self, given: NodeWithScore, score: float) -> NodeWithScore:
         node = given.node
@@ -83,8 +83,8 @@ class Reranker(EngineFields, BaseNodePostprocessor):
         return NodeWithScore(node=node, score=score)
 
     @contextmanager
-    def _told(self, nodes: list[NodeWithScore], query: QueryBundle) -> Iterator[list[NodeWithScore]]:
-        """Tell handlers and callbacks of the start and, whatever happens between, of the end."""
+    def _reported(self, nodes: list[NodeWithScore], query: QueryBundle) -> Iterator[list[NodeWithScore]]:
+        """Report the start to handlers and callbacks and, whatever happens between, the end."""
         top_n = len(nodes) if self.top_n is None else self.top_n
         results: list[NodeWithScore] = []
         _dispatcher.event(ReRankStartEvent(query=query, nodes=nodes, top_n=top_n, model_name=self.model_name))
@@ -102,33 +102,20 @@ class Reranker(EngineFields, BaseNodePostprocessor):
             self.callback_manager.on_event_end(CBEventType.RERANKING, payload=ended, event_id=event_id)
             _dispatcher.event(ReRankEndEvent(nodes=results))
 
-    @property
-    def model_name(self) -> str:
-        """The model's name, as events tell it."""
-        raise NotImplementedError
-
+    @override
     def __getstate__(self) -> dict[str, Any]:
-        """Give the fields and the engine's settings; weights are opened again, on first use, wherever the copy lands.
-
-        Returns:
-            The state to pickle.
-        """
+        """Give the fields without the callbacks; weights are opened again, on first use, wherever the copy lands."""
         state = BaseModel.__getstate__(self)
         fields = {name: value for name, value in self.__dict__.items() if name != "callback_manager"}
         return {**state, "__dict__": fields}
 
+    @override
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take the fields as they were; nothing is opened before it is needed.
-
-        Args:
-            state: What ``__getstate__`` gave.
-        """
-        from llama_index.core.callbacks import CallbackManager
-
         BaseModel.__setstate__(
             self, {**state, "__dict__": {**state["__dict__"], "callback_manager": CallbackManager()}}
         )
 
+    @override
     def __eq__(self, other: object) -> bool:
         """Compare the settings; whether the model is already loaded makes no difference."""
         return isinstance(other, Reranker) and type(self) is type(other) and self.to_dict() == other.to_dict()
@@ -136,7 +123,5 @@ class Reranker(EngineFields, BaseNodePostprocessor):
 
 def _required(query_bundle: QueryBundle | None) -> QueryBundle:
     if query_bundle is None:
-        from onnxembed.errors import InputError
-
         raise InputError("reranking needs a query; pass query_bundle= or query_str=")
     return query_bundle

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from llama_index.core.base.embeddings.base_sparse import BaseSparseEmbedding, SparseEmbedding
-from pydantic import BaseModel, Field
+from pydantic import Field
+from typing_extensions import override
 
-from llama_index.embeddings.onnxembed._engine import COMMON_NAMES, EngineFields
-from llama_index.embeddings.onnxembed._options import ModelName
-from llama_index.sparse_embeddings.onnxembed.encoders import SparseEncoder
+from llama_index.sparse_embeddings.onnxembed.encoders import EncodedTexts, SparseEncoder
+from onnxembed.adapters.checks import as_list
+from onnxembed.adapters.fields import SPARSE_MODEL
+from onnxembed.adapters.option_types import InputType, ModelName
+from onnxembed.adapters.sparse import SparseModel
 
 if TYPE_CHECKING:
     from qdrant_client.models import SparseVectorParams
 
-    from onnxembed import SparseTextEmbedding
+__all__ = ["OnnxSparseEmbedding"]
+
+_SINGLE = "use get_text_embedding for a single text"
 
 
-class OnnxSparseEmbedding(EngineFields, BaseSparseEmbedding):
+class OnnxSparseEmbedding(SparseModel, BaseSparseEmbedding):
     """Sparse text embeddings on this machine: BM25, or a sparse model through ONNX Runtime.
 
     Texts are encoded as documents and queries as queries; both through one engine, which is loaded once in a process.
@@ -39,122 +43,36 @@ class OnnxSparseEmbedding(EngineFields, BaseSparseEmbedding):
 
         That store calls its sparse functions inside its asynchronous methods, too: a large model blocks the event loop
         there for the time of one query.
-
-    Attributes:
-        model_name: Name of the model, or a local folder.
-        embed_batch_size: Texts handed over at a time.
-        num_workers: Windows that the asynchronous batch method runs at once.
-        language: Language of BM25's stems and stop words, as a name or an ISO 639-1 code.
-        k: How fast repeated words saturate (BM25, MiniCOIL).
-        b: How much long texts are discounted (BM25, MiniCOIL), 0 to 1.
-        avg_len: Words of an average text (BM25, MiniCOIL).
-        token_max_length: Longer words are left out (BM25).
-        disable_stemmer: Whether words are taken as they are (BM25).
-        stemmer: An object with ``stem_word(str) -> str`` instead of the language's own (BM25).
-        stopwords: Words to leave out instead of the language's own (BM25).
-        compatible: Whether words are cut exactly as fastembed cuts them, for an index made with it (BM25).
-        segmenter: Cuts texts of scripts without spaces into words (BM25).
-        statistics: What ``SparseTextEmbedding.fit`` measured, or the file it was saved in (BM25).
-        idf_in_query: Whether queries carry the inverse document frequency, for stores that have no IDF modifier; needs
-            ``statistics`` (BM25).
-        alpha: Exponent of the attention weights (BM42).
-        top_k: The most entries of a vector, the largest stay (SPLADE).
-        min_weight: Smaller entries are left out (SPLADE).
     """
 
-    core_names: ClassVar[Mapping[str, str]] = {
-        **COMMON_NAMES,
-        **{
-            name: name
-            for name in (
-                "language",
-                "k",
-                "b",
-                "avg_len",
-                "token_max_length",
-                "disable_stemmer",
-                "stemmer",
-                "stopwords",
-                "compatible",
-                "segmenter",
-                "statistics",
-                "idf_in_query",
-                "alpha",
-                "top_k",
-                "min_weight",
-            )
-        },
-    }
     elsewhere: ClassVar[Mapping[str, str]] = {
         "model": "here it is called 'model_name'",
-        "stop_words": "here it is called 'stopwords'",
-        "threshold": "here it is called 'min_weight'",
+        "show_progress_bar": "pass show_progress= to the call",
     }
 
-    model_name: ModelName = "Qdrant/bm25"
-    embed_batch_size: int = Field(default=256, gt=0, le=2048)
-    language: str | None = None
-    k: float | None = None
-    b: float | None = None
-    avg_len: float | None = None
-    token_max_length: int | None = None
-    disable_stemmer: bool | None = None
-    stemmer: Any = None
-    stopwords: list[str] | None = None
-    compatible: bool | None = None
-    segmenter: Any = None
-    statistics: Any = None
-    idf_in_query: bool | None = None
-    alpha: float | None = None
-    top_k: int | None = Field(default=None, ge=1)
-    min_weight: float | None = None
+    model_name: ModelName = SPARSE_MODEL
+    embed_batch_size: int = Field(default=256, gt=0, le=2048, description="Texts handed over at a time.")
 
+    @override
     @classmethod
     def class_name(cls) -> str:
-        """Name the class for serialisation.
-
-        Returns:
-            The name.
-        """
         return "OnnxSparseEmbedding"
 
-    @classmethod
-    def _make(cls, settings: dict[str, Any], *, lazy_load: bool) -> SparseTextEmbedding:
-        from onnxembed import Bm25Statistics, SparseTextEmbedding
-
-        if isinstance(settings["statistics"], str | os.PathLike):
-            settings = {**settings, "statistics": Bm25Statistics.load(settings["statistics"])}
-        return SparseTextEmbedding(**settings, lazy_load=lazy_load)
-
-    @property
-    def engine(self) -> SparseTextEmbedding:
-        """The core object that does the work; equal settings share one set of weights."""
-        engine: SparseTextEmbedding = self._open(lazy_load=True)
-        return engine
-
-    @property
-    def requires_idf(self) -> bool:
-        """Whether the store must weigh terms by their rarity."""
-        return self.engine.requires_idf
+    def encode(self, texts: list[str], input_type: InputType) -> EncodedTexts:
+        """Give the indices and the values of each text, as Qdrant's store takes them."""
+        vectors = self._sparse(texts, input_type)
+        return [vector.indices.tolist() for vector in vectors], [vector.values.tolist() for vector in vectors]
 
     def doc_encoder(self) -> SparseEncoder:
-        """Give the function for the store's ``sparse_doc_fn``.
-
-        Returns:
-            A function from texts to indices and values; it can be pickled.
-        """
-        return SparseEncoder(self, "passage")
+        """Give the function for the store's ``sparse_doc_fn``; it can be pickled."""
+        return SparseEncoder(self, "document")
 
     def query_encoder(self) -> SparseEncoder:
-        """Give the function for the store's ``sparse_query_fn``.
-
-        Returns:
-            A function from queries to indices and values; it can be pickled.
-        """
+        """Give the function for the store's ``sparse_query_fn``; it can be pickled."""
         return SparseEncoder(self, "query")
 
     def sparse_config(self) -> SparseVectorParams:
-        """Give what Qdrant must know of the vectors, for the store's ``sparse_config``.
+        """Give the store's ``sparse_config``.
 
         Returns:
             The parameters, with the IDF modifier where the store must weigh terms by their rarity.
@@ -183,93 +101,45 @@ class OnnxSparseEmbedding(EngineFields, BaseSparseEmbedding):
             "sparse_config": self.sparse_config(),
         }
 
+    @override
     def to_payload(self) -> dict[str, Any]:
-        """Describe the model for events; nothing secret is in it.
-
-        Returns:
-            Class, model, window and device.
-        """
         return {**super().to_payload(), "device": self.device}
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the settings as plain data.
-
-        Returns:
-            The fields and the class's name.
-        """
+        """Give the fields and the class's name as plain data."""
         return self.model_dump()
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """Make the object that ``to_dict`` described.
-
-        Args:
-            data: The fields.
-
-        Returns:
-            The object.
-        """
+        """Make the object that `to_dict` described."""
         return cls.model_validate(dict(data))
 
+    @override
     def get_text_embedding_batch(
         self, texts: list[str], show_progress: bool = False, **kwargs: Any
     ) -> list[SparseEmbedding]:
-        """Embed texts that are to be found.
+        texts = as_list(texts, "get_text_embedding_batch", "str", _SINGLE)
+        return super().get_text_embedding_batch(texts, show_progress, **kwargs)
 
-        Args:
-            texts: The texts.
-            show_progress: Whether to show a progress bar.
-            **kwargs: Ignored; the framework's pipelines hand their own options to every component.
-
-        Returns:
-            ``{id: value}`` for each text, in the same order.
-        """
-        return super().get_text_embedding_batch(_as_texts(texts), show_progress, **kwargs)
-
+    @override
     async def aget_text_embedding_batch(self, texts: list[str], show_progress: bool = False) -> list[SparseEmbedding]:
-        """Embed texts that are to be found, without blocking the event loop.
-
-        Args:
-            texts: The texts.
-            show_progress: Whether to show a progress bar.
-
-        Returns:
-            ``{id: value}`` for each text, in the same order.
-        """
-        return await super().aget_text_embedding_batch(_as_texts(texts), show_progress)
+        texts = as_list(texts, "get_text_embedding_batch", "str", _SINGLE)
+        return await super().aget_text_embedding_batch(texts, show_progress)
 
     def _get_query_embedding(self, query: str) -> SparseEmbedding:
-        return next(self.engine.query_embed([query])).as_dict()
+        return self._sparse([query], "query")[0].as_dict()
 
     async def _aget_query_embedding(self, query: str) -> SparseEmbedding:
-        return await self.engine.run_async(lambda: self._get_query_embedding(query))
+        return await self._in_pool(lambda: self._get_query_embedding(query))
 
     def _get_text_embedding(self, text: str) -> SparseEmbedding:
         return self._get_text_embeddings([text])[0]
 
     async def _aget_text_embedding(self, text: str) -> SparseEmbedding:
-        return await self.engine.run_async(lambda: self._get_text_embedding(text))
+        return await self._in_pool(lambda: self._get_text_embedding(text))
 
     def _get_text_embeddings(self, texts: list[str]) -> list[SparseEmbedding]:
-        parallel = self.parallel if len(texts) > 1 else None
-        vectors = self.engine.passage_embed(texts, batch_size=self.batch_size, parallel=parallel)
-        return [vector.as_dict() for vector in vectors]
+        return [vector.as_dict() for vector in self._sparse(texts, "document")]
 
     async def _aget_text_embeddings(self, texts: list[str]) -> list[SparseEmbedding]:
-        return await self.engine.run_async(lambda: self._get_text_embeddings(texts))
-
-    def __eq__(self, other: object) -> bool:
-        """Compare the settings; whether the model is already loaded makes no difference."""
-        return type(self) is type(other) and isinstance(other, BaseModel) and self.__dict__ == other.__dict__
-
-
-def _as_texts(texts: Iterable[str]) -> list[str]:
-    """Refuse a single text, whose letters would be embedded."""
-    from onnxembed.errors import InputTypeError
-
-    if isinstance(texts, str) or not isinstance(texts, Iterable):
-        raise InputTypeError(
-            f"get_text_embedding_batch was given a {type(texts).__name__}, expected a list of str; "
-            "use get_text_embedding for a single text"
-        )
-    return list(texts)
+        return await self._in_pool(lambda: self._get_text_embeddings(texts))

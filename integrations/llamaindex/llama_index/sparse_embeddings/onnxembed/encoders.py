@@ -3,37 +3,36 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Protocol, TypeAlias
 
-if TYPE_CHECKING:
-    from llama_index.sparse_embeddings.onnxembed.base import OnnxSparseEmbedding
+from onnxembed.adapters.option_types import InputType
 
-EncodedTexts = tuple[list[list[int]], list[list[float]]]
+__all__ = ["EncodedTexts", "SparseEncoder"]
+
+EncodedTexts: TypeAlias = tuple[list[list[int]], list[list[float]]]
 """The indices of each text, and the values of each."""
+
+
+class EncodingEmbedding(Protocol):
+    """An adapter that encodes texts."""
+
+    def encode(self, texts: list[str], input_type: InputType) -> EncodedTexts:
+        """Give the indices and the values of each text."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
 class SparseEncoder:
-    """Encodes texts on one side of a search.
+    """Encodes texts as queries or as documents.
 
     Attributes:
         embedding: The adapter, and through it the one engine in this process.
-        side: Whether the texts are searched or searched with.
+        input_type: Whether the texts search or are searched.
     """
 
-    embedding: OnnxSparseEmbedding
-    side: Literal["query", "passage"]
+    embedding: EncodingEmbedding
+    input_type: InputType
 
     def __call__(self, texts: list[str]) -> EncodedTexts:
-        """Encode texts.
-
-        Args:
-            texts: The texts.
-
-        Returns:
-            Indices and values, a list of each for every text.
-        """
-        engine, size = self.embedding.engine, self.embedding.batch_size
-        encode = engine.query_embed if self.side == "query" else engine.passage_embed
-        vectors = list(encode(texts, batch_size=size))
-        return [vector.indices.tolist() for vector in vectors], [vector.values.tolist() for vector in vectors]
+        """Give the indices and the values of each text."""
+        return self.embedding.encode(texts, self.input_type)

@@ -8,11 +8,16 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from llama_index.retrievers.onnxembed._vectors import Layout, Question, batches
+from qdrant_client import AsyncQdrantClient, QdrantClient
+
+from onnxembed.adapters.checks import wrong_type
+from onnxembed.adapters.qdrant_points import Layout, Search, batches
+from onnxembed.errors import InputError
 
 if TYPE_CHECKING:
-    from qdrant_client import AsyncQdrantClient, QdrantClient
     from qdrant_client.models import PointStruct, ScoredPoint
+
+__all__ = ["AsyncCollection", "Collection", "as_async_client", "as_client"]
 
 # Qdrant's collections in memory are made of plain Python objects and arrays that are replaced as they grow.
 _ALONE = threading.RLock()
@@ -25,26 +30,20 @@ class Collection:
     Attributes:
         client: Qdrant's client.
         name: Name of the collection.
+        items: What it holds, for messages.
     """
 
     client: QdrantClient
     name: str
+    items: str = "documents"
 
     def open(self, layout: Layout, *, create: bool) -> None:
-        """Check the collection, or make it.
-
-        Args:
-            layout: What vectors it must have.
-            create: Whether it is made if it is not there.
-
-        Raises:
-            InputError: It has other vectors, or is not there and shall not be made.
-        """
+        """Check that the collection has a layout, or make it where it may be made; `InputError` if neither."""
         with _ALONE:
             if create and not self.client.collection_exists(self.name):
                 self._create(layout)
             elif not self.client.collection_exists(self.name):
-                raise _missing(self.name)
+                raise _missing(self.name, self.items)
             layout.check(self.name, self.client.get_collection(self.name).config.params.vectors)
 
     def _create(self, layout: Layout) -> None:
@@ -55,29 +54,18 @@ class Collection:
                 raise
 
     def add(self, points: Iterable[PointStruct]) -> None:
-        """Store points; they are taken one by one.
-
-        Args:
-            points: The points.
-        """
+        """Store points, which are taken one by one."""
         for batch in batches(points):
-            with self._guard():
+            with self.guard():
                 self.client.upsert(self.name, batch)
 
-    def search(self, question: Question) -> list[ScoredPoint]:
-        """Find the points of the largest MaxSim.
+    def search(self, search: Search) -> list[ScoredPoint]:
+        """Find the points of the largest MaxSim, best first."""
+        with self.guard():
+            return self.client.query_points(self.name, **search.arguments()).points
 
-        Args:
-            question: What is asked.
-
-        Returns:
-            The points with their scores, best first.
-        """
-        with self._guard():
-            return self.client.query_points(self.name, **question.arguments()).points
-
-    def _guard(self) -> AbstractContextManager[object]:
-        """Keep other threads off what is no server."""
+    def guard(self) -> AbstractContextManager[object]:
+        """Keep other threads off a collection that is on no server."""
         options = self.client.init_options
         return _ALONE if options["location"] == ":memory:" or options["path"] is not None else nullcontext()
 
@@ -89,25 +77,19 @@ class AsyncCollection:
     Attributes:
         client: Qdrant's asynchronous client.
         name: Name of the collection.
+        items: What it holds, for messages.
     """
 
     client: AsyncQdrantClient
     name: str
+    items: str = "documents"
 
     async def open(self, layout: Layout, *, create: bool) -> None:
-        """Check the collection, or make it.
-
-        Args:
-            layout: What vectors it must have.
-            create: Whether it is made if it is not there.
-
-        Raises:
-            InputError: It has other vectors, or is not there and shall not be made.
-        """
+        """Do what `Collection.open` does."""
         if create and not await self.client.collection_exists(self.name):
             await self._create(layout)
         elif not await self.client.collection_exists(self.name):
-            raise _missing(self.name)
+            raise _missing(self.name, self.items)
         layout.check(self.name, (await self.client.get_collection(self.name)).config.params.vectors)
 
     async def _create(self, layout: Layout) -> None:
@@ -118,26 +100,29 @@ class AsyncCollection:
                 raise
 
     async def add(self, batch: list[PointStruct]) -> None:
-        """Store points.
-
-        Args:
-            batch: The points, one or more.
-        """
+        """Store the points of one of `batches`."""
         await self.client.upsert(self.name, batch)
 
-    async def search(self, question: Question) -> list[ScoredPoint]:
-        """Find the points of the largest MaxSim.
-
-        Args:
-            question: What is asked.
-
-        Returns:
-            The points with their scores, best first.
-        """
-        return (await self.client.query_points(self.name, **question.arguments())).points
+    async def search(self, search: Search) -> list[ScoredPoint]:
+        """Find the points of the largest MaxSim, best first."""
+        return (await self.client.query_points(self.name, **search.arguments())).points
 
 
-def _missing(name: str) -> Exception:
-    from onnxembed.errors import InputError
+def _missing(name: str, items: str) -> InputError:
+    return InputError(f"there is no collection {name!r}; add {items}, or pass another collection_name=")
 
-    return InputError(f"there is no collection {name!r}; add nodes, or pass another collection_name=")
+
+def as_client(given: object) -> QdrantClient:
+    """Check a client; ``None`` gives a new one that holds everything in memory."""
+    if given is None:
+        return QdrantClient(":memory:")
+    if not isinstance(given, QdrantClient):
+        raise wrong_type("client", given, "a QdrantClient")
+    return given
+
+
+def as_async_client(given: object) -> AsyncQdrantClient:
+    """Check an asynchronous client."""
+    if not isinstance(given, AsyncQdrantClient):
+        raise wrong_type("aclient", given, "an AsyncQdrantClient")
+    return given

@@ -1,0 +1,13 @@
+"""What an adapter for any framework needs and no framework owns. Only adapters import it.
+
+An adapter's class inherits a kind's model from here and the framework's class, and adds the framework's methods:
+
+- `fields`: every option of the core as a pydantic field, declared once; `option_types`: the types of these fields
+- `engine`: from fields to the core object, opened again when a field changes
+- `dense`, `muvera`, `sparse`, `rerank`, `late_interaction`, `images`: one model per kind
+- `messages`: unknown arguments, and the core's messages in the adapter's words; `checks`: arguments of methods
+- `qdrant`, `qdrant_points`, `two_stages`: a Qdrant collection of token vectors, and a first stage before it
+- `windows`: long lists in parts
+
+All need pydantic; those that concern Qdrant need qdrant-client. The adapters' distributions declare both.
+"""

@@ -1,0 +1,74 @@
+"""Models that give one vector per text, and the dense ones."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, cast
+
+from onnxembed.adapters.engine import EngineModel, inherited
+from onnxembed.adapters.fields import DenseFields
+from onnxembed.adapters.messages import translate
+from onnxembed.adapters.option_types import InputType
+from onnxembed.errors import OnnxEmbedError
+from onnxembed.text.options import DenseOptions
+
+if TYPE_CHECKING:
+    from onnxembed import TextEmbedding
+
+__all__ = ["DenseModel", "VectorModel"]
+
+
+class VectorModel(EngineModel):
+    """One vector of fixed length per text."""
+
+    @property
+    def dimension(self) -> int:
+        """Length of the vectors; loads the model only from a folder that does not tell its size."""
+        raise NotImplementedError
+
+    @property
+    def cache_namespace(self) -> str:
+        """A key for caches of vectors that changes with everything that changes a vector; finds the files."""
+        raise NotImplementedError
+
+    def _vectors(self, texts: list[str], input_type: InputType) -> list[list[float]]:
+        """Embed texts, one or more; every kind does."""
+        raise NotImplementedError
+
+
+class DenseModel(DenseFields, VectorModel):
+    """A `TextEmbedding` behind fields."""
+
+    options_class: ClassVar[type[DenseOptions]] = DenseOptions
+
+    @classmethod
+    def core_class(cls) -> type[TextEmbedding]:
+        """Give the core's class."""
+        from onnxembed import TextEmbedding
+
+        return TextEmbedding
+
+    @property
+    def engine(self) -> TextEmbedding:
+        """The core object that does the work; equal settings share one set of weights."""
+        return cast("TextEmbedding", self._current().engine)
+
+    @property
+    def dimension(self) -> int:
+        """Length of the vectors; loads the model only from a folder that does not tell its size."""
+        with self._in_our_words():
+            return self.engine.embedding_size
+
+    @property
+    def cache_namespace(self) -> str:
+        """A key for caches of vectors that changes with everything that changes a vector; finds the files."""
+        with self._in_our_words():
+            return self.engine.fingerprint
+
+    def _vectors(self, texts: list[str], input_type: InputType) -> list[list[float]]:
+        engine: TextEmbedding = self._current().engine
+        parallel = self.parallel if input_type == "document" and len(texts) > 1 else None
+        try:  # not with a context manager, which would be three more calls on the way of every query
+            return engine.embed_to_array(texts, self.batch_size, parallel, input_type=input_type).tolist()
+        except OnnxEmbedError as error:
+            translate(error, inherited(type(self), "core_names"))
+            raise

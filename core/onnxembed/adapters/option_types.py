@@ -1,0 +1,34 @@
+"""Types of the fields that adapters have: what users may pass, kept as plain data that JSON can hold."""
+
+from __future__ import annotations
+
+import os
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import AfterValidator, BeforeValidator
+
+__all__ = ["DeviceName", "InputType", "ModelName", "PathText", "PlainText", "Provider"]
+
+
+def _plain(value: Any) -> Any:
+    return value.value if isinstance(value, Enum) else value
+
+
+def _path_as_text(value: Any) -> Any:
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
+
+
+ModelName: TypeAlias = Annotated[str, BeforeValidator(_path_as_text)]
+"""A model's name, or a folder as text or as a path."""
+PathText: TypeAlias = Annotated[str | Path, AfterValidator(os.fspath)]
+"""A path; kept as text."""
+DeviceName: TypeAlias = Annotated[Literal["auto", "cpu", "cuda"], BeforeValidator(_plain)]
+"""A device, as text or as the core's `Device`."""
+PlainText: TypeAlias = Annotated[str, BeforeValidator(_plain)]
+"""Text, or an enum member that stands for one."""
+Provider: TypeAlias = str | tuple[str, dict[str, Any]]
+"""An ONNX Runtime execution provider, with or without its options."""
+InputType: TypeAlias = Literal["query", "document"]
+"""Whether a text searches or is searched."""
