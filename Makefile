@@ -19,13 +19,15 @@ test: $(VENV)/.test
 test-full: $(VENV)/.test $(VENV)/.peers
 	$(BIN)/python -m pytest -m full $(ARGS)
 
-lint: $(VENV)/.lint
+lint: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy -p onnxembed -p langchain_onnxembed
 	$(BIN)/mypy integrations/llamaindex/llama_index
 	$(BIN)/pydoclint --config=pyproject.toml core/onnxembed integrations
 	$(BIN)/lint-imports
+	$(BIN)/python scripts/check_imports.py
+	$(BIN)/python scripts/check_architecture.py
 	$(BIN)/python scripts/model_table.py --check README.md
 
 bench: $(VENV)/.peers $(VENV)/.test
@@ -49,10 +51,6 @@ $(VENV)/.demo: $(VENV)/.base core/pyproject.toml integrations/langchain/pyprojec
 $(VENV)/.test: $(VENV)/.demo pyproject.toml
 	$(PIP) install --group test $(PACKAGES)
 	$(PIP) install --no-deps --upgrade --target $(VENV)/hub-1 huggingface-hub==1.33.0
-	touch $@
-
-$(VENV)/.lint: $(VENV)/.test
-	$(PIP) install --group lint
 	touch $@
 
 # The peers that results are compared with live apart: they need PyTorch and hold huggingface-hub below 2.

@@ -18,8 +18,8 @@ from onnxembed import (
     SparseTextEmbedding,
     TextCrossEncoder,
 )
-from onnxembed.catalog import dense_models
-from onnxembed.spec import DenseModel
+from onnxembed.text.known import dense_registry
+from onnxembed.text.spec import DenseModel
 
 _MARKED = re.compile(r"(<!-- (models|other models):begin -->\n).*?(<!-- \2:end -->)", re.DOTALL)
 _OTHERS = (
@@ -56,7 +56,7 @@ def table() -> str:
         Markdown, with a final newline.
     """
     head = "| model | dim | tokens | GB | pooling | unit length | prompts | Matryoshka | licence |"
-    return "\n".join([head, "|---|--:|--:|--:|---|---|---|---|---|", *map(_row, dense_models())]) + "\n"
+    return "\n".join([head, "|---|--:|--:|--:|---|---|---|---|---|", *map(_row, dense_registry.catalogue())]) + "\n"
 
 
 def other_table() -> str:
