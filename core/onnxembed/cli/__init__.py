@@ -1,0 +1,1 @@
+"""The command line: ``onnxembed`` and ``python -m onnxembed``; one file per command."""

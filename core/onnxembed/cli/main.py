@@ -1,0 +1,69 @@
+"""Finds the command, runs it, and turns errors into one line and an exit status."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Protocol, cast
+
+from onnxembed import __version__
+from onnxembed.errors import OnnxEmbedError
+
+COMMANDS = {"models": "list the known models"}
+"""What each command does. Its module, of the same name in this package, is imported when the command is called."""
+
+
+class Command(Protocol):
+    """What the module of a command has; its docstring is the command's description."""
+
+    __doc__: str | None
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Declare the command's arguments."""
+
+    def run(self, arguments: argparse.Namespace) -> None:
+        """Do the work and print the result."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Args:
+        arguments: The words after the program's name; those of the process by default.
+
+    Returns:
+        The exit status: 0, or 1 after an error of this package, whose message is on standard error.
+
+    Raises:
+        SystemExit: With status 2 and the usage on standard error, if the words are not understood; with 0 after the
+            help or the version.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if not words or words[0] not in COMMANDS:
+        _front_door().parse_args(words)
+    command = cast("Command", import_module(f"onnxembed.cli.{words[0]}"))
+    parser = argparse.ArgumentParser(prog=f"onnxembed {words[0]}", description=command.__doc__)
+    command.add_arguments(parser)
+    parsed = parser.parse_args(words[1:])
+    try:
+        command.run(parsed)
+        sys.stdout.flush()
+    except OnnxEmbedError as error:
+        print(f"onnxembed {words[0]}: {' '.join(str(error).split())}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:  # the reader has what it wanted, as in ``onnxembed models | head``
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def _front_door() -> argparse.ArgumentParser:
+    """What answers ``--help`` and ``--version``, and refuses everything but a command."""
+    parser = argparse.ArgumentParser(prog="onnxembed", description="Embeddings on ONNX Runtime, without PyTorch.")
+    parser.add_argument("--version", action="version", version=f"onnxembed {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="command", required=True)
+    for name, purpose in COMMANDS.items():
+        commands.add_parser(name, help=purpose)
+    return parser
