@@ -150,10 +150,10 @@ def make_models(names: set[str], scratch: Path, peers: str) -> dict[str, str]:
     Returns:
         Folder by name.
     """
-    from onnxembed.catalog.registry import dense_registry
     from onnxembed.hub import locate
     from onnxembed.hub.settings import StoreSettings
     from onnxembed.sparse.languages import stop_words
+    from onnxembed.text.known import dense_registry
 
     minilm = locate(
         dense_registry.find("sentence-transformers/all-MiniLM-L6-v2"), StoreSettings(local_files_only=True)
@@ -180,8 +180,8 @@ def _make_bm42(minilm: Path, folder: Path) -> None:
     import shutil
 
     from onnxembed.compile import compile_model
-    from onnxembed.graph_head import GraphHead
     from onnxembed.sparse.languages import stop_words
+    from onnxembed.spec import GraphHead
 
     folder.mkdir()
     compile_model(minilm, folder / "model.onnx", head=GraphHead.ATTENTIONS)

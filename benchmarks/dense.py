@@ -96,11 +96,11 @@ def make_shared_model(folder: Path) -> None:
     Args:
         folder: Where to make it. The graph ends in the token vectors, as exported ones do, and both libraries pool.
     """
-    from onnxembed.catalog.registry import dense_registry
     from onnxembed.compile import compile_model
     from onnxembed.hub import locate
     from onnxembed.hub.settings import StoreSettings
     from onnxembed.spec import PoolingType
+    from onnxembed.text.known import dense_registry
 
     source = locate(dense_registry.find(MODEL), StoreSettings(local_files_only=True)).path
     folder.mkdir(parents=True)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from onnxembed.late_interaction.muvera import Muvera
     from onnxembed.multimodal.model import LateInteractionMultimodalEmbedding
     from onnxembed.multimodal.spec import MultimodalKind
+    from onnxembed.opening import open_model
     from onnxembed.rerank.model import TextCrossEncoder
     from onnxembed.rerank.spec import Activation
     from onnxembed.runtime.providers import Device
@@ -54,6 +55,7 @@ __all__ = [
     "maxsim",
     "maxsim_matrix",
     "maxsim_top_k",
+    "open_model",
     "similarities",
 ]
 
@@ -80,6 +82,7 @@ _HOMES = {
     "maxsim": "onnxembed.late_interaction.maxsim",
     "maxsim_matrix": "onnxembed.late_interaction.maxsim",
     "maxsim_top_k": "onnxembed.late_interaction.maxsim",
+    "open_model": "onnxembed.opening",
     "similarities": "onnxembed.late_interaction.maxsim",
 }
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from onnxembed import ModelSource, TextEmbedding
-from onnxembed.catalog.registry import dense_registry
 from onnxembed.errors import IntegrityError, ModelNotFoundError
+from onnxembed.text.known import dense_registry
 from tests.fixtures.dense_graphs import HIDDEN as DIM
 from tests.fixtures.dense_models import variant, write_variant
 from tests.fixtures.hub_server import Fault, HubServer, hub_server

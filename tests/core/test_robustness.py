@@ -42,10 +42,10 @@ def ours() -> list[str]:
 
 
 def test_equal_settings_share_a_session_and_others_do_not(folder: Path) -> None:
-    one, same = TextEmbedding(folder, query_prompt="q: "), TextEmbedding(folder, dim=8)
-    other = TextEmbedding(folder, threads=1)
-    assert one._engine.text.graph.sessions[0] is same._engine.text.graph.sessions[0]
-    assert one._engine.text.graph.sessions[0] is not other._engine.text.graph.sessions[0]
+    one = TextEmbedding(folder, query_prompt="q: ")
+    assert one.loaded
+    assert TextEmbedding(folder, dim=8, lazy_load=True).loaded
+    assert not TextEmbedding(folder, threads=1, lazy_load=True).loaded
 
 
 def test_a_race_of_threads_loads_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -177,7 +177,7 @@ async def test_the_loop_keeps_turning_and_inferences_are_bounded(model: TextEmbe
             now += 1
             most = max(most, now)
         try:
-            return model.embed_to_array(TEXTS, side="query")
+            return model.embed_to_array(TEXTS, input_type="query")
         finally:
             with lock:
                 now -= 1
@@ -202,7 +202,7 @@ async def test_asynchronous_twins_equal_their_elders(model: TextEmbedding) -> No
     np.testing.assert_allclose([v async for v in model.aembed(TEXTS)], expected, atol=1e-6)
     np.testing.assert_allclose([v async for v in model.aquery_embed(iter(TEXTS))], expected, atol=1e-6)
     np.testing.assert_allclose([v async for v in model.apassage_embed(TEXTS)], expected, atol=1e-6)
-    np.testing.assert_allclose(await model.aembed_to_array(TEXTS, side="passage"), expected, atol=1e-6)
+    np.testing.assert_allclose(await model.aembed_to_array(TEXTS, input_type="document"), expected, atol=1e-6)
     for wrong in (None, ["a", 5]):
         with pytest.raises(TypeError):
             model.aembed(wrong)  # type: ignore[arg-type]

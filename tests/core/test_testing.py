@@ -1,4 +1,4 @@
-"""The fake session, and a family of models that runs on it."""
+"""The fake session, and a work of models that runs on it."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from onnxembed.spec import PoolingType
 from onnxembed.testing import FakeSession
-from onnxembed.text.dense import DenseFamily, Projection
+from onnxembed.text.dense import DenseWork, Projection
 from onnxembed.text.graph import TextGraph
 from onnxembed.text.tokenizer import load_tokenizer
 from tests.fixtures.small_models import write_bert_folder
@@ -22,7 +22,7 @@ def test_it_computes_and_remembers() -> None:
     assert session.outputs == ("twice", "square")
 
 
-def test_a_family_runs_on_it(tmp_path: Path) -> None:
+def test_a_work_runs_on_it(tmp_path: Path) -> None:
     """A graph that gives each token its position: the mean of n tokens is (n - 1) / 2, whatever the padding."""
     write_bert_folder(tmp_path)
 
@@ -32,11 +32,9 @@ def test_a_family_runs_on_it(tmp_path: Path) -> None:
 
     session = FakeSession(positions, ["out"])  # type: ignore[arg-type]
     graph = TextGraph((session,), {"input_ids": 7, "attention_mask": 7}, load_tokenizer(tmp_path, None))  # type: ignore[arg-type]
-    family = DenseFamily(
-        graph, Projection("out", PoolingType.MEAN, normalize=False), prompt="", task=None, truncate=True
-    )
-    tokens = family.prepare(["hello", "hello hello hello"], 0)
-    vectors = family.run(tokens, 0)
+    work = DenseWork(graph, Projection("out", PoolingType.MEAN, normalize=False), "", None, truncate=True)
+    tokens = work.prepare(["hello", "hello hello hello"], 0)
+    vectors = work.run(tokens, 0)
     np.testing.assert_allclose(vectors[:, 0], [(len(one.ids) - 1) / 2 for one in tokens])
     assert set(session.calls[0]) == {"input_ids", "attention_mask"}
     assert session.calls[0]["attention_mask"].sum() == sum(len(one.ids) for one in tokens)

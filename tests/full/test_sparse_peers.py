@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from onnxembed.catalog.registry import dense_registry
 from onnxembed.compile import compile_model
-from onnxembed.graph_head import GraphHead
 from onnxembed.hub import StoreSettings, locate
 from onnxembed.sparse.languages import stop_words
 from onnxembed.sparse.model import SparseTextEmbedding
+from onnxembed.spec import GraphHead
+from onnxembed.text.known import dense_registry
 from tests.fixtures.sparse_models import FOLDERS
 from tests.full.sparse_peers import TEXTS
 

@@ -24,9 +24,9 @@ CORE_MODULES = (
     "onnxembed.image.limits",
     "onnxembed.image.loading",
     "onnxembed.image.urls",
-    "onnxembed.models.catalog",
-    "onnxembed.models.compile",
-    "onnxembed.models.spec",
+    "onnxembed.catalog",
+    "onnxembed.compile",
+    "onnxembed.spec",
     "onnxembed.sparse.index",
     "onnxembed.testing",
 )
