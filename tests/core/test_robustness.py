@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 from onnxembed import TextEmbedding
+from onnxembed.runtime.session import Session
 from tests.fixtures.small_models import write_bert_folder
 
 TEXTS = ["a short one", "hello world", "quite a bit longer than the others, to be padded", ""] * 5
@@ -49,17 +50,14 @@ def test_equal_settings_share_a_session_and_others_do_not(folder: Path) -> None:
 
 
 def test_a_race_of_threads_loads_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from onnxembed.api import engine as graph_engine
-
     opened = []
-    real = graph_engine.Session
 
     def counting(*args: object) -> object:
         opened.append(1)
         time.sleep(0.02)
-        return real(*args)  # type: ignore[arg-type]
+        return Session(*args)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(graph_engine, "Session", counting)
+    monkeypatch.setattr("onnxembed.api.engine.Session", counting)
     model = TextEmbedding(folder, lazy_load=True, threads=1, session_options={"logid": "race"})
     assert not model.loaded
     with ThreadPoolExecutor(8) as pool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 if TYPE_CHECKING:
@@ -28,13 +28,13 @@ def streamed(method: Callable[Concatenate[M, P], Iterator[R]]) -> Callable[Conca
     return dressed
 
 
-def awaited(method: Callable[Concatenate[M, P], R]) -> Callable[Concatenate[M, P], Awaitable[R]]:
+def awaited(method: Callable[Concatenate[M, P], R]) -> Callable[Concatenate[M, P], Coroutine[Any, Any, R]]:
     """Make the twin of a method that gives a value."""
 
     async def twin(self: M, *args: P.args, **kwargs: P.kwargs) -> R:
         return await self.run_async(lambda: method(self, *args, **kwargs))
 
-    dressed: Callable[Concatenate[M, P], Awaitable[R]] = _dressed(twin, method, "")
+    dressed: Callable[Concatenate[M, P], Coroutine[Any, Any, R]] = _dressed(twin, method, "")
     return dressed
 
 

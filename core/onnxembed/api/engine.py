@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic
+from typing import Generic, TypeVar
 
 from onnxembed.api.graph_file import GraphFile, prepared_graph
 from onnxembed.api.settings import EngineSettings, SpecT
-from onnxembed.hub import ModelFolder, locate
+from onnxembed.errors import ModelError, UnsafeModelError, UnsupportedModelError
+from onnxembed.hub import ModelFolder, locate, repair
 from onnxembed.runtime.cpu import usable_cpus
 from onnxembed.runtime.onnx import import_onnxruntime
 from onnxembed.runtime.per_process import PerProcess
 from onnxembed.runtime.providers import CUDA_PROVIDER, Placement, place
 from onnxembed.runtime.session import Session, SessionSettings
+from onnxembed.runtime.threads import Threads
+
+_Loaded = TypeVar("_Loaded")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,17 +77,31 @@ class GraphEngine(Generic[SpecT]):
         """Whether the weights are loaded in this process."""
         return self._graph.made
 
+    def healed(self, load: Callable[[], _Loaded]) -> _Loaded:
+        """Load something of the files; where they cannot be read, fetch damaged ones again and load once more."""
+        try:
+            return load()
+        except (UnsafeModelError, UnsupportedModelError):
+            raise
+        except ModelError:
+            if not repair(self.folder, self.settings.model, self.settings.store):
+                raise
+            return load()
+
     def _load(self) -> LoadedGraph:
+        return self.healed(self._open_graph)
+
+    def _open_graph(self) -> LoadedGraph:
         settings = self.settings
         placements = place(settings.request, import_onnxruntime().get_available_providers())
         with (
             prepared_graph(self.folder, settings.model, settings.store) as file,
-            ThreadPoolExecutor(1, thread_name_prefix="onnxembed-load") as loader,
+            closing(Threads(1, "onnxembed-load")) as loader,
         ):
             other = None if self._beside is None else loader.submit(self._beside)
             sessions = tuple(self._open(file.path, placement) for placement in placements)
             if other is not None:
-                other.result()
+                loader.result(other)
         return LoadedGraph(sessions, file, settings.threads or self.cpus)
 
     def _open(self, path: Path, placement: Placement) -> Session:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import os
+import sys
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -15,6 +16,7 @@ from onnxembed.api.options import EngineOptions, option_docs, settings_of
 from onnxembed.api.settings import EngineSettings, SpecT, engine_settings, located
 from onnxembed.api.shared import pool_of, shared_engine, shared_engines
 from onnxembed.errors import InputTypeError
+from onnxembed.runtime.forks import watch
 from onnxembed.suggest import nearest
 
 if TYPE_CHECKING:
@@ -45,6 +47,17 @@ EngineT = TypeVar("EngineT", bound=Engine)
 
 Init = Callable[[Any, OptionsT], None]
 
+_RAISED = """\
+    UnknownModelError: The name is not known; the nearest ones are offered.
+    ModelNotFoundError: No source could give the files, or a folder holds no model.
+    UnsupportedModelError: The files do not say what this class needs to know of a model, or it is of another kind.
+    InputError: A value is out of range, or the model does not have the option.
+    InputTypeError: A value has the wrong type.
+    ProviderError: A provider or device is not available."""
+
+# What other libraries call an option.
+_ELSEWHERE = {"device": " Here it is called 'cuda': True, False, 'auto', or 'cuda:1' for one device by its number"}
+
 
 def constructor(
     options: Callable[P, OptionsT],
@@ -55,8 +68,12 @@ def constructor(
         def __init__(self: Any, *args: P.args, **kwargs: P.kwargs) -> None:  # noqa: N807
             for name in kwargs:
                 if name not in signature.parameters:
-                    hint = nearest(name, signature.parameters)
+                    hint = _ELSEWHERE.get(name) or nearest(name, signature.parameters)
                     raise InputTypeError(f"{type(self).__name__}() got an unexpected keyword argument {name!r}.{hint}")
+            try:
+                signature.bind(*args, **kwargs)
+            except TypeError as error:
+                raise InputTypeError(f"{type(self).__name__}() {error}") from None
             init(self, options(*args, **kwargs))
 
         signature = inspect.signature(options)
@@ -67,7 +84,8 @@ def constructor(
         )
         dressed.__qualname__, dressed.__module__ = init.__qualname__, init.__module__
         docs = "\n".join(f"    {name}: {text}" for name, text in option_docs(cast("Any", options)).items())
-        dressed.__doc__ = f"Check the options, and load the model unless ``lazy_load`` is true.\n\nArgs:\n{docs}\n"
+        summary = "Check the options, and load the model unless ``lazy_load`` is true."
+        dressed.__doc__ = f"{summary}\n\nArgs:\n{docs}\n\nRaises:\n{_RAISED}\n"
         return cast("Callable[Concatenate[Any, P], None]", dressed)
 
     return decorate
@@ -80,7 +98,8 @@ class Model(Generic[OptionsT, SpecT, EngineT]):
     _settings: EngineSettings[SpecT]
     _make_engine: Callable[[EngineSettings[SpecT]], EngineT]
     _held: tuple[int, EngineT] | None = None
-    _deferred = False
+    _held_pool: BoundedPool | None = None
+    _deferred_of: Self | None = None
 
     def _open(
         self,
@@ -95,19 +114,24 @@ class Model(Generic[OptionsT, SpecT, EngineT]):
             options, model_name=spec.name, specific_model_path=None if folder == spec.name else folder
         )
         self._make_engine = make_engine
+        watch()
         if not options.lazy_load:
             self._engine.load()
 
     @property
     def _engine(self) -> EngineT:
         """This process's engine for these settings, the same for all objects that have equal ones."""
-        process, held = os.getpid(), self._held
+        holder = self if self._deferred_of is None else self._deferred_of
+        process, held = os.getpid(), holder._held
         if held is None or held[0] != process:
-            held = self._held = (process, shared_engine(located(self._settings), self._make_engine))
+            held = holder._held = (process, shared_engine(located(self._settings), self._make_engine))
         return held[1]
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "_held"}
+    def __getstate__(self) -> Any:
+        state: Any = super().__getstate__()
+        fields, *slots = state if isinstance(state, tuple) else (state,)  # a pair where a subclass has slots
+        fields = {name: value for name, value in fields.items() if name not in ("_held", "_held_pool")}
+        return (fields, *slots) if slots else fields
 
     def __copy__(self) -> Self:
         return self
@@ -142,8 +166,14 @@ class Model(Generic[OptionsT, SpecT, EngineT]):
 
     @property
     def _pool(self) -> BoundedPool:
-        """Runs the asynchronous calls of all objects with equal settings; looks for no files."""
-        return shared_engine(self._settings, pool_of)
+        """Runs the asynchronous calls of all objects with equal settings; looks for no files.
+
+        It is held here: one made anew beside calls that are still under way would let more of them run at once.
+        """
+        pool = self._held_pool
+        if pool is None:
+            pool = self._held_pool = shared_engine(self._settings, pool_of)
+        return pool
 
     @property
     def max_concurrency(self) -> int:
@@ -168,7 +198,8 @@ class Model(Generic[OptionsT, SpecT, EngineT]):
     async def run_async(self, function: Callable[[], T]) -> T:
         """Await a blocking call in the model's own pool, at most `max_concurrency` at once.
 
-        The caller's context variables are copied. Cancelling drops a call that has not begun; one under way finishes.
+        The caller's context variables are copied. Cancelling drops a call that has not begun; methods of the models end
+        at their next batch, and other functions when they do.
         """
         return await self._pool.run(function)
 
@@ -177,19 +208,22 @@ class Model(Generic[OptionsT, SpecT, EngineT]):
         return self._pool.iterate(iterator)
 
     def _deferring(self) -> Self:
-        """Give a twin of this object whose calls check their arguments at once, and begin at the first step."""
-        twin = object.__new__(type(self))
-        twin.__dict__.update(self.__dict__, _deferred=True)
-        return twin
+        """Give a copy of this object whose calls check their arguments at once, and begin at the first step.
+
+        This object holds what the copy loads, for the calls that follow.
+        """
+        copy = object.__new__(type(self))
+        copy.__dict__.update(self.__dict__, _deferred_of=self)
+        return copy
 
     def _stream(self, items: Checked[ItemT], use: UseT, batch_size: int, parallel: int | None) -> Iterator[Any]:
         """Check how a call is to run, and begin it; nothing is loaded for no items."""
-        if type(batch_size) is not int or batch_size < 1:
-            check_count(batch_size, "batch_size", 1)
+        if type(batch_size) is not int or not 1 <= batch_size <= sys.maxsize:
+            batch_size = check_count(batch_size, "batch_size", 1)
         workers = None if parallel is None else check_parallel(parallel)
         if items.empty:
             return iter(())
-        if self._deferred:
+        if self._deferred_of is not None:
             return _later(partial(self._run, items.items, use, batch_size, workers))
         return self._run(items.items, use, batch_size, workers)
 

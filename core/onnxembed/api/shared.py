@@ -8,6 +8,8 @@ import weakref
 from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from onnxembed.runtime import forks
+
 if TYPE_CHECKING:
     from onnxembed.api.settings import EngineSettings
     from onnxembed.runtime.bounded_pool import BoundedPool
@@ -33,7 +35,8 @@ def shared_engine(settings: SettingsT, make: Callable[[SettingsT], EngineT]) -> 
     with _locks.setdefault(os.getpid(), threading.Lock()):
         engine = _engines.get(key)
         if engine is None:
-            engine = _engines[key] = make(settings)
+            with forks.whole():
+                engine = _engines[key] = make(settings)
         return cast("EngineT", engine)
 
 

@@ -1,11 +1,12 @@
 """Which items run together: sorted by cost, cut by a budget.
 
 A batch is padded to its longest item, so its price is the longest cost times the number of items. Items of like cost
-together waste nothing; a batch above the processor's appetite gains nothing and costs memory.
+together waste nothing; a batch larger than the processor can use is no faster and costs memory.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -63,7 +64,7 @@ def batch_limits(plan: RunPlan, batch_size: int, workers: int | None, budget: in
     return BatchLimits(
         budget=budget or plan.budget,
         max_items=1 if plan.one_by_one else batch_size,
-        window_items=max(_WINDOW_ITEMS, 2 * batch_size),
+        window_items=min(max(_WINDOW_ITEMS, 2 * batch_size), sys.maxsize),
         window_size=_WINDOW_SIZE,
         workers=workers or plan.workers,
     )

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import contextvars
 from collections.abc import AsyncIterator, Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from itertools import islice
 from typing import TypeVar
 
+from onnxembed.runtime.cancellation import Call, current_call
 from onnxembed.runtime.per_process import PerProcess
+from onnxembed.runtime.threads import Threads
 
 T = TypeVar("T")
 
@@ -22,38 +24,40 @@ _CHUNK = 64
 
 
 class BoundedPool:
-    """At most ``max_concurrency`` blocking calls at a time, each with its caller's context variables."""
+    """At most ``max_concurrency`` blocking calls at a time, each with its caller's context variables.
+
+    A call whose await is cancelled is dropped when it has not begun; one under way ends at its next batch.
+    """
 
     def __init__(self, max_concurrency: int) -> None:
-        """Remember the bound; threads start with the first call.
-
-        Args:
-            max_concurrency: How many calls may run at once.
-        """
+        """Remember the bound; threads start with the first calls."""
         self.max_concurrency = max_concurrency
-        self._executor = PerProcess(lambda: ThreadPoolExecutor(max_concurrency, thread_name_prefix=ASYNC_THREAD_PREFIX))
+        self._threads = PerProcess(lambda: Threads(max_concurrency, ASYNC_THREAD_PREFIX))
+        # What was abandoned ends beside the queue, not behind it.
+        self._closer = PerProcess(lambda: Threads(1, ASYNC_THREAD_PREFIX))
 
     async def run(self, function: Callable[[], T]) -> T:
-        """Await a blocking call. Cancelling the await drops the call when it has not begun; one under way finishes.
-
-        Args:
-            function: The call.
-
-        Returns:
-            What it returns.
-        """
+        """Await a blocking call."""
         import asyncio
 
-        return await asyncio.wrap_future(self._submit(function))
+        call = Call()
+        future = self._submit(function, call)
+        try:
+            return await asyncio.wrap_future(future)
+        finally:
+            if not future.done():
+                call.cancel()
 
-    def _submit(self, function: Callable[[], T]) -> Future[T]:
-        return self._executor.get().submit(contextvars.copy_context().run, function)
+    def _submit(self, function: Callable[[], T], call: Call) -> Future[T]:
+        context = contextvars.copy_context()
+        context.run(current_call.set, call)
+        return self._threads.get().submit(context.run, function)
 
     async def iterate(self, iterator: Iterator[T]) -> AsyncIterator[T]:
         """Await the items of a blocking iterator.
 
-        The iterator is closed when it ends, when the caller stops early, and when the caller is cancelled; a step under
-        way is let finish first.
+        The iterator is closed when the caller stops early, and when the caller is cancelled; a step under way ends at
+        its next batch.
 
         Args:
             iterator: A generator; it is used by one thread at a time, not always the same one.
@@ -63,18 +67,21 @@ class BoundedPool:
         """
         import asyncio
 
+        call = Call()
         step: Future[list[T]] | None = None
-        close: Callable[[], None] = getattr(iterator, "close", lambda: None)
+        ended = False
         try:
-            while True:
-                step = self._submit(lambda: list(islice(iterator, _CHUNK)))
+            while not ended:
+                step = self._submit(lambda: list(islice(iterator, _CHUNK)), call)
                 chunk = await asyncio.wrap_future(step)
+                ended = len(chunk) < _CHUNK
                 for item in chunk:
                     yield item
-                if len(chunk) < _CHUNK:
-                    return
         finally:
-            if step is None or step.done():
-                await asyncio.shield(asyncio.wrap_future(self._submit(close)))
-            else:
-                step.add_done_callback(lambda _: close())
+            if not ended:
+                call.cancel()
+                close: Callable[[], None] = getattr(iterator, "close", lambda: None)
+                if step is None or step.done():
+                    await asyncio.shield(asyncio.wrap_future(self._closer.get().submit(close)))
+                else:
+                    step.add_done_callback(lambda _: close())

@@ -13,14 +13,17 @@ import sys
 import threading
 from typing import Any
 
+from onnxembed.runtime import forks
+from onnxembed.runtime.per_process import PerProcess
+
 _SWITCH = "ORT_DISABLE_TELEMETRY"
-_importing = threading.Lock()
+_importing = PerProcess(threading.Lock)
 
 
 def import_onnxruntime() -> Any:
     """Import ONNX Runtime and return the module."""
     if "onnxruntime" not in sys.modules and _SWITCH not in os.environ:
-        with _importing:
+        with forks.whole(), _importing.get():
             os.environ[_SWITCH] = "1"
             try:
                 import onnxruntime

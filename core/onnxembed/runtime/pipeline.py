@@ -8,12 +8,17 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
+from contextvars import copy_context
 from dataclasses import dataclass
 from itertools import islice
+from os import getpid
 from typing import Generic, Protocol, TypeVar
 
 from onnxembed.runtime.batching import BatchLimits, plan_batches
+from onnxembed.runtime.cancellation import checkpoint, current_call
+from onnxembed.runtime.forks import begun_in
+from onnxembed.runtime.threads import Threads
 
 ItemT = TypeVar("ItemT")
 ItemT_contra = TypeVar("ItemT_contra", contravariant=True)
@@ -53,32 +58,52 @@ def stream(items: Iterable[ItemT], work: Work[ItemT, PreparedT, ResultT], limits
     """Run items of any number through a model, in bounded memory.
 
     Closing the iterator early, an error in the middle, or an interrupt cancels what is queued, waits for the batches
-    that are running, and leaves no thread behind.
+    that are running, and leaves no thread behind. So does a cancelled call (`checkpoint`), before its next batch. A
+    child process cannot go on with an iterator of its parent.
 
     Args:
         items: The items, checked; read in the caller's thread, a few windows ahead of the results.
         work: The work of the call.
         limits: Bounds of batches and windows, and the threads that run batches.
 
-    Yields:
-        One result per item, in the order of the items.
+    Returns:
+        An iterator of one result per item, in the order of the items.
     """
+    return _stream(items, work, limits, getpid())
+
+
+def _stream(
+    items: Iterable[ItemT], work: Work[ItemT, PreparedT, ResultT], limits: BatchLimits, process: int
+) -> Iterator[ResultT]:
+    if getpid() != process:
+        raise begun_in(process)
+    if current_call.get() is not None:
+        checkpoint()
     reader = _Reader(iter(items), work.size, limits)
     first = reader.read()
     if not reader.exhausted:
-        yield from _stream_windows(reader, work, limits, limits.workers, first)
+        yield from _stream_windows(reader, work, limits, limits.workers, first, process)
         return
     prepared = work.prepare(first, 0)
     batches = plan_batches(work.costs(prepared), limits.budget, limits.max_items)
     if len(batches) == 1:
         # Small work stays in the caller's thread: no thread is worth starting for it.
         (batch,) = batches
-        results = work.run([prepared[position] for position in batch], 0)
-        yield from map(dict(zip(batch, results, strict=True)).__getitem__, range(len(batch)))
+        results = dict(zip(batch, work.run([prepared[i] for i in batch], 0), strict=True))
+        for position in range(len(batch)):
+            yield results.pop(position)
+            if getpid() != process:
+                raise begun_in(process)
     elif limits.workers == 1 or not batches:
-        yield from _restore(batches, (work.run([prepared[i] for i in batch], 0) for batch in batches))
-    elif batches:
-        yield from _stream_windows(reader, work, limits, min(limits.workers, len(batches)), _done(prepared))
+        yield from _restore(batches, (_run(work, [prepared[i] for i in batch], 0) for batch in batches), process)
+    else:
+        workers = min(limits.workers, len(batches))
+        yield from _stream_windows(reader, work, limits, workers, _done(prepared), process)
+
+
+def _run(work: Work[ItemT, PreparedT, ResultT], batch: Sequence[PreparedT], worker: int) -> Iterable[ResultT]:
+    checkpoint()
+    return work.run(batch, worker)
 
 
 def _done(prepared: Sequence[PreparedT]) -> Future[Sequence[PreparedT]]:
@@ -119,21 +144,23 @@ def _stream_windows(
     limits: BatchLimits,
     workers: int,
     first: Sequence[ItemT] | Future[Sequence[PreparedT]],
+    process: int,
 ) -> Iterator[ResultT]:
     """The threaded way, for more than one window or more than one worker."""
-    preparer = ThreadPoolExecutor(1, thread_name_prefix=PREPARE_THREAD_PREFIX)
-    runners = ThreadPoolExecutor(workers, thread_name_prefix=RUN_THREAD_PREFIX)
+    preparer = Threads(1, PREPARE_THREAD_PREFIX)
+    runners = Threads(workers, RUN_THREAD_PREFIX)
     running: deque[_Window[PreparedT, ResultT]] = deque()
     started = 0
     try:
         pending: Future[Sequence[PreparedT]] | None
-        pending = first if isinstance(first, Future) else preparer.submit(work.prepare, first, 0)
+        pending = first if isinstance(first, Future) else preparer.submit(copy_context().run, work.prepare, first, 0)
         while pending is not None or running:
             if pending is not None:
-                prepared = pending.result()
+                prepared = preparer.result(pending)
+                checkpoint()
                 batches = plan_batches(work.costs(prepared), limits.budget, limits.max_items)
                 futures = [
-                    runners.submit(work.run, [prepared[i] for i in batch], started + number)
+                    runners.submit(copy_context().run, _run, work, [prepared[i] for i in batch], started + number)
                     for number, batch in enumerate(batches)
                 ]
                 started += len(batches)
@@ -141,17 +168,17 @@ def _stream_windows(
                 del prepared, futures
                 start = reader.count
                 window = [] if reader.exhausted else reader.read()
-                pending = preparer.submit(work.prepare, window, start) if window else None
+                pending = preparer.submit(copy_context().run, work.prepare, window, start) if window else None
             if pending is None or len(running) > 1:
                 done = running.popleft()
-                yield from _restore(done.batches, (future.result() for future in done.futures))
+                yield from _restore(done.batches, map(runners.result, done.futures), process)
                 del done
     finally:
-        preparer.shutdown(wait=True, cancel_futures=True)
-        runners.shutdown(wait=True, cancel_futures=True)
+        preparer.close()
+        runners.close()
 
 
-def _restore(batches: Sequence[Sequence[int]], results: Iterable[Iterable[ResultT]]) -> Iterator[ResultT]:
+def _restore(batches: Sequence[Sequence[int]], results: Iterable[Iterable[ResultT]], process: int) -> Iterator[ResultT]:
     """Put results back into the order of their items, each handed out as soon as all before it are there."""
     slots: dict[int, ResultT] = {}
     following = 0
@@ -159,4 +186,6 @@ def _restore(batches: Sequence[Sequence[int]], results: Iterable[Iterable[Result
         slots.update(zip(batch, batch_results, strict=True))
         while following in slots:
             yield slots.pop(following)
+            if getpid() != process:
+                raise begun_in(process)
             following += 1

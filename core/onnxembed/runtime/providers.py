@@ -6,10 +6,12 @@ a warning.
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from numbers import Integral
 from typing import Any
 
 from onnxembed.errors import InputError, InputTypeError, ProviderError
@@ -19,6 +21,19 @@ CPU_PROVIDER = "CPUExecutionProvider"
 CUDA_PROVIDER = "CUDAExecutionProvider"
 
 OptionPairs = tuple[tuple[str, str], ...]
+
+_NUMBERED = re.compile(r"cuda:[0-9]{1,4}|cpu:0")
+# Devices that PyTorch names and that ONNX Runtime reaches by a provider of its own.
+_ELSEWHERE: Mapping[str, str] = {
+    name: f" For {name!r} pass providers=[{provider!r}, {CPU_PROVIDER!r}] where your ONNX Runtime has that provider"
+    for name, provider in (
+        ("mps", "CoreMLExecutionProvider"),
+        ("xpu", "OpenVINOExecutionProvider"),
+        ("rocm", "MIGraphXExecutionProvider"),
+        ("npu", "QNNExecutionProvider"),
+        ("dml", "DmlExecutionProvider"),
+    )
+}
 
 
 class Device(StrEnum):
@@ -57,31 +72,37 @@ class Placement:
     fallback_allowed: bool
 
 
-def parse_device(cuda: object, name: str = "cuda") -> Device:
-    """Read a device: True, False, a `Device`, or its value as a string."""
-    if isinstance(cuda, bool):
+def parse_device(cuda: object, name: str = "cuda") -> Device | str:
+    """Read a device: True, False, a `Device`, its value as a string, or PyTorch's name of one, such as ``"cuda:1"``.
+
+    A CUDA device with a number is given back as its name.
+    """
+    if isinstance(cuda, bool) or getattr(getattr(cuda, "dtype", None), "kind", None) == "b":  # NumPy's, too
         return Device.CUDA if cuda else Device.CPU
+    if isinstance(cuda, str) and _NUMBERED.fullmatch(cuda):
+        return Device.CPU if cuda.startswith("cpu") else str(cuda)
     try:
         return Device(cuda)  # type: ignore[arg-type]  # anything else is refused below
     except ValueError:
         values = ", ".join(repr(device.value) for device in Device)
-        raise InputError(f"{name}={cuda!r} is not understood; pass True, False or one of {values}") from None
+        raise InputError(
+            f"{name}={cuda!r} is not understood; pass True, False or one of {values}, or 'cuda:1' for one device by "
+            f"its number.{_ELSEWHERE.get(str(cuda).partition(':')[0].lower(), '')}"
+        ) from None
 
 
 def parse_device_ids(device_ids: object, name: str = "device_ids") -> list[int] | None:
     """Read the numbers of CUDA devices; none at all count as not given."""
-    if (
-        isinstance(device_ids, str | bytes)
-        or not isinstance(device_ids, Iterable)
-        or not all(isinstance(i, int) and not isinstance(i, bool) and i >= 0 for i in device_ids)
-    ):
+    listed = [] if isinstance(device_ids, str | bytes) or not isinstance(device_ids, Iterable) else list(device_ids)
+    given = isinstance(device_ids, Iterable) and not isinstance(device_ids, str | bytes | Mapping)
+    if not given or not all(isinstance(i, Integral) and not isinstance(i, bool) and int(i) >= 0 for i in listed):
         raise InputTypeError(f"{name}={device_ids!r}: expected a list of CUDA device numbers such as [0, 1], or None")
-    return list(device_ids) or None
+    return list(map(int, listed)) or None
 
 
 def parse_providers(providers: object, name: str = "providers") -> list[tuple[str, dict[str, str]]]:
     """Read provider names, or (name, options) pairs."""
-    if isinstance(providers, str | bytes) or not isinstance(providers, Iterable):
+    if isinstance(providers, str | bytes | Mapping) or not isinstance(providers, Iterable):
         raise InputTypeError(f"{name}={providers!r}: expected a list of provider names such as [{CPU_PROVIDER!r}]")
     parsed = [_parse_provider(provider) for provider in providers]
     if not parsed:
@@ -97,6 +118,11 @@ def parse_request(
     """Combine the three options that say where to run."""
     device = parse_device(cuda)
     numbers = () if device_ids is None else tuple(parse_device_ids(device_ids) or ())
+    if not isinstance(device, Device):
+        number = int(device.partition(":")[2])
+        if numbers not in ((), (number,)):
+            raise InputError(f"cuda={cuda!r} and device_ids={list(numbers)} name different devices; leave one out")
+        device, numbers = Device.CUDA, (number,)
     if providers is None:
         return ProviderRequest(None, device, numbers)
     if device is Device.CUDA:

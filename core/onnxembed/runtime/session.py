@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from onnxembed.errors import InferenceError, InputError, InputTypeError, ModelError, ProviderError
+from onnxembed.runtime import forks
 from onnxembed.runtime.onnx import import_onnxruntime
 from onnxembed.runtime.providers import Placement
 from onnxembed.suggest import nearest
@@ -67,6 +68,8 @@ class SessionSettings:
 
 def check_session_option(value: object, name: str) -> OptionValue:
     """Refuse a session option that ONNX Runtime does not have, or a value of another type."""
+    if getattr(value, "shape", None) == () and hasattr(value, "item"):
+        value = value.item()  # the number of Python that one of NumPy stands for
     if not isinstance(name, str) or not isinstance(value, str | int):
         raise InputTypeError(f"session option {name!r}: {value!r}; expected a name and a string, number or bool")
     if "." in name:
@@ -127,7 +130,8 @@ class Session:
     def __init__(self, model: Path, settings: SessionSettings, default_threads: int) -> None:
         self.settings = settings
         _watch_forks()
-        self._onnx = _open(import_onnxruntime(), model, settings, default_threads)
+        with forks.whole():
+            self._onnx = _open(import_onnxruntime(), model, settings, default_threads)
         self.providers: tuple[str, ...] = tuple(self._onnx.get_providers())
         _check_fallback(settings.placement, self.providers)
         _live.add(self._onnx)
@@ -151,24 +155,41 @@ def _open(
     """Create the session of ONNX Runtime."""
     options = onnxruntime.SessionOptions()
     threads = settings.threads or default_threads
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = threads
-    options.log_severity_level = 3  # errors only: its warnings on standard error are about graph details
     beside_others = {_SPIN_STOP: "1"} if _live else {}
-    for name, value in {**beside_others, **dict(settings.options)}.items():
-        if "." in name:
-            options.add_session_config_entry(name, str(value))
-        elif name == "execution_mode":
-            options.execution_mode = onnxruntime.ExecutionMode(value)
-        elif name == "graph_optimization_level":
-            options.graph_optimization_level = onnxruntime.GraphOptimizationLevel(value)
-        else:
-            setattr(options, name, value)
+    chosen: dict[str, OptionValue] = {
+        "intra_op_num_threads": threads,
+        "inter_op_num_threads": threads,
+        "log_severity_level": 3,  # errors only: its warnings on standard error are about graph details
+        **beside_others,
+        **dict(settings.options),
+    }
+    for name, value in chosen.items():
+        try:
+            _set(onnxruntime, options, name, value)
+        except Exception as error:  # numbers and texts that its own types do not hold
+            raise InputError(f"session option {name}={value!r} is refused by ONNX Runtime: {error}") from error
     providers = [(name, dict(pairs)) for name, pairs in settings.placement.providers]
     try:
-        return onnxruntime.InferenceSession(str(model), sess_options=options, providers=providers)
+        # Unless it is told not to, it takes another provider when one fails, and writes of it to standard output.
+        return onnxruntime.InferenceSession(
+            str(model),
+            sess_options=options,
+            providers=providers,
+            enable_fallback=settings.placement.fallback_allowed,
+        )
     except Exception as error:  # as above
         raise ModelError(_load_failure(model, error, onnxruntime.__version__)) from error
+
+
+def _set(onnxruntime: Any, options: Any, name: str, value: OptionValue) -> None:
+    if "." in name:
+        options.add_session_config_entry(name, str(value))
+    elif name == "execution_mode":
+        options.execution_mode = onnxruntime.ExecutionMode(value)
+    elif name == "graph_optimization_level":
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel(value)
+    else:
+        setattr(options, name, value)
 
 
 def _load_failure(model: Path, error: Exception, version: str) -> str:

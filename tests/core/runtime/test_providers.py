@@ -15,13 +15,13 @@ CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
     [(True, Device.CUDA), (False, Device.CPU), ("cpu", Device.CPU), ("auto", Device.AUTO), (Device.CUDA, Device.CUDA)],
 )
 def test_devices(given: object, device: Device) -> None:
-    assert parse_device(given) is device  # type: ignore[arg-type]
+    assert parse_device(given) is device
 
 
 @pytest.mark.parametrize("given", ["gpu", None, 3])
 def test_unknown_devices(given: object) -> None:
     with pytest.raises(InputError, match="pass True, False or one of 'cpu', 'cuda', 'auto'"):
-        parse_device(given)  # type: ignore[arg-type]
+        parse_device(given)
 
 
 def test_providers_become_pairs() -> None:

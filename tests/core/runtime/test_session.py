@@ -9,6 +9,7 @@ from onnx import TensorProto, helper, save
 from onnxembed.errors import InferenceError, InputError, InputTypeError, ModelError, ProviderError
 from onnxembed.runtime.providers import Placement
 from onnxembed.runtime.session import Session, SessionSettings, parse_session_options
+from tests.fixtures.spies import spied
 
 CPU = Placement((("CPUExecutionProvider", ()),), fallback_allowed=False)
 
@@ -119,11 +120,16 @@ def test_an_old_runtime_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 
 
 def test_only_a_lone_session_spins(doubling: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import onnxruntime
+
     from onnxembed.runtime import session as module
 
     monkeypatch.setattr(module, "_live", weakref.WeakSet())
+    entries: list[onnxruntime.SessionOptions] = []
+    noted = spied(onnxruntime.InferenceSession, lambda path, sess_options, **named: entries.append(sess_options))
+    monkeypatch.setattr(onnxruntime, "InferenceSession", noted)
     opened = [Session(doubling, SessionSettings(CPU, threads=1), default_threads=1) for _ in range(2)]
-    entries = [one._onnx.get_session_options() for one in opened]
+    assert len(opened) == 2
     assert entries[1].get_session_config_entry("session.force_spinning_stop") == "1"
     with pytest.raises(Exception, match="force_spinning_stop"):
         entries[0].get_session_config_entry("session.force_spinning_stop")
