@@ -8,7 +8,7 @@ from __future__ import annotations
 from onnxembed.hub.external_data import loadable_model_path
 from onnxembed.hub.files import Files, FolderFiles
 from onnxembed.hub.folder import ModelFolder
-from onnxembed.hub.locate import locate
+from onnxembed.hub.locate import locate, repair
 from onnxembed.hub.settings import StoreSettings, TransferLimits, cache_root, own_folder
 
 __all__ = [
@@ -21,4 +21,5 @@ __all__ = [
     "loadable_model_path",
     "locate",
     "own_folder",
+    "repair",
 ]

@@ -12,12 +12,18 @@ from onnxembed.errors import IntegrityError, ModelNotFoundError
 from onnxembed.hub.content import sha256_of
 from onnxembed.hub.disk import remove_tree, write_failure
 from onnxembed.hub.extraction import extract
-from onnxembed.hub.folder import ModelFolder, describe_needs, missing_from_any_layout
-from onnxembed.hub.identity import check_published
+from onnxembed.hub.folder import (
+    ModelFolder,
+    describe_needs,
+    external_files,
+    missing_from_any_layout,
+    readable_names,
+)
+from onnxembed.hub.identity import check_published, unreadable
 from onnxembed.hub.locks import locked
-from onnxembed.hub.plain_http import PlainClient, shown_address
 from onnxembed.hub.settings import StoreSettings, own_folder
-from onnxembed.hub.transfer import Request, fetch, file_sink
+from onnxembed.hub.shown import shown_address
+from onnxembed.hub.worker import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,6 +73,24 @@ def from_archive(model: ModelSpec, source: ModelSource, settings: StoreSettings)
     return ModelFolder(target, f"archive {shown_address(source.url or '')}")
 
 
+def repair_archive(folder: ModelFolder, model: ModelSpec, settings: StoreSettings) -> tuple[str, ...]:
+    """Fetch and unpack an archive again where a file of its copy is not what its name says; name such files."""
+    for source in model.sources:
+        if source.url is None or archive_folder(model, source, settings) != folder.path:
+            continue
+        files = (path for path in sorted(folder.path.rglob("*")) if path.is_file())
+        damaged = tuple(path.relative_to(folder.path).as_posix() for path in files if unreadable(path))
+        if damaged and settings.offline:
+            raise ModelNotFoundError(
+                f"{', '.join(damaged)} in {folder.path}: damaged, and {settings.offline_cause} forbids requests"
+            )
+        if damaged:
+            remove_tree(folder.path)
+            from_archive(model, source, settings)
+        return damaged
+    return ()
+
+
 @contextlib.contextmanager
 def _staging(target: Path) -> Iterator[Path]:
     # One name per archive: the lock keeps others out, and what a killed process left is found and removed.
@@ -82,14 +106,18 @@ def _staging(target: Path) -> Iterator[Path]:
 def _unpack(model: ModelSpec, source: ModelSource, settings: StoreSettings, staging: Path) -> Path:
     packed, content = staging / "archive.tar.gz", staging / "content"
     address = shown_address(source.url or "")
-    logger.info("fetching %s", address)
-    request = Request(source.url or "", "the archive", max_bytes=settings.limits.archive_bytes)
-    with file_sink(packed) as sink:
-        fetch(PlainClient(), request, sink, settings.limits)
+    logger.info("the archive is %s", address)
+    request = {"do": "archive", "url": source.url, "max_bytes": settings.limits.archive_bytes, "part": str(packed)}
+    with Worker(settings.limits) as worker:
+        worker.call("the archive", request)
     expected = dict(source.sha256).get("", "").lower()
     if expected and (found := sha256_of(packed)) != expected:
         raise IntegrityError(f"the archive has the SHA-256 {found}, expected {expected}; nothing of it was kept")
-    extract(packed, content, settings.limits)
+    extract(packed, content, settings.limits, readable_names(model))
+    graphs = [path for path in content.rglob("*.onnx") if path.is_file()]
+    external = {name for graph in graphs for name in external_files(graph, graph.relative_to(content).as_posix())}
+    if external:
+        extract(packed, content, settings.limits, external)
     packed.unlink()
     root = _model_root(model, content)
     check_published(root, source, settings)

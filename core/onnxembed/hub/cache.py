@@ -1,4 +1,4 @@
-"""The Hub cache on disk, read and written in the layout that every tool shares.
+"""The Hub cache on disk, read in the layout that every tool shares.
 
 ``models--<org>--<name>/`` holds ``refs/<revision>`` (a commit), ``snapshots/<commit>/`` (links) and ``blobs/``
 (contents). Reading it needs no HTTP library, so a cached model starts fast. Beside it, in our own folder, lies the list
@@ -16,11 +16,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from onnxembed.errors import InputError, ModelError, UnsafeModelError
-from onnxembed.hub.disk import link_to, write_text
+from onnxembed.hub.disk import write_text
 from onnxembed.hub.folder import (
     COMPILABLE_FILES,
     OPTIONAL_FILES,
     absent,
+    has_content,
     missing_files,
     specified_files,
 )
@@ -94,13 +95,33 @@ class RepositoryCache:
         if revision != commit and self.commit_of(revision) != commit:
             write_text(self.folder / "refs" / revision, commit)
 
-    def blob(self, digest: str) -> Path:
-        """The place of a content."""
-        return self.folder / "blobs" / digest
+    def forget(self, path: Path) -> None:
+        """Remove a file of a commit with its content, so that it is fetched again."""
+        if path.is_symlink():
+            content = path.resolve()
+            # What lies outside the cache is another's.
+            if content.is_relative_to(self.folder.parent.resolve()):
+                content.unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
 
-    def point(self, commit: str, name: str, digest: str) -> None:
-        """Give a file of a commit a content that is there."""
-        link_to(self.blob(digest), self.snapshot(commit) / name)
+    def drop_partials(self, digest: str | None, longer_than: int = -1) -> None:
+        """Remove what processes that were killed left of a content, where it is longer than so many bytes."""
+        for partial in (self.folder / "blobs").glob(f"{digest}*.incomplete") if digest else ():
+            with contextlib.suppress(FileNotFoundError):
+                if partial.stat().st_size > longer_than:
+                    partial.unlink()
+
+    def client_arguments(self, commit: str, name: str, endpoint: str) -> dict[str, str] | None:
+        """What brings a file here by huggingface_hub; ``None`` for a folder that it does not write to."""
+        if self.folder.name != _folder_name(self.repository):
+            return None
+        return {
+            "repository": self.repository,
+            "name": name,
+            "commit": commit,
+            "cache_dir": str(self.folder.parent),
+            "endpoint": endpoint,
+        }
 
     def _own(self, kind: str, name: str) -> Path:
         return self.own / kind / self.folder.name / name
@@ -151,7 +172,8 @@ class RepositoryCache:
 
 def _listed(files: dict[str, dict[str, Any]]) -> Iterator[tuple[str, UpstreamFile]]:
     for name, facts in files.items():
-        yield name, UpstreamFile(facts["size"], facts.get("lfs_sha256") or facts.get("blob_id"))
+        size = facts.get("lfs_size") or facts["size"]
+        yield name, UpstreamFile(size, facts.get("lfs_sha256") or facts.get("blob_id"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,17 +200,22 @@ def repository_place(repository: str, settings: StoreSettings) -> RepositoryCach
     """Where a repository, ``org/name``, is kept; an `InputError` if that is no such name."""
     if _REPOSITORY.fullmatch(repository) is None or ".." in repository or "--" in repository:
         raise InputError(f"{repository!r} is not the name of a Hub repository; expected 'organisation/name'")
-    name = f"models--{repository.replace('/', '--')}"
-    return RepositoryCache(repository, cache_root(settings) / name, own_folder(settings))
+    return RepositoryCache(repository, cache_root(settings) / _folder_name(repository), own_folder(settings))
 
 
-def cached_copy(model: ModelSpec, repository: str, settings: StoreSettings) -> CachedCopy | None:
-    """Find a usable copy of a model at the revision in force, without any request."""
+def _folder_name(repository: str) -> str:
+    return f"models--{repository.replace('/', '--')}"
+
+
+def cached_copy(
+    model: ModelSpec, repository: str, settings: StoreSettings, *, damaged: bool = False
+) -> CachedCopy | None:
+    """Find a usable copy of a model at the revision in force, or also a damaged one, without any request."""
     for place in _places(repository, settings):
         commit = place.commit_of(settings.effective_revision)
         if commit is not None and place.snapshot(commit).is_dir():
             listing = place.listing(commit)
-            if _is_usable(place.snapshot(commit), model, listing):
+            if damaged or _is_usable(place.snapshot(commit), model, listing):
                 return CachedCopy(place, commit, _is_whole(place, commit, listing))
     return None
 
@@ -211,12 +238,21 @@ def _is_usable(snapshot: Path, model: ModelSpec, listing: Listing | None) -> boo
     # graph would depend on which tool had filled the cache.
     or_weights = listing is not None and not _has_all(listing, specified_files(model))
     try:
+        wanted = listing and wanted_files(model, listing)
+        for name in wanted or ():
+            _check_size(snapshot / name, listing.files[name].size if listing else None)
         return not missing_files(snapshot, model) or (or_weights and not absent(snapshot, COMPILABLE_FILES))
     except UnsafeModelError:
         raise
     except ModelError as error:
-        logger.warning("the cached copy in %s is damaged and is fetched again: %s", snapshot, error)
+        logger.warning("the cached copy in %s is damaged: %s", snapshot, error)
         return False
+
+
+def _check_size(path: Path, listed: int | None) -> None:
+    """Refuse a file that has another size than its commit lists: a page, a pointer, or half of it."""
+    if listed is not None and has_content(path) and (size := path.stat().st_size) != listed:
+        raise ModelError(f"{path.name} has {size} bytes; its commit lists {listed}")
 
 
 def _has_all(listing: Listing, names: tuple[str, ...]) -> bool:

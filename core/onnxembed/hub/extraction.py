@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import tarfile
 import zlib
+from collections.abc import Collection
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -53,50 +54,54 @@ def _too_large(bound: int) -> UnsafeModelError:
     )
 
 
-def extract(archive: Path, folder: Path, limits: TransferLimits) -> None:
-    """Unpack a ``.tar.gz`` archive into a new folder, which the caller removes on failure.
+def extract(archive: Path, folder: Path, limits: TransferLimits, wanted: Collection[str] | None = None) -> None:
+    """Unpack a ``.tar.gz`` archive into a folder, which the caller removes on failure.
 
-    One that asks for something outside the folder, for links or devices, or for too much, is an `UnsafeModelError`; a
-    damaged one an `IntegrityError`.
+    ``wanted`` names the files to write, at the archive's root or in its first folder; ``None`` is all. An archive that
+    asks for something outside the folder, for links or devices, or for too much, is an `UnsafeModelError`; a damaged
+    one an `IntegrityError`.
     """
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     # Headers and padding take room beside the content: 512 bytes, or a few times that, a member.
     bound = limits.extracted_bytes + 4096 * limits.archive_members
     try:
         with gzip.open(archive) as stream:
             bounded = _Bounded(stream, bound)
             with tarfile.open(fileobj=bounded, mode="r:") as tar:  # type: ignore[call-overload]
-                _extract_members(tar, folder, limits)
+                _extract_members(tar, folder, limits, wanted)
             _read_to_end(bounded)
     except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise IntegrityError(f"the archive is damaged ({error}); get it again") from error
 
 
-def _extract_members(tar: tarfile.TarFile, folder: Path, limits: TransferLimits) -> None:
+def _extract_members(
+    tar: tarfile.TarFile, folder: Path, limits: TransferLimits, wanted: Collection[str] | None
+) -> None:
     total = 0
+    files: set[PurePosixPath] = set()
+    folders: set[PurePosixPath] = set()
     for count, member in enumerate(tar, start=1):
         total += member.size
         if count > limits.archive_members:
             raise UnsafeModelError(f"the archive has more than {limits.archive_members} members; it is not a model")
         if total > limits.extracted_bytes:
             raise _too_large(limits.extracted_bytes)
-        _extract_member(tar, member, folder)
+        path = _member_path(member)
+        if not member.isdir() and (not member.isfile() or member.issparse()):
+            raise UnsafeModelError(f"the archive's member {member.name!r} is a link or a device; expected files only")
+        folders.update(path.parents)
+        if path in files or not files.isdisjoint(path.parents) or (path in folders and not member.isdir()):
+            raise UnsafeModelError(f"the archive holds {member.name!r} twice")
+        (folders if member.isdir() else files).add(path)
+        if not member.isdir() and _is_wanted(path, wanted):
+            _write_member(tar, member, folder / path)
     if total == 0:
         raise tarfile.ReadError("it holds no file")
 
 
-def _extract_member(tar: tarfile.TarFile, member: tarfile.TarInfo, folder: Path) -> None:
-    target = folder / _member_path(member)
-    try:
-        if member.isdir():
-            target.mkdir(parents=True, exist_ok=True)
-        elif member.isfile() and not member.issparse():
-            target.parent.mkdir(parents=True, exist_ok=True)
-            _write_member(tar, member, target)
-        else:
-            raise UnsafeModelError(f"the archive's member {member.name!r} is a link or a device; expected files only")
-    except (FileExistsError, IsADirectoryError, NotADirectoryError) as error:
-        raise UnsafeModelError(f"the archive holds {member.name!r} twice") from error
+def _is_wanted(path: PurePosixPath, wanted: Collection[str] | None) -> bool:
+    """Whether a member is wanted by its path, or by that inside the folder that holds the whole model."""
+    return wanted is None or str(path) in wanted or str(PurePosixPath(*path.parts[1:])) in wanted
 
 
 def _member_path(member: tarfile.TarInfo) -> PurePosixPath:
@@ -112,7 +117,8 @@ def _write_member(tar: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -
     content = tar.extractfile(member)
     if content is None:
         raise tarfile.ReadError(f"{member.name!r} has no content")
-    with content, target.open("xb") as file:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with content, target.open("wb") as file:
         while chunk := content.read(_CHUNK_BYTES):
             file.write(chunk)
 

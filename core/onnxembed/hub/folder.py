@@ -68,6 +68,11 @@ def specified_files(model: ModelSpec) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
+def readable_names(model: ModelSpec) -> frozenset[str]:
+    """Name all files that may be read of a model in any layout, apart from external data."""
+    return frozenset((*specified_files(model), *COMPILABLE_FILES, *GRAPH_LAYOUTS, *OPTIONAL_FILES))
+
+
 def external_files(graph: Path, name: str) -> tuple[str, ...]:
     """Name the files in which a graph keeps its weights; an `UnsafeModelError` outside the graph's folder.
 

@@ -43,6 +43,22 @@ def locate(model: ModelSpec, settings: StoreSettings) -> ModelFolder:
     return _Search(model, settings).run()
 
 
+def repair(folder: ModelFolder, model: ModelSpec, settings: StoreSettings) -> bool:
+    """Fetch damaged files of a cached copy again, which turned out to be unreadable; tell whether there were any.
+
+    What cannot be had is a `ModelNotFoundError`.
+    """
+    from onnxembed.hub.archive import repair_archive
+    from onnxembed.hub.bring import repair_copy
+
+    mended = (
+        repair_copy(folder, model, settings) if folder.revision is not None else repair_archive(folder, model, settings)
+    )
+    if mended:
+        logger.warning("%s of %s were damaged in the cache and have been fetched again", ", ".join(mended), model.name)
+    return bool(mended)
+
+
 def _specific_folder(model: ModelSpec, folder: Path) -> ModelFolder:
     if not folder.is_dir():
         what = "is not a folder" if folder.exists() else "does not exist"
@@ -142,7 +158,7 @@ class _Search:
     def _from_archive(self, source: ModelSource) -> ModelFolder | None:
         if source.url is None:
             return None
-        from onnxembed.hub.plain_http import shown_address
+        from onnxembed.hub.shown import shown_address
 
         label = f"archive {shown_address(source.url)}"
         if not self._without_revision(label, "an archive") or not self._online(label):
@@ -161,12 +177,8 @@ def _accept(copy: CachedCopy, model: ModelSpec, source: ModelSource, settings: S
     from onnxembed.hub.bring import complete
 
     limits = settings.limits
-    quick = replace(
-        limits,
-        attempts=1,
-        connect_seconds=min(limits.connect_seconds, _QUICK_SECONDS),
-        read_seconds=min(limits.effective_read_seconds, _QUICK_SECONDS),
-    )
+    read = min(limits.effective_read_seconds, _QUICK_SECONDS)
+    quick = replace(limits, attempts=1, read_seconds=read, stall_seconds=read, lock_seconds=_QUICK_SECONDS)
     try:
         return complete(copy, model, source, replace(settings, limits=quick))
     except IntegrityError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from typing import TYPE_CHECKING
 
 from onnxembed.errors import ModelNotFoundError
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from onnxembed.hub.settings import TransferLimits
 
 
+logger = logging.getLogger("onnxembed.store")
+
+
 @contextlib.contextmanager
 def locked(path: Path, limits: TransferLimits) -> Iterator[None]:
     """Hold a lock file, whose folders are created; the system releases it when a process dies.
@@ -23,10 +27,14 @@ def locked(path: Path, limits: TransferLimits) -> Iterator[None]:
     """
     from filelock import FileLock, Timeout
 
-    lock = FileLock(path, timeout=limits.lock_seconds)
+    lock = FileLock(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            logger.info("another process holds %s; waiting at most %g seconds for it", path, limits.lock_seconds)
+            lock.acquire(timeout=limits.lock_seconds)
     except Timeout as error:
         raise ModelNotFoundError(
             f"another process has held {path} for {limits.lock_seconds:g} seconds; wait for it, or end it"

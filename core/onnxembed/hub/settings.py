@@ -19,24 +19,24 @@ DEFAULT_REVISION = "main"
 DEFAULT_ENDPOINT = "https://huggingface.co"
 DEFAULT_READ_SECONDS = 30.0
 OWN_FOLDER = "onnxembed"
+STALL_BYTES = 1 << 16
+"""Bytes that count as progress of a download: 1 KiB a second for a minute."""
 
 
 @dataclass(frozen=True, slots=True)
 class TransferLimits:
     """Bounds of everything that waits or grows.
 
-    A silent server costs at most ``attempts`` times the read bound and the pauses between them, 127 seconds by
-    default; a dripping one is cut off by the stall rule.
+    Whatever a server does, a download that makes no progress for the stall bound is given up.
 
     Attributes:
-        connect_seconds: Longest wait for a connection.
-        read_seconds: Longest wait for the next byte; ``None`` reads ``HF_HUB_DOWNLOAD_TIMEOUT``, else 30.
+        read_seconds: Longest silence of a server in one request; ``None`` reads ``HF_HUB_DOWNLOAD_TIMEOUT``, else 30.
         attempts: Tries for one file; an attempt that brought ``progress_bytes`` starts the count again.
-        progress_bytes: What counts as progress.
+        progress_bytes: What counts as progress there.
         backoff_seconds: Pause after the first failure; it doubles each time, and there is none after the last.
         backoff_cap_seconds: Longest pause; a server that asks for a longer one gets no further request.
-        stall_seconds: Span over which the rate of a transfer is judged.
-        stall_bytes_per_second: Rate under which a transfer counts as stalled.
+        stall_seconds: Longest time without progress, which is `STALL_BYTES` or another step; ``None`` is the longest
+            silence once for every attempt.
         lock_seconds: Longest wait for another process that fetches the same model.
         recheck_seconds: How long a failed look for optional files is remembered.
         listing_bytes: Largest answer to a request for a list of files; real ones are below 1 MB.
@@ -45,14 +45,12 @@ class TransferLimits:
         archive_members: Most files and folders in an archive; a model has some tens.
     """
 
-    connect_seconds: float = 10.0
     read_seconds: float | None = None
     attempts: int = 4
     progress_bytes: int = 1 << 20
     backoff_seconds: float = 1.0
     backoff_cap_seconds: float = 30.0
-    stall_seconds: float = 60.0
-    stall_bytes_per_second: int = 1024
+    stall_seconds: float | None = None
     lock_seconds: float = 3600.0
     recheck_seconds: float = 86400.0
     listing_bytes: int = 64 << 20
@@ -69,7 +67,14 @@ class TransferLimits:
             seconds = float(os.environ.get("HF_HUB_DOWNLOAD_TIMEOUT", ""))
         except ValueError:
             return DEFAULT_READ_SECONDS
-        return seconds if seconds > 0 else DEFAULT_READ_SECONDS
+        return seconds if 0 < seconds < float("inf") else DEFAULT_READ_SECONDS
+
+    @property
+    def effective_stall_seconds(self) -> float:
+        """The stall bound in force."""
+        if self.stall_seconds is not None:
+            return self.stall_seconds
+        return self.effective_read_seconds * self.attempts
 
 
 @dataclass(frozen=True, slots=True)

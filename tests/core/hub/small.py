@@ -15,12 +15,11 @@ if TYPE_CHECKING:
 REPOSITORY = "org/Small-Model"
 MODEL = DenseModel(name="org/small", sources=(ModelSource(hf=REPOSITORY),), dim=2)
 QUICK = TransferLimits(
-    connect_seconds=2.0,
     read_seconds=0.3,
     attempts=3,
     backoff_seconds=0.01,
     backoff_cap_seconds=1.0,
-    stall_seconds=5.0,
+    stall_seconds=2.0,
     lock_seconds=20.0,
 )
 
@@ -78,6 +77,13 @@ def content(folder: Path) -> dict[str, bytes]:
 
 
 def leftovers(cache: Path) -> list[str]:
-    """What a failed or finished call should not leave: stagings, and temporary names."""
-    names = (str(path.relative_to(cache)) for path in cache.rglob("*"))
+    """What a finished call should not leave: stagings and temporary names; the Hub's client keeps its locks."""
+    names = (str(path.relative_to(cache)) for path in cache.rglob("*") if ".locks" not in path.parts)
     return [name for name in names if ".staging" in name or "/." in f"/{name}"]
+
+
+def partials(cache: Path) -> list[str]:
+    """What a call leaves of a file that it could not get to its end; one that succeeds should leave none."""
+    return [
+        path.name for path in cache.rglob("*") if path.name.endswith(".incomplete") or path.parent.name == "partial"
+    ]

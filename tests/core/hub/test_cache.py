@@ -273,14 +273,16 @@ class TestRevisions:
         (older.path / "tokenizer.json").unlink()  # so that the main branch is fetched anew
         hub.fail("GET */resolve/*/onnx/model.onnx", Fault(truncate_at=10))
 
-        with pytest.raises(ModelNotFoundError, match=r"onnx/model\.onnx of org/Small-Model: .*\(tried 3 times\)"):
+        with pytest.raises(
+            ModelNotFoundError, match=r"onnx/model\.onnx of org/Small-Model: .*(tried 3 times|given up)"
+        ):
             locate(MODEL, settings)
 
         assert (cache / FOLDER / "refs" / "main").read_text() == older.revision
         assert content(older.path)["onnx/model.onnx"] == graph()
-        assert leftovers(cache) == []
         hub.heal()
         assert locate(MODEL, settings).revision == newer
+        assert leftovers(cache) == []
 
     @pytest.mark.parametrize("revision", ["../main", "a/../b", "/etc", "a//b", "", "-x", "a b", "main\n", "refs/.."])
     def test_a_revision_that_is_no_name_is_refused(self, revision: str) -> None:
@@ -409,6 +411,7 @@ class TestCachesThatCannotBeWritten:
         part = cache / "onnxembed" / "partial" / FOLDER / hashlib.sha256(graph()).hexdigest()
         part.parent.mkdir(parents=True)
         part.symlink_to(Path("/dev/full"))
+        hub.knows_head = False
 
         with pytest.raises(ModelNotFoundError, match="the disk is full"):
             locate(MODEL, settings)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -166,8 +167,8 @@ class TestVerdicts:
         monkeypatch.setattr(digests, "sha256_of", counting)
         monkeypatch.setattr(digests, "_SMALL_BYTES", 0)
         # The files have settled: what changed within the last two seconds is hashed each time.
-        now = digests.time.time_ns()
-        monkeypatch.setattr(digests.time, "time_ns", lambda: now + 10_000_000_000)
+        now = time.time_ns()
+        monkeypatch.setattr(time, "time_ns", lambda: now + 10_000_000_000)
         return hashed
 
     def test_a_file_is_hashed_once(
