@@ -44,16 +44,24 @@ def to_rgb(picture: Image, name: str) -> Image:
     """
     if picture.mode == "RGB" and "transparency" not in picture.info:
         return picture
+    try:
+        return _converted(picture, name)
+    except (InputError, MemoryError):
+        raise
+    except Exception as error:  # modes, palettes and profiles fail in many words
+        raise InputError(
+            f"{name} has mode {picture.mode}, which cannot be converted ({error}); convert it to RGB"
+        ) from error
+
+
+def _converted(picture: Image, name: str) -> Image:
     if picture.mode in ("I", "F") or picture.mode.startswith("I;16"):
         return _from_wide_grey(picture, name)
     if picture.mode == "LAB":
         return _from_lab(picture)
     if picture.mode in _UNPREMULTIPLIED:
         picture = picture.convert(_UNPREMULTIPLIED[picture.mode])
-    try:
-        return _on_white(picture.convert("RGBA")) if picture.has_transparency_data else picture.convert("RGB")
-    except ValueError as error:
-        raise InputError(f"{name} has mode {picture.mode}, which cannot be converted; convert it to RGB") from error
+    return _on_white(picture.convert("RGBA")) if picture.has_transparency_data else picture.convert("RGB")
 
 
 def _on_white(picture: Image) -> Image:

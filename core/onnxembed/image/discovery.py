@@ -1,8 +1,9 @@
 """The description of an image model, read from its graph and the files beside it.
 
-What is done to pictures stands in ``preprocessor_config.json``. Which output is the vector is told by the names that
-transformers gives them: ``image_embeds`` lies in the space shared with texts, ``pooler_output`` is the whole image, and
-``last_hidden_state`` holds one vector per patch, the first of which stands for the image in vision transformers.
+What is done to pictures stands in ``preprocessor_config.json``. Which output is the vector follows from the names
+that transformers gives them: ``image_embeds`` lies in the space shared with texts, ``pooler_output`` is the whole
+image, and ``last_hidden_state`` holds one vector per patch, the first of which stands for the image in vision
+transformers.
 """
 
 from __future__ import annotations

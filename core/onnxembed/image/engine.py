@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from onnxembed.api.engine import GraphEngine
@@ -15,6 +14,7 @@ from onnxembed.image.spec import ImageModel, vector_width
 from onnxembed.image.work import ImageWork, image_limits
 from onnxembed.runtime.batching import BatchLimits, RunPlan
 from onnxembed.runtime.per_process import PerProcess
+from onnxembed.runtime.threads import Threads
 
 LOAD_THREAD_PREFIX = "onnxembed-image"
 # Fetching waits for others, so more threads than processors are of use.
@@ -43,12 +43,7 @@ class LoadedImages:
 
 
 class ImageEngine:
-    """One image model in one process. Every part is loaded on first use.
-
-    Attributes:
-        base: The files and the sessions.
-        images: The loaded model.
-    """
+    """One image model in one process. Every part is loaded on first use."""
 
     def __init__(self, settings: EngineSettings[ImageModel]) -> None:
         """Remember what to load."""
@@ -56,8 +51,8 @@ class ImageEngine:
         self._processor = PerProcess(lambda: read_processor(self.base.folder.path))
         self.base = GraphEngine(settings, beside=self._processor.get)
         self.images = PerProcess(self._load)
-        self._loaders = PerProcess(lambda: _threads(self.base.cpus))
-        self._fetchers = PerProcess(lambda: _threads(max(self.base.cpus, _FETCHERS)))
+        self._loaders = PerProcess(lambda: Threads(self.base.cpus, LOAD_THREAD_PREFIX))
+        self._fetchers = PerProcess(lambda: Threads(max(self.base.cpus, _FETCHERS), LOAD_THREAD_PREFIX))
 
     @property
     def loaded(self) -> bool:
@@ -73,7 +68,9 @@ class ImageEngine:
         """Numbers of a vector, as the graph has it; loads the weights."""
         return self.images.get().dim or self.model.dim
 
-    def work(self, options: ImageOptions, batch_size: int, workers: int | None) -> tuple[ImageWork, BatchLimits]:
+    def work(
+        self, options: ImageOptions, batch_size: int, workers: int | None, *, skips: bool = False
+    ) -> tuple[ImageWork, BatchLimits]:
         """Give the work of one call, and its bounds; ``workers`` batches run at once, ``None`` for one per session."""
         images = self.images.get()
         at_once = workers or images.plan.workers
@@ -84,6 +81,7 @@ class ImageEngine:
             (self._fetchers if options.allow_urls else self._loaders).get(),
             normalized=self.model.normalize if options.normalize is None else options.normalize,
             at_once=at_once,
+            skips=skips,
         )
         return work, image_limits(images.plan, batch_size, at_once)
 
@@ -99,7 +97,3 @@ class ImageEngine:
         )
         shapes = {output.name: output.shape for output in loaded.file.outputs}
         return LoadedImages(graph, processor, plan, vector_width(shapes[graph.output], graph.pooling))
-
-
-def _threads(count: int) -> Executor:
-    return ThreadPoolExecutor(count, thread_name_prefix=LOAD_THREAD_PREFIX)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sized
 from dataclasses import dataclass
+from typing import Any, cast
 
-from onnxembed.api.inputs import Checked, check_items, describe_type
-from onnxembed.errors import InputTypeError
+from onnxembed.api.inputs import Checked, describe_type, stays
+from onnxembed.errors import InputTypeError, OnnxEmbedError
 from onnxembed.image import sources
+from onnxembed.image.failures import OnError
 from onnxembed.image.limits import ImageLimits
 
 
@@ -19,7 +21,7 @@ class GivenImage:
 
     Attributes:
         index: Position among those given, counted from 0.
-        source: The image, in any form but a file object, which is read as soon as it is given.
+        source: The image in a form that nobody else changes, or the error that it is. File objects are read.
         described: What messages call it, where it no longer is what was given.
         held_bytes: What it occupies in memory already.
     """
@@ -30,61 +32,111 @@ class GivenImage:
     held_bytes: int
 
 
-def check_images(images: object, name: str, limits: ImageLimits) -> Checked[GivenImage]:
+def check_images(images: object, name: str, limits: ImageLimits, on_error: OnError = "raise") -> Checked[GivenImage]:
     """Accept one image, a collection of images, or an iterable of them, given as the argument ``name``.
 
-    Lists and tuples are checked whole, so that a wrong item is an `InputTypeError` at the call; others as they are
-    read.
+    Lists and tuples are checked whole, so that a wrong item is an `InputTypeError` at the call, and must not be changed
+    before the results are there. What anything else hands over may change the moment after, as frames of an animation
+    and buffers that are filled again do: it is checked and copied as it is read.
     """
     if _is_image(images):
         return Checked(taken((images,), limits), empty=False)
-    if isinstance(images, Mapping) or not isinstance(images, Iterable):
+    if not isinstance(images, Iterable) or _is_table(images) or _dimensions(images) == 0:
+        column = f". Pass one column of it, such as {name}['image']" if _is_table(images) else ""
         raise InputTypeError(
-            f"{name} is {describe_type(images)}; expected an image or an iterable of images: each {sources.ACCEPTED}"
+            f"{name} is {_described(images)}; expected an image or an iterable of images: each {sources.ACCEPTED}"
+            f"{column}"
         )
-    checked = check_items(images, _check_all, check_image)
-    return Checked(taken(checked.items, limits), empty=checked.empty)
+    strict = on_error == "raise"
+    held = _held(images)
+    if held is None:
+        found = (_checked(image, index, strict=strict) for index, image in enumerate(images))
+        return Checked(taken(found, limits, copied=True), empty=isinstance(images, Sized) and not len(images))
+    return Checked(
+        taken([_checked(image, index, strict=strict) for index, image in enumerate(held)], limits), empty=not held
+    )
 
 
-def check_image(image: object, index: int) -> object:
-    """Refuse what cannot be an image by its type."""
-    if not _is_image(image):
-        raise InputTypeError(f"image {index} is {describe_type(image)}; expected {sources.ACCEPTED}")
-    return image
+def taken(images: Iterable[object], limits: ImageLimits, *, copied: bool = False) -> Iterator[GivenImage]:
+    """Take images one by one; an error among them stands for an image that is none.
 
-
-def _check_all(images: Sequence[object]) -> None:
+    A file object is read at once, since its owner may close it after the next one. ``copied`` says that its owner may
+    change or close any other image, too.
+    """
     for index, image in enumerate(images):
-        check_image(image, index)
+        yield _take(image, index, limits, copied=copied)
 
 
-def taken(images: Iterable[object], limits: ImageLimits) -> Iterator[GivenImage]:
-    """Take images one by one; a file object is read at once, since its owner may close it after the next one."""
-    for index, image in enumerate(images):
-        source, described = image, None
-        if not isinstance(image, (str, os.PathLike)) and callable(getattr(image, "read", None)):
+def _take(image: object, index: int, limits: ImageLimits, *, copied: bool) -> GivenImage:
+    if isinstance(image, (str, bytes, os.PathLike, OnnxEmbedError)):
+        return GivenImage(index, image, None, len(image) if isinstance(image, bytes) else 0)
+    described, source = None, image
+    try:
+        if sources.is_file_object(image) or isinstance(image, (bytearray, memoryview)):
             described = sources.describe(image)
             source = sources.read(image, f"image {index} ({described})", limits)
-        yield GivenImage(index, source, described, _held_bytes(source))
+        elif copied:
+            from onnxembed.image.loading import ready
+
+            source = ready(image, index, limits)
+    except OnnxEmbedError as error:  # told when its turn comes
+        source = error
+    return GivenImage(index, source, described, _held_bytes(source))
+
+
+def _checked(image: object, index: int, *, strict: bool) -> object:
+    """Refuse what cannot be an image by its type: now, or when its turn comes."""
+    if _is_image(image):
+        return image
+    error = InputTypeError(f"image {index} is {_described(image)}; expected {sources.ACCEPTED}")
+    if strict:
+        raise error
+    return error
+
+
+def _held(images: Iterable[object]) -> tuple[object, ...] | None:
+    """The items of a list or tuple, or of an array of paths; ``None`` for what makes its items as it is read."""
+    if _dimensions(images) == 1:
+        return tuple(cast("Any", images).tolist())
+    return tuple(images) if stays(images) else None
 
 
 def _is_image(value: object) -> bool:
     if isinstance(value, (str, bytes, bytearray, memoryview, os.PathLike)) or callable(getattr(value, "read", None)):
         return True
     # A caller that passes an array or a PIL image has imported what it is made of.
-    return any(
-        isinstance(value, getattr(sys.modules[module], kind))
-        for module, kind in (("numpy", "ndarray"), ("PIL.Image", "Image"))
-        if module in sys.modules
-    )
+    pil = sys.modules.get("PIL.Image")
+    if pil is not None and isinstance(value, pil.Image):
+        return True
+    numpy = sys.modules.get("numpy")
+    return numpy is not None and isinstance(value, numpy.ndarray) and _dimensions(value) is None
+
+
+def _dimensions(value: object) -> int | None:
+    """0 for an array that wraps one value, 1 for one of paths or other objects; ``None`` for all else."""
+    numpy = sys.modules.get("numpy")
+    if numpy is None or not isinstance(value, numpy.ndarray):
+        return None
+    if value.ndim == 0:
+        return 0
+    return 1 if value.ndim == 1 and value.dtype.kind in "OUT" else None
+
+
+def _is_table(value: object) -> bool:
+    """Whether iterating gives names of columns, or rows, instead of images: a mapping, or a table of any library."""
+    return isinstance(value, Mapping) or hasattr(type(value), "columns") or hasattr(type(value), "column_names")
+
+
+def _described(value: object) -> str:
+    if _dimensions(value) == 0:
+        return f"an array of no dimensions that holds {cast('Any', value).dtype} (pass array.item() for its value)"
+    return describe_type(value)
 
 
 def _held_bytes(image: object) -> int:
-    if isinstance(image, (str, os.PathLike)):
-        return 0
-    if isinstance(image, (bytes, bytearray)):
+    if isinstance(image, bytes):
         return len(image)
-    held = getattr(image, "nbytes", None)  # of arrays and views of memory
+    held = getattr(image, "nbytes", None)  # of arrays, and pictures that are ready
     if isinstance(held, int):
         return held
     width, height = getattr(image, "size", (0, 0))

@@ -12,11 +12,12 @@ Sizes are checked before memory is spent on them, against limits of our own: no 
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from onnxembed.errors import InputError, InputTypeError
+from onnxembed.errors import InputError, InputTypeError, OnnxEmbedError
 from onnxembed.image import colour, decoding, sources
 from onnxembed.image.limits import ImageLimits
 from onnxembed.runtime.per_process import PerProcess
@@ -32,15 +33,40 @@ _LOCKS = 64
 _LOADING = PerProcess(lambda: tuple(threading.Lock() for _ in range(_LOCKS)))
 
 
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A picture in RGB that nobody else changes.
+
+    Attributes:
+        picture: The picture.
+    """
+
+    picture: Image
+
+    @property
+    def nbytes(self) -> int:
+        """What it occupies in memory."""
+        return 4 * self.picture.width * self.picture.height
+
+
+def ready(source: object, index: int, limits: ImageLimits) -> Ready:
+    """Load an array or a PIL image whose owner may change, move on or close it the moment after."""
+    picture = load_image(source, index, limits)
+    # A picture of mapped memory shares it.
+    return Ready(picture.copy() if picture is source or picture.readonly else picture)
+
+
 def load_image(source: object, index: int, limits: ImageLimits, *, described: str | None = None) -> Image:
     """Load one picture: decoded, turned upright by its EXIF orientation, laid on white, in RGB.
 
-    A file object is read from its present position to its end and stays there. Of several frames the first is taken;
+    A file object is read from its present position to its end and stays there; one that stands at its end, from its
+    start. Of several frames the first is taken;
     of a PIL image the one that it shows. A PIL image is never changed or closed, and may be returned as it is.
 
     Args:
-        source: A path, bytes, a binary file object, a data URI, a URL where the limits allow it, a PIL image, or a
-            uint8 array of shape (height, width), (height, width, 1), (height, width, 3) RGB or (height, width, 4) RGBA.
+        source: A path, bytes, a binary file object, a ``data:`` or ``file:`` URI, a URL where the limits allow it, a
+            PIL image, or a uint8 array of shape (height, width), (height, width, 1), (height, width, 3) RGB or (height,
+            width, 4) RGBA. A picture that is `Ready` is returned, an error raised.
         index: Position of the image among those given, counted from 0; for messages.
         limits: What it may cost.
         described: What messages call the source; ``None`` for a description of itself.
@@ -54,6 +80,10 @@ def load_image(source: object, index: int, limits: ImageLimits, *, described: st
     """
     from PIL import Image
 
+    if isinstance(source, Ready):
+        return source.picture
+    if isinstance(source, OnnxEmbedError):
+        raise source
     if isinstance(source, Image.Image):
         name = f"image {index} (a PIL image)"
         picture = source
@@ -84,6 +114,8 @@ def _from_array(array: np.ndarray[Any, Any], limits: ImageLimits, name: str) -> 
         hint = ""
         if array.ndim == 3 and array.shape[0] in (1, 3, 4):
             hint = "; move the channels last with numpy.moveaxis(array, 0, -1)"
+        elif array.ndim == 1:
+            hint = "; for an encoded picture pass array.tobytes()"
         elif array.ndim == 4:
             hint = "; pass the images of a batch one by one, as in list(array)"
         raise InputError(

@@ -1,10 +1,10 @@
-"""`ImageEmbedding`: the image models as users meet them."""
+"""`ImageEmbedding`, the public class of image models."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from onnxembed.api.asynchronous import awaited, streamed
 from onnxembed.api.custom import Adding
@@ -13,6 +13,7 @@ from onnxembed.api.model import constructor
 from onnxembed.api.settings import EngineSettings
 from onnxembed.api.vector_model import VectorModel
 from onnxembed.catalog.registry import Registry
+from onnxembed.image.failures import OnError, check_on_error, skipping
 from onnxembed.image.inputs import GivenImage, check_images
 from onnxembed.image.known import describe_image, image_half, image_registry
 from onnxembed.image.options import ImageOptions
@@ -45,13 +46,6 @@ class ImageEmbedding(VectorModel[ImageOptions, ImageModel, "ImageEngine"]):
     Objects are immutable, safe to share between threads, usable after a fork, and small when pickled: only settings
     travel, and the model is opened again where it is used. Two objects that need the same weights share them within a
     process. The options are those of `ImageOptions`.
-
-    Raises:
-        UnknownModelError: The name is not known; the nearest ones are offered.
-        ModelNotFoundError: No source could give the files, or a folder holds no model.
-        InputError: A value is out of range.
-        InputTypeError: A value has the wrong type.
-        ProviderError: A provider or device is not available.
     """
 
     @constructor(ImageOptions)
@@ -90,31 +84,75 @@ class ImageEmbedding(VectorModel[ImageOptions, ImageModel, "ImageEngine"]):
 
     # embedding
 
+    @overload
     def embed(
-        self, images: ImageInput | Iterable[ImageInput], batch_size: int = 16, parallel: int | None = None
-    ) -> Iterator[Vector]:
+        self,
+        images: ImageInput | Iterable[ImageInput],
+        batch_size: int = 16,
+        parallel: int | None = None,
+        *,
+        on_error: Literal["raise"] = "raise",
+    ) -> Iterator[Vector]: ...
+
+    @overload
+    def embed(
+        self,
+        images: ImageInput | Iterable[ImageInput],
+        batch_size: int = 16,
+        parallel: int | None = None,
+        *,
+        on_error: OnError,
+    ) -> Iterator[Vector | None]: ...
+
+    def embed(
+        self,
+        images: ImageInput | Iterable[ImageInput],
+        batch_size: int = 16,
+        parallel: int | None = None,
+        *,
+        on_error: OnError = "raise",
+    ) -> Iterator[Vector | None]:
         """Embed images.
 
         Arguments and the types of a list's items are checked at the call; a generator's items as they are read, and
         what a file holds when its turn comes. Images are decoded and prepared while others run; arrays and PIL images
-        must not be changed until their vectors are there. The result of an image does not depend on its neighbours.
+        of a list must not be changed until their vectors are there, those of an iterator are copied as they are read.
+        The result of an image does not depend on its neighbours.
 
         Args:
             images: One image, or any iterable of images; a generator may be endless. An array is one image.
             batch_size: Most images in a batch; of large ones fewer run at once.
             parallel: Batches run at once. ``None`` for one per device, each using ``threads`` processors; 0 for one per
                 usable processor.
+            on_error: ``"raise"``: the first image that cannot be used ends the call. ``"skip"``: its place is ``None``,
+                and a warning in the log tells its index and the reason. A function, such as ``failures.append``: as
+                ``"skip"``, and called with a `SkippedImage` in place of the log.
 
         Returns:
             An iterator of float32 vectors (dim,), in the order of the images.
         """
-        return self._stream(check_images(images, "images", self._options), None, batch_size, parallel)
+        choice = check_on_error(on_error)
+        return self._stream(check_images(images, "images", self._options, choice), choice, batch_size, parallel)
 
     def embed_to_array(
-        self, images: ImageInput | Iterable[ImageInput], batch_size: int = 16, parallel: int | None = None
+        self,
+        images: ImageInput | Iterable[ImageInput],
+        batch_size: int = 16,
+        parallel: int | None = None,
+        *,
+        on_error: OnError = "raise",
     ) -> Matrix:
-        """Embed images into one array, float32 (images, dim), (0, dim) when there are none; otherwise as `embed`."""
-        vectors: Matrix = self._stacked(self.embed(images, batch_size, parallel))
+        """Embed images into one array, float32 (images, dim), (0, dim) when there are none; otherwise as `embed`.
+
+        The row of an image that was skipped holds NaN.
+        """
+        rows: Iterable[Vector | None] = self.embed(images, batch_size, parallel, on_error=on_error)
+        if on_error != "raise":
+            import numpy as np
+
+            blank = np.full(self.embedding_size, np.nan, dtype=np.float32)
+            rows = (blank if row is None else row for row in rows)
+        vectors: Matrix = self._stacked(iter(rows))
         return vectors
 
     aembed = streamed(embed)
@@ -142,11 +180,15 @@ class ImageEmbedding(VectorModel[ImageOptions, ImageModel, "ImageEngine"]):
 
     # one call
 
-    def _run(self, items: Iterable[GivenImage], use: None, batch_size: int, workers: int | None) -> Iterator[Vector]:  # noqa: ARG002  # images have one use
+    def _run(
+        self, items: Iterable[GivenImage], use: OnError, batch_size: int, workers: int | None
+    ) -> Iterator[Vector | None]:
         from onnxembed.runtime.pipeline import stream
 
-        work, limits = self._engine.work(self._options, batch_size, workers)
-        return stream(items, work, limits)
+        skips = use != "raise"
+        work, limits = self._engine.work(self._options, batch_size, workers, skips=skips)
+        results: Iterator[Any] = stream(items, work, limits)
+        return skipping(results, use) if skips else results
 
     @classmethod
     def _registry(cls) -> Registry[ImageModel]:

@@ -15,6 +15,7 @@ class ImageOptions(ImageLimits, EngineOptions):
     """What image models have.
 
     Attributes:
+        model_name: A name of `list_supported_models`, in any case, or the path of a folder with a model's files.
         normalize: Whether vectors are scaled to length 1; ``None`` for what the model's description says.
     """
 

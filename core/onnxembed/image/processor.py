@@ -47,19 +47,19 @@ class ImageProcessor:
         """Process one picture in RGB to (3, height, width) float32; an `InputError` if it is much too long and thin."""
         pixels = self._pixels(picture)
         result: Array = np.empty((3, *pixels.shape[:2]), dtype=np.float32)
-        self._normalise(pixels, result)
+        self._normalize(pixels, result)
         return result
 
     def into(self, picture: Image, out: Array) -> None:
         """Process one picture in RGB into its place in a batch, (3, height, width) float32 of the `fixed_size`."""
-        self._normalise(self._pixels(picture), out)
+        self._normalize(self._pixels(picture), out)
 
     def _pixels(self, picture: Image) -> Array:
         """(height, width, 3) uint8 of the final size."""
         return np.asarray(resize_and_crop(picture, self.resize, self.crops))
 
-    def _normalise(self, pixels: Array, out: Array) -> None:
-        """Rescale and normalise: there are 256 levels per channel, so each result is looked up."""
+    def _normalize(self, pixels: Array, out: Array) -> None:
+        """Rescale and normalize: there are 256 levels per channel, so each result is looked up."""
         tables = _tables(self.rescale_factor, self.mean, self.std)
         for channel in range(3):
             # Any mode but the default writes straight into ``out``; no index can be out of range here.

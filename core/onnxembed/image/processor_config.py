@@ -43,7 +43,7 @@ class _Type:
         std: Channel deviations.
         square: Whether a single number as size stands for both sides; else for the shorter one.
         crop_size: Side of the crop; None where the config must say.
-        active: Whether resizing, cropping (given a ``crop_size``) and normalising are done when nothing is said.
+        active: Whether resizing, cropping (given a ``crop_size``) and normalizing are done when nothing is said.
         crop_pct: ConvNeXT's share of the picture that its crop keeps; None for other types.
     """
 

@@ -56,7 +56,7 @@ class ImageModel(ModelSpec):
             yield "dim", f"{self.dim} is no length of a vector; give 1 or more"
 
     @classmethod
-    def custom(
+    def custom(  # noqa: DOC201  # its docstring is that of `add_custom_model`, which returns nothing
         cls,
         model: str,
         sources: ModelSource,

@@ -22,7 +22,7 @@ _WORTHWHILE_SHARE = 0.9
 # Filters whose kernels have no jumps: positions rounded to 24 bits then move no value by more than a level.
 _SMOOTH_FILTERS = (1, 2, 3)
 # A long thin picture, scaled until its short side fits, may become thousands of times larger than what is kept of it.
-_WHOLE_PIXELS = 16 * 1024 * 1024
+WHOLE_PIXELS = 16 * 1024 * 1024
 _RESULT_PIXELS = 64 * 1024 * 1024
 
 
@@ -92,7 +92,7 @@ def resize_and_crop(picture: Image, resize: Resize | None, crops: tuple[Crop, ..
 def _only_middle(given: tuple[int, int], size: tuple[int, int], resample: int, crop: Crop) -> bool:
     """Whether it is worthwhile to compute only what the crop keeps."""
     width, height = size
-    if width * height > _WHOLE_PIXELS:
+    if width * height > WHOLE_PIXELS:
         return True
     kept = min(crop.size[0], height) * min(crop.size[1], width)
     large = given[0] * given[1] > _EXACT_PIXELS and width > height and given[1] >= _MANY_PIXELS * height

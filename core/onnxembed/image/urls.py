@@ -13,7 +13,6 @@ import io
 import ipaddress
 import socket
 import ssl
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,35 +20,16 @@ from typing import Any
 from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
 from onnxembed.errors import InputError
+from onnxembed.image.addresses import Address, is_public
 from onnxembed.image.limits import check_length, public_url
+from onnxembed.runtime.threads import run_beside
 
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+__all__ = ["Address", "fetch", "is_public"]
 
 _REDIRECTS = 5
 _REDIRECT_STATUSES = (301, 302, 303, 307, 308)
 _READ_SECONDS = 10.0
 _CHUNK_BYTES = 64 * 1024
-_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
-
-
-def is_public(address: Address) -> bool:
-    """Say whether an address belongs to the public internet, looking into IPv6 forms that carry an IPv4 address.
-
-    Args:
-        address: Any address.
-
-    Returns:
-        False for private, loopback, link-local, multicast, reserved, shared and unspecified addresses.
-    """
-    if isinstance(address, ipaddress.IPv6Address):
-        inner = address.ipv4_mapped or address.sixtofour or (address.teredo[1] if address.teredo else None)
-        if inner is None and address in _NAT64:
-            inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-        if inner is not None:
-            return is_public(inner)
-        if address.is_site_local:
-            return False
-    return address.is_global and not address.is_multicast and not address.is_reserved
 
 
 def fetch(
@@ -165,9 +145,7 @@ def _resolve(target: _Target, deadline: _Deadline) -> list[tuple[Any, ...]]:
         except (OSError, UnicodeError) as error:
             failed.append(error)
 
-    resolver = threading.Thread(target=ask, name="onnxembed-resolve", daemon=True)
-    resolver.start()
-    resolver.join(deadline.left())
+    run_beside(ask, "onnxembed-resolve", deadline.left())
     if failed:
         raise failed[0]
     if not found:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from onnxembed.api.inputs import stays
 from onnxembed.errors import InputError, InputTypeError
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -14,15 +15,15 @@ Array = np.ndarray[Any, np.dtype[Any]]
 _WANTED = "expected a matrix of numbers (tokens, dim), as an embedding model gives it for one text or image"
 
 
-def as_matrix(value: object, name: str) -> Array:
-    """Take a (tokens, dim) matrix of any real type; numbers are neither copied nor converted.
+def as_matrix(value: object, name: str, *, copied: bool = False) -> Array:
+    """Take a (tokens, dim) matrix of any real type; numbers are not converted, and copied only if asked for.
 
     ``name``, such as ``"document 3"``, is for messages.
     """
     if isinstance(value, (str, bytes)):
         raise InputTypeError(f"{name} is {type(value).__name__}; {_WANTED}. Embed it first")
     try:
-        matrix: Array = np.asarray(value)
+        matrix: Array = np.array(value) if copied else np.asarray(value)
     except (TypeError, ValueError) as error:
         raise InputTypeError(f"{name} cannot be made an array ({error}); {_WANTED}") from error
     if matrix.dtype.kind not in "fiu":
@@ -34,13 +35,17 @@ def as_matrix(value: object, name: str) -> Array:
 
 
 def each_matrix(values: object, name: str, dim: int | str = "dim") -> Iterator[Array]:
-    """Take matrices one by one; ``name``, such as ``"document"``, is what messages call one of them."""
+    """Take matrices one by one; ``name``, such as ``"document"``, is what messages call one of them.
+
+    Those of a list, a tuple or an array stay as they are while a call lasts; others are copied (`stays`).
+    """
     if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
         raise InputTypeError(
             f"expected an iterable of matrices (tokens, {dim}), one per {name}; given {type(values).__name__}"
         )
+    copied = not (stays(values) or isinstance(values, np.ndarray))
     for index, value in enumerate(values):
-        yield as_matrix(value, f"{name} {index}")
+        yield as_matrix(value, f"{name} {index}", copied=copied)
 
 
 def each_of_one_width(values: object, name: str) -> Iterator[Array]:

@@ -22,16 +22,16 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 # A block of document rows, and its product with the query, have at most this many numbers (4 MB of float32). Both then
 # stay in the second-level cache: with 200,000 rows and 32 query vectors, 1 to 8 MB took 20-21 ms, 128 MB 34 ms.
-_BLOCK_NUMBERS = 1 << 20
+BLOCK_NUMBERS = 1 << 20
 
-# Query vectors multiplied at once. Beyond some hundreds the product gains nothing.
-_QUERY_ROWS = 1024
+# Query vectors multiplied at once. Beyond some hundreds the product is no faster.
+QUERY_ROWS = 1024
 
 # Up to so many query vectors the product is laid out (document rows, query rows), else the other way round. Maxima
 # along the last axis are faster, the first product is. Measured on 200,000 rows of 128 numbers, in ms:
 # 8 query vectors 10.6 and 14.9, 32: 20.2 and 22.3, 128: 72 and 50, 1024: 1324 and 312; the bare product 10, 15.5, 44,
 # 316. A product for each document took 30-35 with 32 query vectors, a maximum over a reshaped axis 21-22.
-_NARROW_QUERY = 48
+NARROW_QUERY = 48
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class _Block:
     @classmethod
     def fitting(cls, query: Array, most: int) -> _Block:
         """Take memory for products of a query, (query rows, dim), with at most ``most`` rows of documents."""
-        count = max(1, min(most, _BLOCK_NUMBERS // max(query.shape)))
+        count = max(1, min(most, BLOCK_NUMBERS // max(query.shape)))
         return cls(np.empty((count, query.shape[1]), np.float32), np.empty(count * len(query), np.float32))
 
 
@@ -152,7 +152,7 @@ def _score(queries: ArrayList, documents: Documents) -> Array:
     _check_width(queries.dim, documents.dim)
     asked, query_bounds = _with_rows(queries.offsets)
     answering, document_bounds = _with_rows(documents.offsets)
-    for first, last in _runs(query_bounds, _QUERY_ROWS):
+    for first, last in _runs(query_bounds, QUERY_ROWS):
         start, stop = int(query_bounds[first]), int(query_bounds[last])
         rows = queries.read(start, stop, np.empty((stop - start, queries.dim), np.float32))
         block = _Block.fitting(rows, int(document_bounds[-1]))
@@ -196,7 +196,7 @@ def _largest(query: Array, documents: Documents, bounds: Array, block: _Block) -
 def _block_largest(query: Array, rows: Array, starts: Array, memory: Array) -> Array:
     products = memory[: len(query) * len(rows)]
     largest: Array
-    if len(query) <= _NARROW_QUERY:
+    if len(query) <= NARROW_QUERY:
         by_row = np.matmul(rows, query.T, out=products.reshape(len(rows), len(query)))
         largest = np.maximum.reduceat(by_row, starts, axis=0).T
     else:

@@ -1,7 +1,7 @@
 """MUVERA: one vector of fixed length for a document of many, whose dot product approximates MaxSim.
 
 Dhulipala, Hadian, Jayaram, Lee and Mirrokni, "MUVERA: Multi-Vector Retrieval via Fixed Dimensional Encodings", 2024,
-arXiv:2405.19504. Space is cut by random hyperplanes into ``2 ** k_sim`` clusters, ``r_reps`` times anew. A query sums
+arXiv:2405.19504. Space is cut by random hyperplanes into ``2 ** k_sim`` clusters, ``r_reps`` times. A query sums
 its vectors in each cluster, a document averages them; each sum is projected at random to ``dim_proj`` numbers.
 
 Random numbers are those of fastembed 0.9.1 for the same settings, and so are the vectors. Which side of a hyperplane a

@@ -40,11 +40,7 @@ class LoadedMultimodal:
 
 
 class MultimodalEngine:
-    """One model in one process. Every part is loaded on first use: counting tokens loads no weights.
-
-    Attributes:
-        base: The files and the sessions.
-    """
+    """One model in one process. Every part is loaded on first use: counting tokens loads no weights."""
 
     def __init__(self, settings: EngineSettings[MultimodalModel]) -> None:
         """Remember what to load."""
@@ -87,11 +83,11 @@ class MultimodalEngine:
         return work, batch_limits(loaded.texts, batch_size, workers, options.token_budget)
 
     def page_work(
-        self, options: MultimodalOptions, batch_size: int, workers: int | None
+        self, options: MultimodalOptions, batch_size: int, workers: int | None, *, skips: bool = False
     ) -> tuple[PageWork, BatchLimits]:
         """Give the work of a call for pictures, and its bounds."""
         loaded = self._multimodal.get()
-        work = PageWork(loaded.graph, loaded.conventions, options)
+        work = PageWork(loaded.graph, loaded.conventions, options, skips=skips)
         return work, page_limits(loaded.pages, batch_size, workers, options.token_budget)
 
     def _load(self) -> LoadedMultimodal:

@@ -1,10 +1,11 @@
-"""`LateInteractionMultimodalEmbedding`: texts and pictures, one vector per token, as users meet it."""
+"""`LateInteractionMultimodalEmbedding`, the public class: one vector per token of texts and pictures."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from onnxembed.api.asynchronous import awaited, streamed
 from onnxembed.api.custom import Adding
@@ -14,12 +15,15 @@ from onnxembed.api.model import constructor
 from onnxembed.api.settings import EngineSettings
 from onnxembed.api.vector_model import VectorModel
 from onnxembed.catalog.registry import Registry
+from onnxembed.image.failures import OnError, check_on_error, skipping
 from onnxembed.image.inputs import check_images, taken
 from onnxembed.multimodal.known import describe_multimodal, multimodal_registry
 from onnxembed.multimodal.options import MultimodalOptions
 from onnxembed.multimodal.spec import MultimodalModel
 
 if TYPE_CHECKING:
+    from typing import BinaryIO
+
     import numpy as np
 
     from onnxembed.hub.files import Files
@@ -28,25 +32,21 @@ if TYPE_CHECKING:
 
     Vectors = np.ndarray[tuple[int, int], np.dtype[np.float32]]
 
-Use = Literal["texts", "pictures"]
-"""What the items of a call are."""
+
+@dataclass(frozen=True, slots=True)
+class _Pictures:
+    """Says that the items of a call are pictures, and what happens to bad ones."""
+
+    on_error: OnError
 
 
 class LateInteractionMultimodalEmbedding(VectorModel[MultimodalOptions, MultimodalModel, "MultimodalEngine"]):
-    """One vector per token of texts and of pictures (ColPali and its kin) with an ONNX model.
+    """One vector per token of texts and of pictures (ColPali and similar models) with an ONNX model.
 
     `maxsim` compares the vectors of a text with those of a picture. Names, methods and parameters are those that users
     of fastembed know; options after ``lazy_load`` are keywords. Objects are immutable, safe to share between threads,
     usable after a fork, and small when pickled. Two objects that need the same weights share them within a process. The
     options are those of `MultimodalOptions`.
-
-    Raises:
-        UnknownModelError: The name is not known; the nearest ones are offered.
-        ModelNotFoundError: No source could give the files, or a folder holds no model.
-        UnsupportedModelError: A folder does not say of what kind its model is.
-        InputError: A value is out of range.
-        InputTypeError: A value has the wrong type.
-        ProviderError: A provider or device is not available.
     """
 
     @constructor(MultimodalOptions)
@@ -75,13 +75,13 @@ class LateInteractionMultimodalEmbedding(VectorModel[MultimodalOptions, Multimod
         Returns:
             An iterator of float32 arrays (tokens, dim), in the order of the texts.
         """
-        return self._stream(check_texts(documents, "documents"), "texts", batch_size, parallel)
+        return self._stream(check_texts(documents, "documents"), None, batch_size, parallel)
 
     def embed_query(
         self, query: str | Iterable[str], batch_size: int = 256, parallel: int | None = None
     ) -> Iterator[Vectors]:
         """Embed one query, or any iterable of queries; the same as `embed_text`."""
-        return self._stream(check_texts(query, "query"), "texts", batch_size, parallel)
+        return self._stream(check_texts(query, "query"), None, batch_size, parallel)
 
     def token_count(self, texts: str | Iterable[str], batch_size: int = 1024, include_extension: bool = False) -> int:
         """Count tokens, special tokens included and each text cut to the limit; loads no weights.
@@ -104,50 +104,116 @@ class LateInteractionMultimodalEmbedding(VectorModel[MultimodalOptions, Multimod
 
     # pictures
 
+    @overload
     def embed_image(
-        self, images: ImageInput | Iterable[ImageInput], batch_size: int = 2, parallel: int | None = None
-    ) -> Iterator[Vectors]:
+        self,
+        images: ImageInput | Iterable[ImageInput],
+        batch_size: int = 2,
+        parallel: int | None = None,
+        *,
+        on_error: Literal["raise"] = "raise",
+    ) -> Iterator[Vectors]: ...
+
+    @overload
+    def embed_image(
+        self,
+        images: ImageInput | Iterable[ImageInput],
+        batch_size: int = 2,
+        parallel: int | None = None,
+        *,
+        on_error: OnError,
+    ) -> Iterator[Vectors | None]: ...
+
+    def embed_image(
+        self,
+        images: ImageInput | Iterable[ImageInput],
+        batch_size: int = 2,
+        parallel: int | None = None,
+        *,
+        on_error: OnError = "raise",
+    ) -> Iterator[Vectors | None]:
         """Embed pictures, such as those of pages. The result of a picture does not depend on its neighbours.
 
         Args:
-            images: One picture or any iterable of pictures, each a path, bytes, a binary file object, a data URI, a URL
-                with ``allow_urls``, a PIL image, or a uint8 array of shape (height, width) or (height, width,
-                channels).
+            images: One picture or any iterable of pictures, each a path, bytes, a binary file object, a ``data:`` or
+                ``file:`` URI, a URL with ``allow_urls``, a PIL image, or a uint8 array of shape (height, width) or
+                (height, width, channels). What an iterator hands over is copied as it is read.
             batch_size: Most pictures in a batch; batches are also bounded by ``token_budget``. Only pictures cut alike
                 run together. On a processor larger batches are not faster, and a picture takes much memory.
-            parallel: Batches run at once, as for `embed_text`.
+            parallel: Batches run at once. ``None`` for one per device, 0 for one per usable processor.
+            on_error: ``"raise"``: the first picture that cannot be used ends the call. ``"skip"``: its place is
+                ``None``, and a warning in the log tells its index and the reason. A function, such as
+                ``failures.append``: as ``"skip"``, and called with a `SkippedImage` in place of the log.
 
         Returns:
             An iterator of float32 arrays (tokens, dim), in the order of the pictures: the vectors of the image tokens
             and of the prompt around them.
         """
-        return self._stream(check_images(images, "images", self._options), "pictures", batch_size, parallel)
+        choice = check_on_error(on_error)
+        items = check_images(images, "images", self._options, choice)
+        return self._stream(items, _Pictures(choice), batch_size, parallel)
 
+    @overload
     def embed_pdf(
         self,
-        source: str | os.PathLike[str] | bytes,
+        source: str | os.PathLike[str] | bytes | BinaryIO,
         dpi: float = 150,
         pages: Sequence[int] | None = None,
         batch_size: int = 2,
         parallel: int | None = None,
-    ) -> Iterator[Vectors]:
+        *,
+        password: str | None = None,
+        on_error: Literal["raise"] = "raise",
+    ) -> Iterator[Vectors]: ...
+
+    @overload
+    def embed_pdf(
+        self,
+        source: str | os.PathLike[str] | bytes | BinaryIO,
+        dpi: float = 150,
+        pages: Sequence[int] | None = None,
+        batch_size: int = 2,
+        parallel: int | None = None,
+        *,
+        password: str | None = None,
+        on_error: OnError,
+    ) -> Iterator[Vectors | None]: ...
+
+    def embed_pdf(
+        self,
+        source: str | os.PathLike[str] | bytes | BinaryIO,
+        dpi: float = 150,
+        pages: Sequence[int] | None = None,
+        batch_size: int = 2,
+        parallel: int | None = None,
+        *,
+        password: str | None = None,
+        on_error: OnError = "raise",
+    ) -> Iterator[Vectors | None]:
         """Embed the pages of a PDF, drawn one by one as they are needed. Needs pypdfium2 (``onnxembed[pdf]``).
 
+        What is filled into the fields of forms is drawn, too.
+
         Args:
-            source: The path of the file, or its bytes.
+            source: The path of the file or its ``file:`` URI, its bytes, or a binary file object, of which at most
+                ``max_bytes`` are read.
             dpi: Pixels per inch; A4 has 1240 x 1754 pixels at 150.
             pages: Numbers of the pages, counted from 0; ``None`` for all.
-            batch_size: Most pages in a batch, as for `embed_image`.
-            parallel: Batches run at once, as for `embed_text`.
+            batch_size: Most pages in a batch.
+            parallel: Batches run at once.
+            password: What opens a protected document.
+            on_error: As for `embed_image`, for pages that cannot be drawn or used. A document that cannot be opened is
+                an error always.
 
         Returns:
             An iterator of float32 arrays (tokens, dim), in the order of the pages.
         """
         from onnxembed.multimodal.pdf import pdf_pages
 
-        drawn = pdf_pages(source, dpi, pages, self._options.max_pixels)
-        checked = Checked(taken(drawn, self._options), empty=not drawn.numbers)
-        return self._stream(checked, "pictures", batch_size, parallel)
+        choice = check_on_error(on_error)
+        drawn = pdf_pages(source, dpi, pages, self._options, password)
+        checked = Checked(taken(drawn.attempts(), self._options), empty=not drawn.numbers)
+        return self._stream(checked, _Pictures(choice), batch_size, parallel)
 
     aembed_text = streamed(embed_text)
     aembed_query = streamed(embed_query)
@@ -161,12 +227,17 @@ class LateInteractionMultimodalEmbedding(VectorModel[MultimodalOptions, Multimod
 
     # one call
 
-    def _run(self, items: Iterable[Any], use: Use, batch_size: int, workers: int | None) -> Iterator[Vectors]:
+    def _run(
+        self, items: Iterable[Any], use: _Pictures | None, batch_size: int, workers: int | None
+    ) -> Iterator[Vectors | None]:
         from onnxembed.runtime.pipeline import stream
 
-        if use == "texts":
+        if use is None:
             return stream(items, *self._engine.text_work(self._options, batch_size, workers))
-        return stream(items, *self._engine.page_work(self._options, batch_size, workers))
+        skips = use.on_error != "raise"
+        work, limits = self._engine.page_work(self._options, batch_size, workers, skips=skips)
+        results: Iterator[Any] = stream(items, work, limits)
+        return skipping(results, use.on_error) if skips else results
 
     @classmethod
     def _registry(cls) -> Registry[MultimodalModel]:

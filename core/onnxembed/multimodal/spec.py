@@ -28,7 +28,7 @@ class MultimodalModel(ModelSpec):
 
     Attributes:
         kind: How texts and pictures are prepared.
-        dim: Numbers of a vector; 0 when only the graph tells.
+        dim: Numbers of a vector; 0 when only the graph says.
         model_file: The graph, relative to the model's folder.
         output: Name of the graph output with the vectors; ``None`` for the first one of three axes.
         max_tokens: The limit of queries that the authors state; documentation, the effective one comes from the files.
@@ -47,7 +47,7 @@ class MultimodalModel(ModelSpec):
             yield "dim", f"{self.dim} is too small; give 1 or more"
 
     @classmethod
-    def custom(
+    def custom(  # noqa: DOC201  # its docstring is that of `add_custom_model`, which returns nothing
         cls,
         model: str,
         sources: ModelSource,

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 
+from onnxembed.image.failures import SkippedImage, attempted
 from onnxembed.image.inputs import GivenImage
 from onnxembed.image.limits import ImageLimits
 from onnxembed.image.loading import load_image
 from onnxembed.multimodal.conventions import Array, Conventions, Page
 from onnxembed.multimodal.graph import MultimodalGraph
 from onnxembed.runtime.batching import BatchLimits, RunPlan
+from onnxembed.runtime.cancellation import checkpoint
 from onnxembed.text.graph import PaddedTokens
 from onnxembed.text.tokenizer import Tokens
 
@@ -56,38 +59,46 @@ class QueryWork:
 class PageWork:
     """Pictures, such as those of pages."""
 
-    def __init__(self, graph: MultimodalGraph, conventions: Conventions, limits: ImageLimits) -> None:
+    def __init__(
+        self, graph: MultimodalGraph, conventions: Conventions, limits: ImageLimits, *, skips: bool = False
+    ) -> None:
+        """Remember the choices; ``skips`` gives a `SkippedImage` for a picture that cannot be used."""
         self._graph = graph
         self._conventions = conventions
         self._limits = limits
+        self._skips = skips
 
     def size(self, item: GivenImage) -> int:  # noqa: ARG002  # windows are bounded by their number of pictures
         """Count a picture as one."""
         return 1
 
-    def prepare(self, items: Sequence[GivenImage], first_index: int) -> list[Page]:  # noqa: ARG002  # they know theirs
+    def prepare(self, items: Sequence[GivenImage], first_index: int) -> list[Page | SkippedImage]:  # noqa: ARG002  # they know theirs
         """Load and cut pictures."""
-        return [
-            self._conventions.page(load_image(item.source, item.index, self._limits, described=item.described))
-            for item in items
-        ]
+        return [attempted(partial(self._page, item), item.index, skips=self._skips) for item in items]
 
-    def costs(self, prepared: Sequence[Page]) -> list[int]:
+    def costs(self, prepared: Sequence[Page | SkippedImage]) -> list[int]:
         """Positions of each page."""
-        return [len(page.ids) for page in prepared]
+        return [1 if isinstance(page, SkippedImage) else len(page.ids) for page in prepared]
 
-    def run(self, batch: Sequence[Page], worker: int) -> list[Array]:
+    def run(self, batch: Sequence[Page | SkippedImage], worker: int) -> list[Array | SkippedImage]:
         """Run pages of one layout together, so that none is padded or feels another: (tokens, dim) float32 per page."""
-        layouts: dict[object, list[int]] = defaultdict(list)
+        layouts: dict[object, dict[int, Page]] = defaultdict(dict)
+        results: dict[int, Array | SkippedImage] = {}
         for number, page in enumerate(batch):
-            layouts[page.layout].append(number)
-        results: dict[int, Array] = {}
-        for numbers in layouts.values():
-            pages = [batch[number] for number in numbers]
-            ids = np.stack([page.ids for page in pages])
-            states = self._graph.run(PaddedTokens(ids, np.ones_like(ids)), self._conventions.pixels(pages), worker)
-            results |= {number: _own(rows) for number, rows in zip(numbers, states, strict=True)}
+            if isinstance(page, SkippedImage):
+                results[number] = page
+            else:
+                layouts[page.layout][number] = page
+        for pages in layouts.values():
+            ids = np.stack([page.ids for page in pages.values()])
+            pixels = self._conventions.pixels(list(pages.values()))
+            states = self._graph.run(PaddedTokens(ids, np.ones_like(ids)), pixels, worker)
+            results.update((number, _own(rows)) for number, rows in zip(pages, states, strict=True))
         return [results[number] for number in range(len(batch))]
+
+    def _page(self, item: GivenImage) -> Page:
+        checkpoint()
+        return self._conventions.page(load_image(item.source, item.index, self._limits, described=item.described))
 
 
 def page_limits(plan: RunPlan, batch_size: int, workers: int | None, budget: int | None) -> BatchLimits:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import io
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,19 +19,22 @@ from onnxembed.errors import InputError, ModelError
 from onnxembed.formats.onnx_graph import TensorInfo
 from onnxembed.image import work as work_module
 from onnxembed.image.graph import ImageGraph, image_graph, pool
+from onnxembed.image.loading import load_image
 from onnxembed.image.spec import ImageModel
 from onnxembed.image.work import image_limits
 from onnxembed.runtime.batching import RunPlan
+from onnxembed.runtime.cpu import usable_cpus
 from onnxembed.spec import PoolingType
 from tests.fixtures.image_models import HIDDEN, SIZES, pictures
 from tests.fixtures.images import encoded, levels, picture
+from tests.fixtures.spies import spied
 
 if TYPE_CHECKING:
     from tests.core.image.conftest import OpenImageVariant
 
 
 def unit(rows: np.ndarray) -> np.ndarray:
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True))
 
 
 def test_pooling() -> None:
@@ -87,10 +90,18 @@ def test_pictures_of_varying_size_run_with_their_like(open_image_variant: OpenIm
     assert np.abs(together[0] - together[1]).max() > 1e-3
 
 
-def test_graph_that_takes_one_picture_at_a_time(open_image_variant: OpenImageVariant) -> None:
-    model = open_image_variant("one_by_one")
-    assert model._engine.images.get().plan.one_by_one
-    vectors = model.embed_to_array(pictures())
+@pytest.fixture
+def batches(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many pictures each run takes."""
+    sizes: list[int] = []
+    noted = spied(ImageGraph.run, lambda graph, pixels, worker, **named: sizes.append(len(pixels)))
+    monkeypatch.setattr(ImageGraph, "run", noted)
+    return sizes
+
+
+def test_graph_that_takes_one_picture_at_a_time(open_image_variant: OpenImageVariant, batches: list[int]) -> None:
+    vectors = open_image_variant("one_by_one").embed_to_array(pictures())
+    assert set(batches) == {1}
     np.testing.assert_allclose(vectors[[0]], vectors[[6]], atol=1e-6)
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)
 
@@ -109,9 +120,11 @@ def test_feature_map_is_averaged(open_image_variant: OpenImageVariant) -> None:
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)
 
 
-def test_quantised_graph_runs_alone(open_image_variant: OpenImageVariant) -> None:
-    assert open_image_variant("nomic_q")._engine.images.get().plan.one_by_one
-    assert not open_image_variant("nomic")._engine.images.get().plan.one_by_one
+def test_quantised_graph_runs_alone(open_image_variant: OpenImageVariant, batches: list[int]) -> None:
+    open_image_variant("nomic_q").embed_to_array(pictures())
+    assert set(batches) == {1}
+    open_image_variant("nomic").embed_to_array(pictures())
+    assert max(batches) > 1
 
 
 def test_normalize_overrides_the_catalogue(open_image_variant: OpenImageVariant) -> None:
@@ -133,6 +146,7 @@ def test_stream_reads_few_images_ahead(open_image_variant: OpenImageVariant) -> 
     vectors = model.embed(endless(), batch_size=4)
     for _ in range(8):
         next(vectors)
+    assert isinstance(vectors, Generator)
     vectors.close()
     assert read <= 32
 
@@ -153,7 +167,7 @@ def test_windows_hold_a_batch_for_each_thread(batch_size: int, at_once: int, win
 def test_window_ends_where_arrays_fill_the_memory(
     open_image_variant: OpenImageVariant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("onnxembed.image.work._WINDOW_BYTES", 30_000)
+    monkeypatch.setattr("onnxembed.image.work.WINDOW_BYTES", 30_000)
     array = levels(100, 100)
     read = 0
 
@@ -176,13 +190,12 @@ def test_next_batch_is_prepared_while_one_runs(
     model = open_image_variant("clip")
     loaded: list[int] = []
     third = threading.Event()
-    load = work_module.load_image
 
     def noting(source: Any, index: int, *rest: Any, **named: Any) -> Any:
         loaded.append(index)
         if index >= 2:
             third.set()
-        return load(source, index, *rest, **named)
+        return load_image(source, index, *rest, **named)
 
     monkeypatch.setattr(work_module, "load_image", noting)
     run = ImageGraph.run
@@ -209,7 +222,7 @@ def test_bad_picture_in_the_middle_names_itself_and_leaves_all_sound(
     with pytest.raises(InputError, match=r"image 9 \('.*broken\.png'\) cannot be decoded as PNG"):
         list(vectors)
     gc.collect()
-    assert threading.active_count() <= max(before, 1) + model._engine.base.cpus
+    assert threading.active_count() <= max(before, 1) + usable_cpus()
     np.testing.assert_allclose(next(model.embed(good)), got[0], atol=1e-6)
 
 

@@ -47,7 +47,8 @@ def test_a_missing_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert refusal("missing.png") == f"image 3 ('missing.png') does not exist in {str(tmp_path)!r}; check the path"
     assert "~ is not expanded" in refusal("~/missing.png")
     assert "ftp: is no scheme that can be read" in refusal("ftp://example.com/cat.jpg")
-    assert "file: is no scheme that can be read" in refusal("file:///cat.jpg")
+    assert refusal("file:///cat.jpg") == "image 3 ('file:///cat.jpg') does not exist; check the path"
+    assert "only file: URIs of this machine are read" in refusal("file://server/cat.jpg")
 
 
 def test_a_directory(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import onnx
@@ -29,12 +29,14 @@ from onnxembed.errors import (
     UnsupportedModelError,
 )
 from onnxembed.hub.files import FolderFiles
+from onnxembed.multimodal.colqwen2 import ColQwen2
 from onnxembed.multimodal.discovery import describe
 from onnxembed.multimodal.known import multimodal_registry
 from onnxembed.multimodal.model import LateInteractionMultimodalEmbedding
 from onnxembed.multimodal.spec import MultimodalKind
 from onnxembed.multimodal.work import page_limits
 from onnxembed.runtime.batching import RunPlan
+from onnxembed.text.tokenizer import load_tokenizer
 from tests.fixtures.dense_tokenizers import write_json
 from tests.fixtures.images import encoded, picture
 from tests.fixtures.multimodal_models import COLMODERNVBERT, COLPALI, COLQWEN2, DIM, QUERIES, Form, pictures
@@ -113,16 +115,17 @@ def test_arguments_are_checked_at_the_call(model: LateInteractionMultimodalEmbed
     for method in methods:
         with pytest.raises(InputTypeError, match="text 1 is None"):
             method(["a", None])
-    for method in (*methods, model.embed_image, model.aembed_image):
+    of_images: tuple[Callable[..., Any], ...] = (model.embed_image, model.aembed_image)
+    for method in (*methods, *of_images):
         with pytest.raises(InputError, match="batch_size must be >= 1"):
             method(["a"], batch_size=0)
         with pytest.raises(InputError, match="parallel must be >= 0"):
             method(["a"], parallel=-1)
         with pytest.raises(InputTypeError, match="is an int; expected"):
-            method(5)
-    for method in (model.embed_image, model.aembed_image):
+            method(cast("Any", 5))
+    for method in of_images:
         with pytest.raises(InputTypeError, match="image 1 is None"):
-            method([picture(4, 4), None])
+            method([picture(4, 4), cast("Any", None)])
     with pytest.raises(InputError, match="batch_size must be >= 1"):
         model.token_count(["a"], batch_size=0)
     with pytest.raises(InputTypeError, match="include_extension='no'"):
@@ -178,6 +181,7 @@ def test_images_in_every_form(model: LateInteractionMultimodalEmbedding, tmp_pat
     path = tmp_path / "picture.png"
     path.write_bytes(data)
     (expected,) = model.embed_image(image)
+    given: Any
     for given in (path, str(path), data, bytearray(data), io.BytesIO(data), np.asarray(image), [image], (path,)):
         assert equal(list(model.embed_image(given)), [expected])
     assert equal(list(model.embed_image(image for _ in range(5))), [expected] * 5)
@@ -256,7 +260,7 @@ def test_custom_model(form_folder: FormFolder) -> None:
     with pytest.raises(InputError, match=r"kind='COLQWEN3' is unknown.*COLQWEN2"):
         LateInteractionMultimodalEmbedding.add_custom_model(name, ModelSource(hf=name), kind="COLQWEN3")
     with pytest.raises(InputTypeError, match="expected a ModelSource"):
-        LateInteractionMultimodalEmbedding.add_custom_model(name, "org/x", kind="COLPALI")  # type: ignore[arg-type]
+        LateInteractionMultimodalEmbedding.add_custom_model(name, "org/x", kind="COLPALI")  # type: ignore[call-overload]  # a string, on purpose
 
 
 @pytest.mark.parametrize(
@@ -292,11 +296,12 @@ def test_prompts_of_the_processor_are_taken(form_folder: FormFolder, tmp_path: P
     folder = shutil.copytree(form_folder(Form(COLQWEN2)), tmp_path / "copy")
     stated = {"query_prefix": "Ask: ", "visual_prompt_prefix": "<|image_pad|>See."}
     write_json(folder / "processor_config.json", stated)
-    model = LateInteractionMultimodalEmbedding(folder)
-    assert model._engine.conventions.query("x") == "Ask: x" + "<|endoftext|>" * 10 + "\n"
-    page = model._engine.conventions.page(picture(56, 56))
-    backend = model._engine.tokenizer.backend
-    assert page.ids.tolist() == backend.encode("<|image_pad|>" * 4 + "See.").ids
+    assert LateInteractionMultimodalEmbedding(folder).loaded
+    tokenizer = load_tokenizer(folder, None)
+    conventions = ColQwen2(folder, tokenizer, flat=False)
+    assert conventions.query("x") == "Ask: x" + "<|endoftext|>" * 10 + "\n"
+    page = conventions.page(picture(56, 56))
+    assert page.ids.tolist() == tokenizer.backend.encode("<|image_pad|>" * 4 + "See.").ids
     write_json(folder / "processor_config.json", {"query_prefix": 5})
     with pytest.raises(ModelError, match=r"query_prefix is 5; expected a string"):
         LateInteractionMultimodalEmbedding(folder, threads=3)

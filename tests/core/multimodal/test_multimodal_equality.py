@@ -6,7 +6,7 @@ The golden file is made by ``tests/golden/make_multimodal.py`` with the same fol
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -17,9 +17,12 @@ import pytest
 
 from onnxembed.api import graph_file
 from onnxembed.formats.onnx_graph import inspect_graph
+from onnxembed.multimodal.colpali import ColPali
+from onnxembed.multimodal.colqwen2 import ColQwen2
 from onnxembed.multimodal.graph import MultimodalGraph
 from onnxembed.multimodal.model import LateInteractionMultimodalEmbedding
 from onnxembed.text.graph import PaddedTokens
+from onnxembed.text.tokenizer import load_tokenizer
 from tests.fixtures.graph_runs import run_graph
 from tests.fixtures.multimodal_models import (
     COLMODERNVBERT,
@@ -30,6 +33,7 @@ from tests.fixtures.multimodal_models import (
     Form,
     pictures,
 )
+from tests.fixtures.spies import spied
 
 FormFolder = Callable[[Form], Path]
 KINDS = (COLPALI, COLMODERNVBERT, COLQWEN2)
@@ -109,10 +113,11 @@ def test_neither_order_nor_neighbours_change_a_vector(
     kind: str, golden: dict[str, Any], form_folder: FormFolder
 ) -> None:
     model = opened(form_folder(Form(kind)), kind, token_budget=100_000)
-    for embed, items, key in (
+    kinds: tuple[tuple[Callable[[list[Any]], Iterator[np.ndarray]], list[Any], str], ...] = (
         (model.embed_text, list(QUERIES), "texts"),
         (lambda images: model.embed_image(images, 16), pictures(), "images"),
-    ):
+    )
+    for embed, items, key in kinds:
         order = list(range(len(items))) * 2
         random.Random(4).shuffle(order)
         expected = golden[kind][key]
@@ -159,11 +164,11 @@ def test_blank_pictures_in_every_form(
 ) -> None:
     model = opened(form_folder(Form(kind, pixels=pixels)), kind, token_budget=100_000)
     fed: list[tuple[int, ...]] = []
-    conventions = model._engine.conventions
+    conventions = ColPali if kind == COLPALI else ColQwen2
     blank = conventions.blank
 
-    def watched(count: int) -> Any:
-        made = blank(count)
+    def watched(self: Any, count: int) -> Any:
+        made = blank(self, count)
         fed.append(made["pixel_values"].shape)
         return made
 
@@ -179,11 +184,9 @@ def test_texts_with_a_blank_picture_each_run_few_at_a_time(
 ) -> None:
     """fastembed feeds a blank picture a query, 256 at once; here their 1,024 positions each count."""
     sizes: list[int] = []
+    monkeypatch.setattr(ColPali, "blank", spied(ColPali.blank, lambda conventions, count: sizes.append(count)))
     for threads, budget, most in ((1, None, 1), (2, None, 1), (16, None, 3), (4, 5000, 4)):
         model = opened(form_folder(Form(COLPALI)), COLPALI, threads=threads, token_budget=budget)
-        conventions = model._engine.conventions
-        blank = conventions.blank
-        monkeypatch.setattr(conventions, "blank", lambda count, blank=blank: sizes.append(count) or blank(count))
         sizes.clear()
         assert len(list(model.embed_text(["hello world"] * 7))) == 7
         assert max(sizes) == most
@@ -232,8 +235,9 @@ def test_dynamically_quantised_graphs_run_items_alone(form_folder: FormFolder, m
 
 
 def test_ids_of_colqwen2_equal_those_of_its_processor(golden: dict[str, Any], form_folder: FormFolder) -> None:
-    model = opened(form_folder(Form(COLQWEN2)), COLQWEN2)
-    conventions, tokenizer = model._engine.conventions, model._engine.tokenizer
+    folder = form_folder(Form(COLQWEN2))
+    tokenizer = load_tokenizer(folder, None)
+    conventions = ColQwen2(folder, tokenizer, flat=False)
     queries = [conventions.query(text) for text in QUERIES]
     assert [tokens.ids.tolist() for tokens in tokenizer.encode(queries, 0, truncate=True)] == golden[COLQWEN2][
         "text_ids"

@@ -26,7 +26,8 @@ def test_patches_equal_those_of_transformers_for_twenty_sizes(golden: dict[str, 
     assert len(cases) == len({tuple(case["size"]) for case in cases}) == 20
     cut = patching(tmp_path)
     for number, case in enumerate(cases):
-        resized, grid = cut.resize(picture(*case["size"], seed=number))
+        width, height = case["size"]
+        resized, grid = cut.resize(picture(width, height, seed=number))
         values = cut.flatten(resized)
         assert [1, *grid] == case["grid"]
         assert values.shape == (grid[0] * grid[1], 1176)

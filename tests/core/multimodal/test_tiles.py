@@ -95,7 +95,8 @@ def test_tiles_equal_those_of_transformers(golden: dict[str, Any], tmp_path: Pat
             do_image_splitting=split,
         )
         for case in (case for case in cases if case["split"] == split):
-            values, grid = numbers(cut, picture(*case["size"], seed=seeds[tuple(case["size"])]))
+            width, height = case["size"]
+            values, grid = numbers(cut, picture(width, height, seed=seeds[width, height]))
             assert list(grid) == case["grid"]
             column = values.transpose(1, 0, 2, 3).reshape(3, -1, values.shape[-1])
             assert {key: case[key] for key in ("shape", "hash", "points", "means")} == digest(column)
