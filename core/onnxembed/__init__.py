@@ -10,44 +10,57 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from onnxembed.api.ranking import RankedDocument
     from onnxembed.errors import OnnxEmbedError
+    from onnxembed.image.failures import SkippedImage
     from onnxembed.image.model import ImageEmbedding
+    from onnxembed.image.spec import ImageModel
     from onnxembed.late_interaction.maxsim import maxsim, maxsim_matrix, maxsim_top_k, similarities
     from onnxembed.late_interaction.model import LateInteractionTextEmbedding
     from onnxembed.late_interaction.multi_vectors import MultiVectors
     from onnxembed.late_interaction.muvera import Muvera
+    from onnxembed.late_interaction.spec import LateInteractionModel
     from onnxembed.multimodal.model import LateInteractionMultimodalEmbedding
-    from onnxembed.multimodal.spec import MultimodalKind
+    from onnxembed.multimodal.spec import MultimodalKind, MultimodalModel
     from onnxembed.opening import open_model
     from onnxembed.rerank.model import TextCrossEncoder
-    from onnxembed.rerank.spec import Activation
+    from onnxembed.rerank.spec import Activation, CrossEncoderModel
     from onnxembed.runtime.providers import Device
     from onnxembed.sparse.index import SparseIndex
     from onnxembed.sparse.model import SparseTextEmbedding
-    from onnxembed.sparse.spec import SparseKind
+    from onnxembed.sparse.spec import SparseKind, SparseModel
     from onnxembed.sparse.statistics import Bm25Statistics
     from onnxembed.sparse.vector import SparseEmbedding
     from onnxembed.spec import ModelSource, PoolingType
     from onnxembed.text.model import TextEmbedding
+    from onnxembed.text.spec import DenseModel, Matryoshka, Prompts
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Activation",
     "Bm25Statistics",
+    "CrossEncoderModel",
+    "DenseModel",
     "Device",
     "ImageEmbedding",
+    "ImageModel",
+    "LateInteractionModel",
     "LateInteractionMultimodalEmbedding",
     "LateInteractionTextEmbedding",
+    "Matryoshka",
     "ModelSource",
     "MultiVectors",
     "MultimodalKind",
+    "MultimodalModel",
     "Muvera",
     "OnnxEmbedError",
     "PoolingType",
+    "Prompts",
     "RankedDocument",
+    "SkippedImage",
     "SparseEmbedding",
     "SparseIndex",
     "SparseKind",
+    "SparseModel",
     "SparseTextEmbedding",
     "TextCrossEncoder",
     "TextEmbedding",
@@ -62,20 +75,29 @@ __all__ = [
 _HOMES = {
     "Activation": "onnxembed.rerank.spec",
     "Bm25Statistics": "onnxembed.sparse.statistics",
+    "CrossEncoderModel": "onnxembed.rerank.spec",
+    "DenseModel": "onnxembed.text.spec",
     "Device": "onnxembed.runtime.providers",
     "ImageEmbedding": "onnxembed.image.model",
+    "ImageModel": "onnxembed.image.spec",
+    "LateInteractionModel": "onnxembed.late_interaction.spec",
     "LateInteractionMultimodalEmbedding": "onnxembed.multimodal.model",
     "LateInteractionTextEmbedding": "onnxembed.late_interaction.model",
+    "Matryoshka": "onnxembed.text.spec",
     "ModelSource": "onnxembed.spec",
     "MultiVectors": "onnxembed.late_interaction.multi_vectors",
     "MultimodalKind": "onnxembed.multimodal.spec",
+    "MultimodalModel": "onnxembed.multimodal.spec",
     "Muvera": "onnxembed.late_interaction.muvera",
     "OnnxEmbedError": "onnxembed.errors",
     "PoolingType": "onnxembed.spec",
+    "Prompts": "onnxembed.text.spec",
     "RankedDocument": "onnxembed.api.ranking",
+    "SkippedImage": "onnxembed.image.failures",
     "SparseEmbedding": "onnxembed.sparse.vector",
     "SparseIndex": "onnxembed.sparse.index",
     "SparseKind": "onnxembed.sparse.spec",
+    "SparseModel": "onnxembed.sparse.spec",
     "SparseTextEmbedding": "onnxembed.sparse.model",
     "TextCrossEncoder": "onnxembed.rerank.model",
     "TextEmbedding": "onnxembed.text.model",

@@ -8,9 +8,10 @@
     ├── ModelError               (ValueError)   a model's files cannot be used as they are
     │   ├── UnsafeModelError                    they ask for code or for files outside their folder
     │   └── UnsupportedModelError               an architecture or layout that is not known here
-    ├── ModelNotFoundError       (OSError, ValueError)  no source could give the files; each source's reason is told
+    ├── ModelNotFoundError       (OSError, ValueError)  no source could give the files; the message says why, for each
     │   └── IntegrityError                      the files arrived but are not the published ones
     ├── ProviderError            (ValueError)   an execution provider or a device that is not to be had
+    ├── MissingExtraError        (ImportError)  a package that an optional part needs is not installed
     └── InferenceError           (RuntimeError) ONNX Runtime failed on a batch
 
 Each one also is the built-in that a caller would catch, and says what was given, what was expected and what to do.
@@ -23,6 +24,7 @@ __all__ = [
     "InputError",
     "InputTypeError",
     "IntegrityError",
+    "MissingExtraError",
     "ModelError",
     "ModelNotFoundError",
     "OnnxEmbedError",
@@ -35,7 +37,7 @@ __all__ = [
 
 
 class OnnxEmbedError(Exception):
-    """The root of the family: catching it catches every deliberate error of this package."""
+    """The root of the tree: catching it catches every deliberate error of this package."""
 
 
 class InputError(OnnxEmbedError, ValueError):
@@ -55,14 +57,12 @@ class TextTooLongError(InputError):
         max_length: The limit in force.
     """
 
-    def __init__(self, index: int, token_count: int, max_length: int) -> None:
-        """Say which text, and what to do.
+    index: int
+    token_count: int
+    max_length: int
 
-        Args:
-            index: See above.
-            token_count: See above.
-            max_length: See above.
-        """
+    def __init__(self, index: int, token_count: int, max_length: int) -> None:
+        """Say which text, and what to do."""
         super().__init__(
             f"text {index} has {token_count} tokens, more than the limit of {max_length}; "
             "shorten it, raise max_length= if the model allows it, or pass truncate=True"
@@ -92,7 +92,7 @@ class UnsupportedModelError(ModelError):
 
 
 class ModelNotFoundError(OnnxEmbedError, OSError, ValueError):
-    """No source could give the model's files; the message tells each source's reason."""
+    """No source could give the model's files; the message says why, for each source."""
 
 
 class IntegrityError(ModelNotFoundError):
@@ -105,3 +105,7 @@ class ProviderError(OnnxEmbedError, ValueError):
 
 class InferenceError(OnnxEmbedError, RuntimeError):
     """ONNX Runtime failed on a batch."""
+
+
+class MissingExtraError(OnnxEmbedError, ImportError):
+    """A package that an optional part of this one needs is not installed; the message names the extra that has it."""

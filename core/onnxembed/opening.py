@@ -165,14 +165,14 @@ def _found(model_name: str | os.PathLike[str]) -> _Kind:
     if folder is None:
         models = [model for kind in _KINDS for model in kind.registry.models()]
         raise UnknownModelError(
-            f"{unknown_name(name, models)} list_supported_models() of each class tells the names of its kind; a local "
+            f"{unknown_name(name, models)} list_supported_models() of each class lists the names of its kind; a local "
             "folder with a model's files may be given instead of a name"
         )
     fitting = _fitting(FolderFiles(folder))
     if not fitting:
         raise UnsupportedModelError(
-            f"the files in {folder} do not say of which kind its model is; pass kind= with one of "
-            f"{', '.join(repr(kind.name) for kind in _KINDS)} to be told what that kind expects"
+            f"the files in {folder} do not say of which kind their model is; pass kind=, one of "
+            f"{', '.join(repr(kind.name) for kind in _KINDS)}, for an error that says what that kind expects"
         )
     return _only(fitting, f"the files in {folder} fit")
 

@@ -25,6 +25,9 @@ class FakeSession:
         calls: The inputs of every run so far, in order.
     """
 
+    providers: tuple[str, ...]
+    calls: list[dict[str, np.ndarray[Any, Any]]]
+
     def __init__(
         self,
         compute: Callable[[Arrays], Arrays],
@@ -42,7 +45,7 @@ class FakeSession:
         self._lock = threading.Lock()
         self.outputs = tuple(outputs)
         self.providers = tuple(providers)
-        self.calls: list[dict[str, np.ndarray[Any, Any]]] = []
+        self.calls = []
 
     def run(self, outputs: Sequence[str], feed: Arrays) -> list[np.ndarray[Any, Any]]:
         """Compute once; may be called by many threads.

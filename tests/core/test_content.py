@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -167,8 +168,8 @@ class TestMemoryOfDigests:
     def test_settled_files_are_hashed_once(
         self, large: Path, tmp_path: Path, hashed: list[Path], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        now = content.time.time_ns()
-        monkeypatch.setattr(content.time, "time_ns", lambda: now + 10_000_000_000)
+        now = time.time_ns()
+        monkeypatch.setattr(time, "time_ns", lambda: now + 10_000_000_000)
         first = content_digest(large, tmp_path / "memory")
         assert content_digest(large, tmp_path / "memory") == first
         monkeypatch.setattr(content, "_remembered", {})  # as in another process

@@ -256,14 +256,14 @@ def test_a_folder_that_fits_two_kinds_wants_a_kind(tmp_path: Path) -> None:
 
 def test_a_kind_is_taken_at_its_word(tmp_path: Path) -> None:
     dense(tmp_path)
-    with pytest.raises(UnsupportedModelError, match="do not tell which kind of sparse model"):
+    with pytest.raises(UnsupportedModelError, match="do not say which kind of sparse model"):
         open_model(tmp_path, "sparse")
     with pytest.raises(UnknownModelError, match=r"TextCrossEncoder\.list_supported_models\(\)"):
         open_model("BAAI/bge-small-en-v1.5", "rerank")
 
 
 def test_folders_of_no_kind(tmp_path: Path) -> None:
-    with pytest.raises(UnsupportedModelError, match=r"do not say of which kind its model is; pass kind= with one of"):
+    with pytest.raises(UnsupportedModelError, match=r"do not say of which kind their model is; pass kind=, one of"):
         open_model(tmp_path)
     dense(tmp_path)
     write_json(tmp_path / "config.json", {"architectures": ["BertForTokenClassification"]})

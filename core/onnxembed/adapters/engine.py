@@ -28,7 +28,7 @@ class Opened:
     """A core object, and what it was opened for.
 
     Attributes:
-        fields: All fields of the adapter at that time; ``None`` in a copy, which compares its settings anew.
+        fields: All fields of the adapter at that time; ``None`` in a copy, which compares its settings again.
         settings: The arguments of the core object.
         engine: The core object.
         memo: What an adapter derived of both, for as long as no field changes.
@@ -64,15 +64,9 @@ def inherited(owner: type, table: str) -> dict[str, str]:
 def option_names(
     owner: type[EngineFields], table: str = "core_names", options: str = "options_class"
 ) -> Mapping[str, str]:
-    """Give the field for each of the core's options that the adapter has; ``lazy_load`` is none.
+    """Give the field for each of the core's options that the adapter has, by the core's name; ``lazy_load`` is none.
 
-    Args:
-        owner: The adapter's class.
-        table: Its attribute with the names that differ.
-        options: Its attribute with the core's options.
-
-    Returns:
-        The field's name by the core's.
+    ``table`` and ``options`` are the class's attributes with the names that differ and with the core's options.
     """
     renamed = inherited(owner, table)
     names = {one.name: renamed.get(one.name, one.name) for one in fields(getattr(owner, options))}

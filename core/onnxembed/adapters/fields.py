@@ -10,9 +10,10 @@ import os
 from collections.abc import Mapping
 from typing import Any, ClassVar, Final
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from onnxembed.adapters.option_types import DeviceName, PathText, PlainText, Provider
+from onnxembed.adapters.refusals import Refusing
 
 __all__ = [
     "DENSE_MODEL",
@@ -38,7 +39,7 @@ LATE_INTERACTION_MODEL: Final = "answerdotai/answerai-colbert-small-v1"
 MULTIMODAL_TEXT_MODEL: Final = "Qdrant/clip-ViT-B-32-text"
 
 
-class EngineFields(BaseModel):
+class EngineFields(Refusing):
     """Where a model's files come from, and how it runs."""
 
     model_config = ConfigDict(extra="forbid", protected_namespaces=(), defer_build=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sized
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -11,6 +11,7 @@ from pydantic import PrivateAttr
 from onnxembed.adapters.dense import VectorModel
 from onnxembed.adapters.engine import Opened, describe, inherited, option_names, reopened
 from onnxembed.adapters.fields import ImageFields
+from onnxembed.errors import InputError
 from onnxembed.image.options import ImageOptions
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ class ImageHalf(ImageFields, VectorModel):
     """
 
     image_options_class: ClassVar[type[ImageOptions]] = ImageOptions
+    image_names: ClassVar[Mapping[str, str]] = ImageFields.image_names
 
     _opened_images: Opened | None = PrivateAttr(default=None)
 
@@ -74,15 +76,18 @@ class ImageHalf(ImageFields, VectorModel):
 
         return ImageEmbedding(**settings, lazy_load=lazy_load)
 
-    def _image_vectors(self, images: Sequence[Any]) -> list[list[float]]:
+    def _image_vectors(self, images: Iterable[Any]) -> list[list[float]]:
         """Embed images, if they lie in one space with the texts."""
+        if isinstance(images, Sized) and not len(images):
+            return []
         engine = self.image_engine
         with self._in_our_words("image_names"):
             if engine.embedding_size != self.dimension:
                 text_model, field = self._current().settings["model_name"], inherited(type(self), "image_names")
-                raise ValueError(
+                raise InputError(
                     f"the vectors of {engine.model_name} have {engine.embedding_size} numbers, those of {text_model} "
                     f"{self.dimension}: not of one space; pass the {field['model_name']}= that belongs to the texts"
                 )
+            # An iterator goes to the core as one, which copies each item before it asks for the next.
             vectors = engine.embed(images, batch_size=self.image_batch_size, parallel=self.parallel)
             return [vector.tolist() for vector in vectors]

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from onnxembed.errors import OnnxEmbedError
+from onnxembed.errors import InputError, OnnxEmbedError
 
 __all__ = ["FOREIGN_NAMES", "refuse_unknown", "translate"]
 
@@ -46,7 +46,7 @@ def refuse_unknown(owner: str, given: Iterable[str], known: Iterable[str], elsew
             advice = f"; did you mean {near[0]!r}?" if near else f"; it takes {', '.join(valid)}"
         complaints.append(f"{owner} has no argument {name!r}{advice}")
     if complaints:
-        raise ValueError(". ".join(complaints))
+        raise InputError(". ".join(complaints))
 
 
 def translate(error: OnnxEmbedError, names: Mapping[str, str]) -> None:

@@ -16,6 +16,13 @@ def _plain(value: Any) -> Any:
     return value.value if isinstance(value, Enum) else value
 
 
+def _device(value: Any) -> Any:
+    """The name of a device; frameworks pass flags and PyTorch's objects, too."""
+    if isinstance(value, bool):
+        return "cuda" if value else "cpu"
+    return str(value) if type(value).__name__ == "device" else _plain(value)
+
+
 def _path_as_text(value: Any) -> Any:
     return os.fspath(value) if isinstance(value, os.PathLike) else value
 
@@ -24,8 +31,8 @@ ModelName: TypeAlias = Annotated[str, BeforeValidator(_path_as_text)]
 """A model's name, or a folder as text or as a path."""
 PathText: TypeAlias = Annotated[str | Path, AfterValidator(os.fspath)]
 """A path; kept as text."""
-DeviceName: TypeAlias = Annotated[Literal["auto", "cpu", "cuda"], BeforeValidator(_plain)]
-"""A device, as text or as the core's `Device`."""
+DeviceName: TypeAlias = Annotated[str, BeforeValidator(_device)]
+"""A device, as text or as the core's `Device`; the core checks it."""
 PlainText: TypeAlias = Annotated[str, BeforeValidator(_plain)]
 """Text, or an enum member that stands for one."""
 Provider: TypeAlias = str | tuple[str, dict[str, Any]]

@@ -8,10 +8,10 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from qdrant_client import AsyncQdrantClient, QdrantClient
+from qdrant_client import AsyncQdrantClient, QdrantClient, models
 
 from onnxembed.adapters.checks import wrong_type
-from onnxembed.adapters.qdrant_points import Layout, Search, batches
+from onnxembed.adapters.qdrant_points import Layout, Search, batches, point_id
 from onnxembed.errors import InputError
 
 if TYPE_CHECKING:
@@ -58,6 +58,12 @@ class Collection:
         for batch in batches(points):
             with self.guard():
                 self.client.upsert(self.name, batch)
+
+    def delete(self, names: Iterable[str]) -> None:
+        """Delete the points of these names; others are passed over."""
+        ids = [point_id(name) for name in names]
+        with self.guard():
+            self.client.delete(self.name, points_selector=models.PointIdsList(points=list(ids)))
 
     def search(self, search: Search) -> list[ScoredPoint]:
         """Find the points of the largest MaxSim, best first."""

@@ -9,12 +9,24 @@ from typing import TYPE_CHECKING, Any
 
 from qdrant_client import models
 
-from onnxembed.errors import InputError
+from onnxembed.errors import InputError, InputTypeError
 
 if TYPE_CHECKING:
-    from qdrant_client.models import PointStruct, VectorParams
+    from qdrant_client.models import Filter, PointStruct, VectorParams
 
-__all__ = ["FIRST_STAGE", "REQUEST_NUMBERS", "TOKENS", "Layout", "Search", "batches", "point"]
+__all__ = [
+    "FIRST_STAGE",
+    "POINT_NUMBERS",
+    "REQUEST_NUMBERS",
+    "TOKENS",
+    "Layout",
+    "Search",
+    "batches",
+    "metadata_filter",
+    "point",
+    "point_id",
+    "refuse_large",
+]
 
 TOKENS = "late-interaction"
 """The name of a point's token vectors."""
@@ -22,6 +34,8 @@ FIRST_STAGE = "first-stage"
 """The name of a point's single vector, where there is one."""
 REQUEST_NUMBERS = 1 << 20
 """Most numbers in one request: a float32 takes some 20 bytes as JSON, and servers take requests of up to 32 MB."""
+POINT_NUMBERS = 1 << 20
+"""Most numbers that Qdrant takes for the token vectors of one point; servers refuse the whole request for more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,20 +102,28 @@ class Search:
         first_stage: The query's single vector, whose nearest points alone are compared; ``None`` for all points.
         limit: Most points to return.
         candidates: Points that the first stage finds; ``limit`` if that is more.
+        filter: Which points may be found; ``None`` for all.
     """
 
     tokens: list[list[float]]
     first_stage: list[float] | None
     limit: int
     candidates: int
+    filter: Filter | None = None
 
     def arguments(self) -> dict[str, Any]:
         """Give the arguments of ``query_points``."""
         narrowed = None
         if self.first_stage is not None:
             candidates = max(self.candidates, self.limit)
-            narrowed = models.Prefetch(query=self.first_stage, using=FIRST_STAGE, limit=candidates)
-        return {"query": self.tokens, "using": TOKENS, "prefetch": narrowed, "limit": self.limit}
+            narrowed = models.Prefetch(query=self.first_stage, using=FIRST_STAGE, limit=candidates, filter=self.filter)
+        return {
+            "query": self.tokens,
+            "using": TOKENS,
+            "prefetch": narrowed,
+            "limit": self.limit,
+            "query_filter": self.filter,
+        }
 
 
 def point(
@@ -120,10 +142,36 @@ def point(
     """
     vectors = {TOKENS: tokens} if first_stage is None else {TOKENS: tokens, FIRST_STAGE: first_stage}
     # The numbers are the engine's own: validating them takes ten times as long as everything else here.
-    return models.PointStruct.model_construct(id=_point_id(name), vector=vectors, payload=payload)
+    return models.PointStruct.model_construct(id=point_id(name), vector=vectors, payload=payload)
 
 
-def _point_id(name: str | None) -> str:
+def refuse_large(rows: int, dim: int, what: str) -> None:
+    """Refuse token vectors that Qdrant would not take, before anything is sent."""
+    if rows * dim > POINT_NUMBERS:
+        raise InputError(
+            f"{what} has {rows} token vectors of {dim} numbers, {rows * dim:,} in all; Qdrant takes at most "
+            f"{POINT_NUMBERS:,}: split it, or give the model a smaller max_length="
+        )
+
+
+def metadata_filter(values: Mapping[str, Any], folder: str = "metadata") -> Filter:
+    """Make a filter of values that the entries of a payload's ``folder`` must have."""
+    return models.Filter(must=[_condition(f"{folder}.{name}", value) for name, value in values.items()])
+
+
+def _condition(key: str, value: object) -> models.FieldCondition:
+    if isinstance(value, bool | int | str):
+        return models.FieldCondition(key=key, match=models.MatchValue(value=value))
+    if isinstance(value, float):
+        return models.FieldCondition(key=key, range=models.Range(gte=value, lte=value))
+    raise InputTypeError(
+        f"filter: {key} is {type(value).__name__}, expected a string, a number or a truth value; pass a "
+        "qdrant_client.models.Filter for other conditions"
+    )
+
+
+def point_id(name: str | None) -> str:
+    """Give the id of the point that a document of this name has: the name if it is a UUID, else one made of it."""
     if name is None:
         return str(uuid.uuid4())
     try:

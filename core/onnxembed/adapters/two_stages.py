@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import numpy as np
 
 from onnxembed.adapters.muvera import MuveraModel
-from onnxembed.adapters.qdrant_points import Layout, Search, point
+from onnxembed.adapters.qdrant_points import POINT_NUMBERS, Layout, Search, point, refuse_large
 
 if TYPE_CHECKING:
-    from qdrant_client.models import PointStruct
+    from qdrant_client.models import Filter, PointStruct
 
     from onnxembed import LateInteractionMultimodalEmbedding, LateInteractionTextEmbedding
 
@@ -54,6 +54,14 @@ class TwoStages(Generic[FirstT]):
         size = known if isinstance(known, int) else len(embed(self.first, "length"))
         return Layout(self.tokens.embedding_size, size, dot=isinstance(self.first, MuveraModel))
 
+    def refuse_large_texts(self, texts: Iterable[str]) -> None:
+        """Refuse texts with more token vectors than Qdrant takes, before the first one is embedded."""
+        model: Any = self.tokens
+        dim = model.embedding_size
+        if model.max_length * dim > POINT_NUMBERS:
+            for index, tokens in enumerate(model.tokens(texts)):
+                refuse_large(len(tokens), dim, f"document {index}")
+
     def points(
         self,
         entries: Iterable[tuple[str | None, dict[str, Any]]],
@@ -71,12 +79,21 @@ class TwoStages(Generic[FirstT]):
             A point per document.
         """
         encoder = None if self._muvera is None else self._muvera.encoder
-        for (name, payload), matrix, single in zip(entries, matrices, first_stage or repeat(None), strict=False):
+        together = zip(entries, matrices, first_stage or repeat(None), strict=False)
+        for index, ((name, payload), matrix, single) in enumerate(together):
             rows = self._with_rows(matrix)
+            refuse_large(rows.shape[0], rows.shape[1], f"document {index if name is None else name!r}")
             first = single if encoder is None else encoder.process_document(rows).tolist()
             yield point(name, rows.tolist(), first, payload)
 
-    def search(self, matrices: Matrices, first_stage: list[float] | None, limit: int, candidates: int) -> Search:
+    def search(
+        self,
+        matrices: Matrices,
+        first_stage: list[float] | None,
+        limit: int,
+        candidates: int,
+        only: Filter | None = None,
+    ) -> Search:
         """Make a search.
 
         Args:
@@ -84,13 +101,15 @@ class TwoStages(Generic[FirstT]):
             first_stage: What `reader` made of the query; ``None`` if there is none.
             limit: Most documents to find.
             candidates: Documents that the first stage finds.
+            only: Which documents may be found; ``None`` for all.
 
         Returns:
             The search.
         """
         rows = self._with_rows(np.concatenate(list(matrices)))
+        refuse_large(rows.shape[0], rows.shape[1], "the query")
         first = first_stage if self._muvera is None else self._muvera.encoder.process_query(rows).tolist()
-        return Search(rows.tolist(), first, limit, candidates)
+        return Search(rows.tolist(), first, limit, candidates, only)
 
     def _with_rows(self, matrix: np.ndarray[Any, np.dtype[Any]]) -> np.ndarray[Any, np.dtype[Any]]:
         """A row of zeros for a text without token vectors, since Qdrant takes none without: MaxSim stays 0."""

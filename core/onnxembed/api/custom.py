@@ -7,6 +7,7 @@ from inspect import signature
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from onnxembed.catalog.registry import Registry
+from onnxembed.errors import InputTypeError
 from onnxembed.spec import ModelSpec
 
 P = ParamSpec("P")
@@ -34,4 +35,9 @@ class Adding(Generic[P, SpecT]):
     def __call__(self, *args: Any, **kwargs: Any) -> None:
         """Add the model."""
         described = len(args) == 1 and not kwargs and isinstance(args[0], ModelSpec)
+        if not described:
+            try:
+                self.__signature__.bind(*args, **kwargs)
+            except TypeError as error:
+                raise InputTypeError(f"add_custom_model() {error}") from None
         self._registry.add(args[0] if described else self._custom(*args, **kwargs))

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from onnxembed.catalog.registry import Registry
 from onnxembed.errors import InputTypeError, ModelNotFoundError
+from onnxembed.foreign import reading
 from onnxembed.hub.files import Files, FolderFiles
 from onnxembed.spec import ModelSpec
 
@@ -41,13 +42,15 @@ def find_model(
     """
     name = stated_name(model_name)
     if specific_model_path is not None:
-        return registry.find(name), str(existing_folder(specific_model_path, "specific_model_path"))
+        folder = existing_folder(specific_model_path, "specific_model_path")
+        return registry.find(name), str(folder)
     if registry.holds(name):
         return registry.find(name), None
-    folder = named_folder(model_name)
-    if folder is None:
+    named = named_folder(model_name)
+    if named is None:
         return registry.find(name), None  # raises, offering the nearest names
-    return describe(FolderFiles(folder)), str(folder)
+    with reading(named):
+        return describe(FolderFiles(named)), str(named)
 
 
 def stated_name(model_name: object) -> str:
@@ -64,7 +67,7 @@ def named_folder(model_name: str | os.PathLike[str]) -> Path | None:
     A path of a folder that is not there is a `ModelNotFoundError`.
     """
     name = stated_name(model_name)
-    folder = Path(name).expanduser()
+    folder = expanded(name)
     if name and _is_folder(folder):
         return folder.absolute()
     if isinstance(model_name, os.PathLike) or name.startswith((".", "~", os.sep)) or Path(name).is_absolute():
@@ -72,11 +75,19 @@ def named_folder(model_name: str | os.PathLike[str]) -> Path | None:
     return None
 
 
+def expanded(path: str) -> Path:
+    """Read a path; one in the home of a user who is not there stays as it is."""
+    try:
+        return Path(path).expanduser()
+    except (RuntimeError, ValueError):  # no such user; characters that no path has
+        return Path(path)
+
+
 def existing_folder(path: str | os.PathLike[str], argument: str) -> Path:
     """Read the path of a folder that must be there; ``argument`` is what messages call it."""
     if not isinstance(path, str | os.PathLike):
         raise InputTypeError(f"{argument}={path!r}: expected the path of a folder")
-    folder = Path(os.fspath(path)).expanduser()
+    folder = expanded(os.fspath(path))
     if not _is_folder(folder):
         raise ModelNotFoundError(f"{argument}={str(path)!r} is not a folder; expected a folder with a model's files")
     return folder.absolute()

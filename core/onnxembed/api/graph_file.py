@@ -11,6 +11,7 @@ from pathlib import Path
 
 from onnxembed.api.kept_graph import Make, keep, kept_graph
 from onnxembed.errors import ModelError, ModelNotFoundError, UnsupportedModelError
+from onnxembed.foreign import describe, is_foreign
 from onnxembed.formats.onnx_graph import GraphFacts, TensorInfo, inspect_graph
 from onnxembed.hub import ModelFolder, loadable_model_path
 from onnxembed.hub.files import find_graph
@@ -58,6 +59,11 @@ class GraphFile:
         shapes = ", ".join(f"{info.name} {list(info.shape or ())}" for info in self.outputs)
         raise ModelError(f"{self.path} gives no vector per token: its outputs are {shapes}; expected one of three axes")
 
+    def axes(self, output: str) -> int | None:
+        """The number of dimensions of an output, or ``None`` when the graph does not say."""
+        shape = next((info.shape for info in self.outputs if info.name == output), None)
+        return None if shape is None else len(shape)
+
     def dim(self, output: str) -> int | None:
         """The last dimension of an output, or ``None`` when the graph leaves it open."""
         for info in self.outputs:
@@ -104,7 +110,16 @@ def _compiling(folder: Path, recipe: Recipe) -> tuple[str, Make]:
         from onnxembed.compile import compile_model
 
         # Weights beside the graph are mapped; inside it they would be parsed and copied at every start.
-        compile_model(folder, target, head=recipe.head, pooling=recipe.pooling, single_file=False)
+        try:
+            compile_model(folder, target, head=recipe.head, pooling=recipe.pooling, single_file=False)
+        except OSError:
+            raise  # of the disk that is written to: `keep` goes on without keeping
+        except Exception as error:
+            if not is_foreign(error):
+                raise
+            raise ModelError(
+                f"the weights in {folder} cannot be compiled ({describe(error)}); fetch the model again"
+            ) from error
 
     config = (folder / CONFIG_FILE).read_bytes() if (folder / CONFIG_FILE).is_file() else b""
     return f"{recipe!r}\0{hashlib.sha256(config).hexdigest()}", compile_to

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from itertools import islice
-from typing import Generic, TypeVar, cast
+from numbers import Integral, Real
+from typing import Any, Generic, TypeVar, cast
 
 from onnxembed.errors import InputError, InputTypeError
+from onnxembed.runtime.cancellation import checkpoint
 
 T = TypeVar("T")
 ItemT = TypeVar("ItemT")
@@ -15,9 +18,8 @@ ItemT = TypeVar("ItemT")
 class Checked(Generic[T]):
     """Items that have passed the border: those of a list already, those of an iterator as they are read.
 
-    Attributes:
-        items: The items; a tuple when they came as a list, so that a later change of the list changes nothing.
-        empty: Whether it is known that there are none, so that no model need be loaded.
+    A list becomes a tuple, so that a later change of the list changes nothing. ``empty``: it is known that there are
+    none, so no model need be loaded.
     """
 
     __slots__ = ("empty", "items")
@@ -27,10 +29,24 @@ class Checked(Generic[T]):
         self.empty = empty
 
 
+def plain(value: Any) -> Any:
+    """Give the Python value of a scalar of pyarrow, or of an array without axes; anything else as it is.
+
+    Both are known by what they can do, since neither library need be installed.
+    """
+    if callable(getattr(value, "as_py", None)):
+        return value.as_py()
+    if getattr(value, "shape", None) == () and callable(getattr(value, "item", None)):
+        return value.item()
+    return value
+
+
 def check_text(text: object, index: int) -> str:
     """Refuse an item that is no string, or holds half of a surrogate pair, which has no UTF-8 form."""
     if not isinstance(text, str):
-        raise InputTypeError(f"text {index} is {describe_type(text)}; expected str")
+        text = plain(text)
+        if not isinstance(text, str):
+            raise InputTypeError(f"text {index} is {describe_type(text)}; expected str")
     if not text.isascii():
         try:
             text.encode("utf-8")
@@ -46,15 +62,31 @@ def check_texts(texts: object, name: str) -> Checked[str]:
     """Accept one string, a collection of strings, or an iterable of them."""
     if isinstance(texts, str):
         return Checked((check_text(texts, 0),), empty=False)
-    if isinstance(texts, bytes | bytearray | dict) or not isinstance(texts, Iterable):
-        raise InputTypeError(f"{name} is {describe_type(texts)}; expected a string or an iterable of strings")
-    return check_items(texts, _check_all_texts, check_text)
+    if isinstance(texts, Sequence) and not isinstance(texts, bytes | bytearray | memoryview):
+        held = _all_texts(texts)
+        return Checked(held, empty=not held)
+    texts = plain(texts)
+    if isinstance(texts, str):
+        return Checked((check_text(texts, 0),), empty=False)
+    listed = check_container(texts, name, "a string or an iterable of strings")
+    return Checked(_each(listed, check_text), empty=isinstance(listed, Sized) and not len(listed))
+
+
+def check_container(items: object, name: str, expected: str) -> Iterable[object]:
+    """Refuse what holds no items of its own: bytes, tables and mappings, whose items are names of columns or keys."""
+    if hasattr(items, "columns"):  # a DataFrame of any library
+        raise InputTypeError(
+            f"{name} is {describe_type(items)}; expected {expected}: pass df['text'], the column that holds the texts"
+        )
+    if isinstance(items, str | bytes | bytearray | memoryview | Mapping) or not isinstance(items, Iterable):
+        raise InputTypeError(f"{name} is {describe_type(items)}; expected {expected}")
+    return items
 
 
 def check_items(
     items: Iterable[object], check_all: Callable[[Sequence[object]], None], check: Callable[[object, int], ItemT]
 ) -> Checked[ItemT]:
-    """Check sequences whole at once, so that a wrong item is told at the call, and other iterables as they are read.
+    """Check sequences whole, so that a wrong item is an error at the call, and other iterables as they are read.
 
     Args:
         items: The items.
@@ -76,15 +108,26 @@ def _each(items: Iterable[object], check: Callable[[object, int], ItemT]) -> Ite
         yield check(item, index)
 
 
+def stays(items: object) -> bool:
+    """Whether the items of a container are the same when they are read again, as those of lists and tuples are.
+
+    What anything else hands over, such as an iterator, may change the moment after: a buffer that is filled again, a
+    picture that moves on to its next frame.
+    """
+    return isinstance(items, list | tuple) and type(items).__iter__ in (list.__iter__, tuple.__iter__)
+
+
 def in_chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
     """Cut items into lists of ``size``; the last one may be shorter."""
     iterator = iter(items)
     while chunk := list(islice(iterator, size)):
+        checkpoint()
         yield chunk
 
 
-def _check_all_texts(texts: Sequence[object]) -> None:
-    for index, text in enumerate(texts):
+def _all_texts(texts: Sequence[object]) -> tuple[str, ...]:
+    held = tuple(texts)
+    for index, text in enumerate(held):
         # The check of each text stands here again: a call for each would take ten times as long.
         if isinstance(text, str):
             if text.isascii():
@@ -94,15 +137,17 @@ def _check_all_texts(texts: Sequence[object]) -> None:
                 continue
             except UnicodeEncodeError:
                 pass
-        check_text(text, index)  # says what is wrong
+        # A wrong one is refused here; some of the others become texts, such as the scalars of pyarrow.
+        return (*held[:index], *map(check_text, held[index:], range(index, len(held))))  # type: ignore[arg-type]
+    return cast("tuple[str, ...]", held)
 
 
 def check_query(query: object, name: str = "query") -> str:
-    """Refuse a query that is no text, or is empty."""
+    """Refuse a query that is no text; an empty one is a text like any other."""
+    if not isinstance(query, str):
+        query = plain(query)
     if not isinstance(query, str):
         raise InputTypeError(f"{name} is a {type(query).__name__}; expected one query as a string")
-    if not query:
-        raise InputError(f"{name} is empty; a document is scored by what is asked, so pass a query with text")
     try:
         return check_text(query, 0)
     except InputError as error:
@@ -111,7 +156,7 @@ def check_query(query: object, name: str = "query") -> str:
 
 def check_documents(documents: object, name: str = "documents") -> Checked[str]:
     """Refuse documents that are no iterable of texts; a string alone is one document, not one per character."""
-    if isinstance(documents, str):
+    if isinstance(documents if isinstance(documents, Sequence) else plain(documents), str):
         raise InputTypeError(f"{name} is a string; expected an iterable of documents, such as [{name}] for one")
     return check_texts(documents, name)
 
@@ -123,32 +168,52 @@ def check_ranking(query: object, documents: object) -> tuple[str, tuple[str, ...
 
 def check_rankings(queries: object, documents_per_query: object) -> list[tuple[str, tuple[str, ...]]]:
     """Read many queries, each with all its documents; there must be as many collections of documents as queries."""
-    checked = [check_query(query, f"query {index}") for index, query in enumerate(_listed(queries, "queries"))]
-    collections = _listed(documents_per_query, "documents_per_query")
+    checked = [check_query(query, f"query {index}") for index, query in enumerate(_iterable(queries, "queries"))]
+    # Each is read before the next one is asked for: groups of itertools.groupby are empty after that.
+    collections = [
+        tuple(check_documents(documents, f"documents_per_query[{index}]").items)
+        for index, documents in enumerate(_iterable(documents_per_query, "documents_per_query"))
+    ]
     if len(collections) != len(checked):
         raise InputError(
             f"documents_per_query holds {len(collections)} collections for {len(checked)} queries; pass one for each, "
             "such as [documents] * len(queries) for the same documents"
         )
-    return [
-        (query, tuple(check_documents(documents, f"documents_per_query[{index}]").items))
-        for index, (query, documents) in enumerate(zip(checked, collections, strict=True))
-    ]
+    return list(zip(checked, collections, strict=True))
 
 
-def _listed(values: object, name: str) -> list[object]:
-    if isinstance(values, str | bytes | dict) or not isinstance(values, Iterable):
+def _iterable(values: object, name: str) -> Iterable[object]:
+    listed = plain(values)
+    if isinstance(listed, str | bytes | Mapping) or hasattr(listed, "columns") or not isinstance(listed, Iterable):
         raise InputTypeError(f"{name} is a {type(values).__name__}; expected a list with one entry for each query")
-    return list(values)
+    return listed
+
+
+def is_integer(value: object) -> bool:
+    """Whether a value is an integer, of Python or of NumPy, and no truth value."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def python_number(value: T) -> T:
+    """Give Python's integer for one of NumPy, and anything else as it is."""
+    return cast("T", int(cast("int", value))) if is_integer(value) else value
 
 
 def check_count(value: object, name: str, least: int) -> int:
-    """Refuse what is no integer, or is below ``least``."""
-    if not isinstance(value, int) or isinstance(value, bool):
+    """Refuse what is no integer, or is below ``least``, or above what a machine can count; gives Python's integer."""
+    if not is_integer(value):
         raise InputTypeError(f"{name}={value!r} is {describe_type(value)}; expected an integer")
-    if value < least:
-        raise InputError(f"{name}={value}: {name} must be >= {least}")
-    return value
+    count = int(cast("int", value))
+    if not least <= count <= sys.maxsize:
+        bound = f">= {least}" if count < least else f"at most {sys.maxsize}"
+        raise InputError(f"{name}={_shown(count)}: {name} must be {bound}")
+    return count
+
+
+def _shown(number: object) -> str:
+    """Write a number; Python refuses to write integers of thousands of digits."""
+    huge = isinstance(number, int) and number.bit_length() > 1024
+    return "a number of over 300 digits" if huge else str(number)
 
 
 def at_least(least: int) -> Callable[[object, str], int]:
@@ -167,20 +232,24 @@ def check_parallel(parallel: int | None) -> int | None:
 
 def check_number(value: object, name: str, least: float, most: float) -> float:
     """Refuse what is no finite number from ``least`` to ``most`` (which may be infinite); gives a float."""
-    if not isinstance(value, int | float) or isinstance(value, bool):
+    if not isinstance(value, Real) or isinstance(value, bool):
         raise InputTypeError(f"{name}={value!r} is {describe_type(value)}; expected a number")
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:  # an integer beyond the largest float
+        number = float("inf")
     if not (least <= number <= most) or number in (float("inf"), float("-inf")):
         bounds = f"at least {least:g}" if most == float("inf") else f"from {least:g} to {most:g}"
-        raise InputError(f"{name}={value}: expected a number {bounds}")
+        raise InputError(f"{name}={_shown(value)}: expected a number {bounds}")
     return number
 
 
 def check_flag(value: object, name: str) -> bool:
-    """Refuse what is no truth value: a string such as ``"false"`` would count as true."""
-    if not isinstance(value, bool):
+    """Refuse what is no truth value, of Python or of NumPy: a string such as ``"false"`` would count as true."""
+    flag = value if isinstance(value, bool) else plain(value)
+    if not isinstance(flag, bool):
         raise InputTypeError(f"{name}={value!r} is a {type(value).__name__}; expected True or False")
-    return value
+    return flag
 
 
 def describe_type(value: object) -> str:

@@ -14,7 +14,7 @@ from dataclasses import KW_ONLY, dataclass, field, fields
 from enum import Enum
 from typing import Any
 
-from onnxembed.api.inputs import at_least, check_flag
+from onnxembed.api.inputs import at_least, check_count, check_flag, describe_type, is_integer
 from onnxembed.errors import InputError, InputTypeError
 from onnxembed.runtime.providers import Device, parse_device, parse_device_ids, parse_providers
 from onnxembed.runtime.session import OptionValue, check_session_option, read_session_options
@@ -28,11 +28,18 @@ def option(default: Any, check: Check) -> Any:
     return field(default=default, metadata={"check": check})
 
 
-def cache_folder(value: object, name: str) -> str:
-    """Read the path of a cache folder."""
-    if not isinstance(value, str | os.PathLike):
-        raise InputTypeError(f"{name}={value!r}: expected the path of a folder, or None")
-    return str(os.fspath(value))
+def folder_path(value: object, name: str) -> str:
+    """Read the path of a folder as text."""
+    path = os.fspath(value) if isinstance(value, str | os.PathLike) else None
+    if not isinstance(path, str):
+        raise InputTypeError(f"{name}={value!r}: expected the path of a folder as text or as a Path")
+    try:
+        encoded = os.fsencode(path)
+    except UnicodeEncodeError:
+        encoded = b"\0"
+    if b"\0" in encoded:
+        raise InputError(f"{name}={path!a} holds a character that no path has; pass the path of a folder")
+    return path
 
 
 def revision_name(value: object, name: str) -> str:
@@ -42,11 +49,9 @@ def revision_name(value: object, name: str) -> str:
     return value
 
 
-def model_folder(value: object, name: str) -> str:
-    """Read the path of a model's folder; `find_model` checks that it is there."""
-    if not isinstance(value, str | os.PathLike):
-        raise InputTypeError(f"{name}={value!r}: expected the path of a folder")
-    return str(os.fspath(value))
+def device(value: object, name: str) -> Device | str:
+    """Read a device; ``None`` leaves the choice to the machine."""
+    return Device.AUTO if value is None else parse_device(value, name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +65,8 @@ class EngineOptions:
         threads: Processors that one inference uses; ``None`` for all that this process may use.
         providers: ONNX Runtime execution providers, best first: names, or pairs of a name and its options. One that is
             not available is an error, unless ``"CPUExecutionProvider"`` is listed last.
-        cuda: ``True`` requires CUDA, ``False`` the processor; ``Device.AUTO`` takes CUDA where ONNX Runtime has it.
+        cuda: ``True`` requires CUDA, ``False`` the processor; ``Device.AUTO`` or ``None`` takes CUDA where ONNX Runtime
+            has it. ``"cuda:1"`` requires one device by its number.
         device_ids: CUDA devices to spread batches over.
         lazy_load: Whether files are looked for and loaded on first use instead of in the constructor.
         local_files_only: Whether nothing may be downloaded.
@@ -71,15 +77,15 @@ class EngineOptions:
     """
 
     model_name: str | os.PathLike[str]
-    cache_dir: str | os.PathLike[str] | None = option(None, cache_folder)
+    cache_dir: str | os.PathLike[str] | None = option(None, folder_path)
     threads: int | None = option(None, at_least(1))
     providers: Sequence[str | tuple[str, Mapping[str, Any]]] | None = option(None, parse_providers)
-    cuda: bool | Device | str = option(Device.AUTO, parse_device)
+    cuda: bool | Device | str | None = option(Device.AUTO, device)
     device_ids: Sequence[int] | None = option(None, parse_device_ids)
     lazy_load: bool = option(False, check_flag)
     _: KW_ONLY
     local_files_only: bool = option(False, check_flag)
-    specific_model_path: str | os.PathLike[str] | None = option(None, model_folder)
+    specific_model_path: str | os.PathLike[str] | None = option(None, folder_path)
     revision: str | None = option(None, revision_name)
     enable_cpu_mem_arena: bool | None = option(None, check_session_option)
     session_options: Mapping[str, OptionValue] | None = option(None, read_session_options)
@@ -96,11 +102,14 @@ class EngineOptions:
 
 def token_limit(value: object, name: str) -> int:
     """Read a limit in tokens, before any file is looked for."""
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise InputTypeError(f"{name}={value!r} is a {type(value).__name__}; expected a number of tokens or None")
-    if not 1 <= value <= sys.maxsize:
-        raise InputError(f"{name}={value}: expected at least 1 token, and at most {sys.maxsize}")
-    return value
+    if not is_integer(value):
+        raise InputTypeError(f"{name}={value!r} is {describe_type(value)}; expected a number of tokens or None")
+    try:
+        return check_count(value, name, 1)
+    except InputError as error:
+        raise InputError(
+            f"{str(error).partition(':')[0]}: expected at least 1 token, and at most {sys.maxsize}"
+        ) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,8 +149,8 @@ _ENTRY = re.compile(r"^ {8}(\w+): (.*(?:\n {12}.*)*)", re.MULTILINE)
 
 def option_docs(options: type[EngineOptions]) -> dict[str, str]:
     """Read what is said of each option, from the ``Attributes`` of the class and of those it inherits from."""
-    told: dict[str, str] = {}
+    docs: dict[str, str] = {}
     for owner in reversed(options.__mro__):
         for name, text in _ENTRY.findall(owner.__doc__ or ""):
-            told[name] = " ".join(text.split())
-    return told
+            docs[name] = " ".join(text.split())
+    return docs

@@ -39,12 +39,11 @@ class Cut:
 
 def check_cut(top_k: int | None, threshold: float | None) -> Cut:
     """Check what is to be kept of a ranking."""
-    if top_k is not None:
-        check_count(top_k, "top_k", 1)
-    if threshold is not None:
+    return Cut(
+        None if top_k is None else check_count(top_k, "top_k", 1),
         # The bounds of floating-point numbers: any number, but neither infinite nor NaN.
-        check_number(threshold, "threshold", -inf, inf)
-    return Cut(top_k, threshold)
+        None if threshold is None else check_number(threshold, "threshold", -inf, inf),
+    )
 
 
 def ranked(scores: Sequence[float], documents: Sequence[str], cut: Cut) -> list[RankedDocument]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 from onnxembed.api.options import EngineOptions
 from onnxembed.hub.folder import ModelFolder
@@ -46,7 +46,8 @@ class EngineSettings(Generic[SpecT_co]):
 
 def engine_settings(model: SpecT, folder: str | None, options: EngineOptions) -> EngineSettings[SpecT]:
     """Make the settings of an engine; ``folder`` is the one that `find_model` found, if any."""
-    request = parse_request(options.providers, options.cuda, options.device_ids)
+    chosen = cast("Device | str", options.cuda)  # ``None`` was read when the options were made
+    request = parse_request(options.providers, chosen, options.device_ids)
     return EngineSettings(
         model=model,
         store=store_settings(folder, options),

@@ -29,8 +29,8 @@ class VectorModel(Model[OptionsT, SpecT, VectorEngineT]):
     @property
     def embedding_size(self) -> int:
         """Numbers of each vector. Loads the weights only for a folder that does not say."""
-        # A folder opened under the name of a catalogue model may hold a smaller stand-in; one opened by itself has told
-        # its size.
+        # A folder opened under the name of a catalogue model may hold a smaller stand-in; the description of one opened
+        # by itself has its size.
         stated: int = getattr(self._settings.model, "dim", 0) if self._options.specific_model_path is None else 0
         return stated or self._engine.dim
 

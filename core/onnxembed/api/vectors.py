@@ -1,4 +1,4 @@
-"""What becomes of vectors whatever they were made from."""
+"""Scaling and rounding of vectors, whatever they were made from."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def normalize(vectors: Array) -> Array:
     return scaled
 
 
-def finish(pooled: Array, given: np.dtype[Any], *, normalized: bool) -> Array:
+def finish(pooled: Array, graph_dtype: np.dtype[Any], *, normalized: bool) -> Array:
     """Bring pooled vectors to the precision that the graph promises, and then to float32.
 
     Args:
         pooled: (batch, dim), of the graph's type or of float64.
-        given: The type of the graph's output.
+        graph_dtype: The type of the graph's output.
         normalized: Whether to scale the vectors to length 1.
 
     Returns:
@@ -40,6 +40,6 @@ def finish(pooled: Array, given: np.dtype[Any], *, normalized: bool) -> Array:
     """
     if normalized:
         pooled = normalize(pooled)
-    if pooled.dtype == np.float64 and np.issubdtype(given, np.floating):
-        pooled = pooled.astype(given, copy=False)
+    if pooled.dtype == np.float64 and np.issubdtype(graph_dtype, np.floating):
+        pooled = pooled.astype(graph_dtype, copy=False)
     return pooled.astype(np.float32, copy=False)

@@ -1,6 +1,6 @@
 """A file of the catalogue as specifications: its keys are the fields of a dataclass, their types those of the fields.
 
-It is read strictly, since a slip of the pen in a row must be an error, not a silent default: unknown and missing keys
+It is read strictly, since a typo in a row must be an error, not a silent default: unknown and missing keys
 are refused, and types are compared exactly, so that ``true`` is no whole number.
 """
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Generic
 
 from onnxembed.catalog.reader import SpecT, stored_models
 from onnxembed.errors import InputError, InputTypeError, UnknownModelError
+from onnxembed.runtime.per_process import PerProcess
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -40,7 +41,7 @@ class Registry(Generic[SpecT]):
         self._catalogue: tuple[SpecT, ...] | None = None
         self._built_in: Mapping[str, SpecT] | None = None
         self._added: Mapping[str, SpecT] = MappingProxyType({})
-        self._change = threading.Lock()
+        self._change = PerProcess(threading.Lock)
 
     def catalogue(self) -> tuple[SpecT, ...]:
         """The models that are always there, in the order of their file."""
@@ -58,14 +59,14 @@ class Registry(Generic[SpecT]):
         if not isinstance(name, str):
             raise InputTypeError(
                 f"a model is named by a string, got {type(name).__name__}; "
-                f"pass a name that {self._facade}.list_supported_models() tells"
+                f"pass a name that {self._facade}.list_supported_models() lists"
             )
         folded = name.casefold()
         model = self._known().get(folded) or self._added.get(folded)
         if model is None:
             raise UnknownModelError(
                 f"{unknown_name(name, self.models())} "
-                f"{self._facade}.list_supported_models() tells all names; {self._facade}.add_custom_model() adds a "
+                f"{self._facade}.list_supported_models() lists all names; {self._facade}.add_custom_model() adds a "
                 "model, and a local folder with a model's files may be given instead of a name"
             )
         return model
@@ -78,7 +79,7 @@ class Registry(Generic[SpecT]):
             )
         _check(model)
         folded = model.name.casefold()
-        with self._change:
+        with self._change.get():
             taken = self._known().get(folded) or self._added.get(folded)
             if taken is not None:
                 origin = "the catalogue" if folded in self._known() else "an earlier addition"
@@ -95,7 +96,7 @@ class Registry(Generic[SpecT]):
 
     def remove(self, name: str) -> None:
         """Take an added model away; the catalogue stays as it is, and an unknown name is refused as by ``find``."""
-        with self._change:
+        with self._change.get():
             model = self.find(name)
             folded = model.name.casefold()
             if folded not in self._added:
@@ -128,7 +129,7 @@ def describe(model: ModelSpec, *keys: str) -> dict[str, object]:
 
 
 def _check(model: ModelSpec) -> None:
-    # The facade hands on what users wrote, so the annotations promise nothing here.
+    # The model class passes on what users wrote, so the annotations promise nothing here.
     if not isinstance(model.name, str) or not model.name.strip():
         raise InputError(f"a model needs a name, got {model.name!r}; pass one such as 'org/name'")
     if not model.sources:

@@ -9,7 +9,7 @@ from typing import Any
 import onnxembed
 
 KINDS = {
-    "text": "TextEmbedding",
+    "dense": "TextEmbedding",
     "sparse": "SparseTextEmbedding",
     "late_interaction": "LateInteractionTextEmbedding",
     "rerank": "TextCrossEncoder",

@@ -25,7 +25,7 @@ class Body:
         hidden: Length of a token's vector.
         layers: Number of layers.
         vocabulary: Entries of the vocabulary.
-        epsilon: Of the layer normalisations.
+        epsilon: Of the layer normalizations.
         activation: Of the feed-forward layers, a key of ``ACTIVATIONS``.
         weights: Name and shape of each weight.
         unused: Beginnings of the names of weights that may be there and are left out.

@@ -127,7 +127,7 @@ def _refuse_foreign_operators(path: Path, operators: set[tuple[str, str]], funct
         if domain not in _ALLOWED_DOMAINS and (domain, operator) not in functions:
             raise UnsafeModelError(
                 f"{path} uses the operator {operator!r:.200} of the domain {domain!r:.200}, which is not part of ONNX "
-                "Runtime and would need somebody's library to be loaded; export the model with standard operators"
+                "Runtime and would need a foreign library to be loaded; export the model with standard operators"
             )
 
 

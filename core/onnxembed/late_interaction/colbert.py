@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from onnxembed.errors import ModelError
 from onnxembed.late_interaction.tokens import MarkingTokenizer
-from onnxembed.text.graph import TextGraph
+from onnxembed.text.graph import TextGraph, not_finite
 from onnxembed.text.tokenizer import Tokens
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -28,6 +29,11 @@ class LinearLayer:
 
     def apply(self, vectors: Array) -> Array:
         """Project (vectors, inputs) float32."""
+        if vectors.shape[1] != self.weight.shape[1]:
+            raise ModelError(
+                f"the graph gives vectors of {vectors.shape[1]} numbers, and the linear layer beside it takes "
+                f"{self.weight.shape[1]}; the files do not belong together: fetch the model again"
+            )
         projected = vectors @ self.weight.T
         return projected if self.bias is None else projected + self.bias
 
@@ -87,8 +93,17 @@ class ColbertWork:
 
     def vectors(self, batch: Sequence[Tokens], worker: int) -> tuple[Array, Array]:
         """Pad and run, and give the vectors of all texts end to end, float32, with the rows at which the texts end."""
-        rules = self.graph.tokenizer.rules
+        rules = self.graph.rules
         width = rules.max_length if self.graph.pad_to_max_length else 1
         padded, kept = self.tokenizer.marking.pad(batch, rules, width)
         (states,) = self.graph.run([self.head.output], padded, worker, task=self.head.task)
-        return self.head.apply(states[kept]), kept.sum(axis=1).cumsum()
+        if states.ndim != 3 or states.shape[:2] != kept.shape:
+            raise ModelError(
+                f"the graph's output {self.head.output!r} has the shape {list(states.shape)} for a batch of "
+                f"{list(kept.shape)}; expected (batch, tokens, dim), one vector per token"
+            )
+        rows, ends = states[kept], kept.sum(axis=1).cumsum()
+        finite = np.isfinite(rows).all(axis=1)
+        if not finite.all():
+            raise not_finite(padded.name(int(np.searchsorted(ends, finite.argmin(), side="right"))))
+        return self.head.apply(rows), ends

@@ -59,7 +59,7 @@ def describe(files: Files) -> LateInteractionModel:
 
     Raises:
         ModelNotFoundError: If there is neither a graph nor weights, or no tokenizer.
-        UnsupportedModelError: If nothing tells how the model treats queries and documents.
+        UnsupportedModelError: If no file says how the model treats queries and documents.
     """
     graph = require_text_model(files)
     conventions = _conventions(files)
@@ -237,6 +237,6 @@ def _check_layer(files: Files, layer: str) -> None:
 
 
 def _width(files: Files, layers: tuple[str, ...]) -> int:
-    """Numbers of a vector as the last linear layer has it; 0 where there is none and the graph tells."""
+    """Numbers of a vector as the last linear layer has it; 0 where there is none and the graph says."""
     width = files.json_object(_layer_files(layers[-1])[0]).get("out_features") if layers else None
     return width if isinstance(width, int) and not isinstance(width, bool) and width > 0 else 0

@@ -10,6 +10,7 @@ import numpy as np
 from onnxembed.api.engine import GraphEngine
 from onnxembed.api.settings import EngineSettings
 from onnxembed.errors import ModelError
+from onnxembed.foreign import reading
 from onnxembed.formats.safetensors import SafetensorsFile
 from onnxembed.hub.folder import WEIGHTS_FILE
 from onnxembed.late_interaction.colbert import ColbertWork, LinearLayer, TokenHead
@@ -18,9 +19,11 @@ from onnxembed.late_interaction.spec import LateInteractionModel
 from onnxembed.late_interaction.tokens import MarkingTokenizer, marking_tokenizer
 from onnxembed.runtime.batching import RunPlan
 from onnxembed.runtime.per_process import PerProcess
+from onnxembed.spec import TOKENIZER_FILE
 from onnxembed.text.graph import TextGraph
 from onnxembed.text.options import InputType
 from onnxembed.text.text_engine import TextEngine
+from onnxembed.text.tokenizer import TextTokenizer
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +94,15 @@ class LateInteractionEngine:
         return ColbertWork(loaded.graph, self.tokenizer(input_type), head, truncate)
 
     def _load_document_tokenizer(self) -> MarkingTokenizer:
-        return marking_tokenizer([self._text.tokenizer], self.model, "document", chosen=self._chosen)
+        return self._marking([self._text.tokenizer], "document")
 
     def _load_query_tokenizer(self) -> MarkingTokenizer:
         configured = [self._text.tokenizer, self._documents.get().tokenizer]
-        return marking_tokenizer(configured, self.model, "query", chosen=self._chosen)
+        return self._marking(configured, "query")
+
+    def _marking(self, configured: list[TextTokenizer], input_type: InputType) -> MarkingTokenizer:
+        with reading(self.base.folder.path / TOKENIZER_FILE):
+            return marking_tokenizer(configured, self.model, input_type, chosen=self._chosen)
 
     def _load(self) -> _Loaded:
         text = self._text.text.get()

@@ -1,4 +1,4 @@
-"""`LateInteractionTextEmbedding`: one vector per token, as users meet it."""
+"""`LateInteractionTextEmbedding`, the public class: one vector per token."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from onnxembed.api.asynchronous import awaited, streamed
 from onnxembed.api.custom import Adding
-from onnxembed.api.find import find_model
+from onnxembed.api.find import find_model, stated_name
 from onnxembed.api.inputs import (
     Checked,
     check_count,
@@ -23,11 +23,12 @@ from onnxembed.api.ranking import Cut, RankedDocument, check_cut, ranked
 from onnxembed.api.settings import EngineSettings
 from onnxembed.api.vector_model import VectorModel
 from onnxembed.catalog.registry import Registry
-from onnxembed.errors import InputError
+from onnxembed.errors import InputError, UnknownModelError
 from onnxembed.late_interaction.known import describe_late_interaction, late_interaction_registry
 from onnxembed.late_interaction.options import LateInteractionOptions
 from onnxembed.late_interaction.spec import LateInteractionModel
 from onnxembed.runtime.batching import RunPlan, batch_limits
+from onnxembed.runtime.forks import kept_here
 from onnxembed.text.known import dense_registry
 from onnxembed.text.options import InputType
 from onnxembed.text.spec import DenseModel
@@ -52,19 +53,11 @@ class _Ranking:
 
 
 class LateInteractionTextEmbedding(VectorModel[LateInteractionOptions, LateInteractionModel, "LateInteractionEngine"]):
-    """One vector per token (ColBERT and its kin) with an ONNX model; `maxsim` compares such vectors.
+    """One vector per token (ColBERT and similar models) with an ONNX model; `maxsim` compares such vectors.
 
     Names, methods and parameters are those that users of fastembed know; options after ``lazy_load`` are keywords.
     Objects are immutable, safe to share between threads, usable after a fork, and small when pickled. Two objects that
     need the same weights share them within a process. The options are those of `LateInteractionOptions`.
-
-    Raises:
-        UnknownModelError: The name is not known; the nearest ones are offered.
-        ModelNotFoundError: No source could give the files, or a folder holds no model.
-        UnsupportedModelError: A folder does not say how its model treats queries and documents.
-        InputError: A value is out of range.
-        InputTypeError: A value has the wrong type.
-        ProviderError: A provider or device is not available.
     """
 
     @constructor(LateInteractionOptions)
@@ -199,8 +192,8 @@ class LateInteractionTextEmbedding(VectorModel[LateInteractionOptions, LateInter
         """
         if input_type not in ("query", "document"):
             raise InputError(f"input_type={input_type!r}: expected 'query' or 'document'")
-        checked = check_texts(texts, "texts").items
-        return (self._engine.tokenizer(input_type).kept_tokens(text) for text in checked)
+        checked = in_chunks(check_texts(texts, "texts").items, 1)
+        return kept_here(self._engine.tokenizer(input_type).kept_tokens(text) for (text,) in checked)
 
     def token_count(
         self,
@@ -220,7 +213,7 @@ class LateInteractionTextEmbedding(VectorModel[LateInteractionOptions, LateInter
         Returns:
             The sum; 0 for no texts.
         """
-        check_count(batch_size, "batch_size", 1)
+        batch_size = check_count(batch_size, "batch_size", 1)
         input_type: InputType = "document" if check_flag(is_doc, "is_doc") else "query"
         extended = check_flag(include_extension, "include_extension")
         chunks = in_chunks(check_texts(texts, "texts").items, batch_size)
@@ -302,7 +295,16 @@ class LateInteractionTextEmbedding(VectorModel[LateInteractionOptions, LateInter
 
 def _find(options: LateInteractionOptions) -> tuple[LateInteractionModel, str | None]:
     """Find a model of the catalogue, or one in a folder that describes itself."""
-    return find_model(late_interaction_registry, options.model_name, options.specific_model_path, _describe_files)
+    try:
+        return find_model(late_interaction_registry, options.model_name, options.specific_model_path, _describe_files)
+    except UnknownModelError as error:
+        name = stated_name(options.model_name)
+        if not dense_registry.holds(name):
+            raise
+        raise UnknownModelError(
+            f"{name!r} is a dense model: pass dense=True for the vectors of its tokens, or open it with TextEmbedding "
+            f"for one vector per text. {error}"
+        ) from None
 
 
 def _find_dense(options: LateInteractionOptions) -> tuple[LateInteractionModel, str | None]:

@@ -12,10 +12,12 @@ from onnxembed.api.options import TextOptions, option
 class LateInteractionOptions(TextOptions):
     """What late-interaction text models have.
 
-    Attributes:
+    These are documented anew:
         model_name: A name of `list_supported_models`, in any case, or the path of a folder with a model's files,
             written by PyLate or by the ColBERT code. With ``dense``, a name or a folder of `TextEmbedding`.
         max_length: Tokens that a text is cut to, special tokens and marker included; ``None`` for what the files say.
+
+    Attributes:
         dense: Whether the model is a dense one, whose last hidden states are given instead of one vector per text.
         normalize: Whether vectors are scaled to length 1; ``None`` for what the model's authors do.
         skip_special_tokens: Whether the vectors of the tokens around a text, such as ``[CLS]``, are left out.

@@ -1,4 +1,4 @@
-"""A late-interaction text model as data: how it marks, pads and skips tokens, and what becomes of their vectors."""
+"""A late-interaction text model as data: how it marks, pads and skips tokens, and which vectors are kept."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import KW_ONLY, dataclass, field
 from enum import StrEnum
 from typing import ClassVar
 
-from onnxembed.api.inputs import check_count, check_flag
+from onnxembed.api.inputs import check_count, check_flag, python_number
 from onnxembed.spec import ModelSource, ModelSpec, PoolingType, Recipe, only_source
 
 PUNCTUATION = tuple(string.punctuation)
@@ -34,7 +34,7 @@ class LateInteractionModel(ModelSpec):
     Lengths count every position: special tokens, marker and expansion included.
 
     Attributes:
-        dim: Numbers of a vector; 0 when only the graph tells.
+        dim: Numbers of a vector; 0 when only the graph says.
         model_file: The graph, relative to the model's folder.
         query_marker: Put after the first token of a query: a token id, the text of a token, or ``None`` for nothing.
         document_marker: The same for documents.
@@ -110,7 +110,7 @@ class LateInteractionModel(ModelSpec):
             yield "query_length", f"{self.query_length} is no length; give 1 or more, or leave it out"
 
     @classmethod
-    def custom(
+    def custom(  # noqa: DOC201  # its docstring is that of `add_custom_model`, which returns nothing
         cls,
         model: str,
         sources: ModelSource,
@@ -158,7 +158,7 @@ class LateInteractionModel(ModelSpec):
         return cls(
             name=model,
             sources=only_source(sources),
-            dim=dim,
+            dim=python_number(dim),
             model_file=model_file,
             additional_files=tuple(additional_files or ()),
             query_marker=query_marker,
@@ -170,7 +170,7 @@ class LateInteractionModel(ModelSpec):
             skip_words=PUNCTUATION if skip_words is None else tuple(skip_words),
             normalize_queries=check_flag(normalize_queries, "normalize_queries"),
             output=output_name,
-            max_tokens=max_tokens,
+            max_tokens=python_number(max_tokens),
             license=license,
             size_in_gb=size_in_gb,
             description=description,

@@ -74,7 +74,7 @@ class Marking:
         mask = (kept if self.attend else written).astype(np.int64)
         if self.skipped.size:
             kept = kept & ~np.isin(ids, self.skipped)
-        return PaddedTokens(ids, mask, type_ids), kept
+        return PaddedTokens(ids, mask, type_ids, batch), kept
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from onnxembed.rerank.options import CrossEncoderOptions, Windows
 from onnxembed.rerank.pairs import Pair
 from onnxembed.rerank.spec import Activation
 from onnxembed.runtime.batching import BatchLimits, RunPlan, plan_batches
-from onnxembed.text.graph import TextGraph
+from onnxembed.text.graph import TextGraph, check_finite
 from onnxembed.text.pair_tokenizer import PairTokenizer
 from onnxembed.text.tokenizer import Tokens
 
@@ -41,7 +41,9 @@ class CrossEncoder:
     def score(self, rows: Sequence[Tokens], worker: int) -> Array:
         """Run one batch and give the raw scores, float32 (batch,)."""
         (logits,) = self.graph.run([self.output], self.graph.pad(rows), worker)
-        return raw_scores(logits, len(rows))
+        scores = raw_scores(logits, len(rows))
+        check_finite(scores, rows)
+        return scores
 
 
 class PairWork:

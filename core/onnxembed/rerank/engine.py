@@ -6,6 +6,7 @@ from typing import Any
 
 from onnxembed.api.engine import GraphEngine
 from onnxembed.api.settings import EngineSettings
+from onnxembed.foreign import reading
 from onnxembed.rerank.cross_encoder import CrossEncoder, PairWork, WindowWork
 from onnxembed.rerank.discovery import check_head, read_activation
 from onnxembed.rerank.options import CrossEncoderOptions
@@ -13,6 +14,7 @@ from onnxembed.rerank.spec import Activation, CrossEncoderModel
 from onnxembed.runtime.batching import RunPlan, batch_limits
 from onnxembed.runtime.per_process import PerProcess
 from onnxembed.runtime.pipeline import Work
+from onnxembed.spec import TOKENIZER_FILE
 from onnxembed.text.pair_tokenizer import PairTokenizer
 from onnxembed.text.text_engine import TextEngine
 
@@ -23,9 +25,9 @@ class CrossEncoderEngine:
     def __init__(self, settings: EngineSettings[CrossEncoderModel]) -> None:
         """Remember what to load."""
         self._model = settings.model
-        self._text = TextEngine(settings)
+        self._text = TextEngine(settings, pools_itself=lambda _: True)
         self.base: GraphEngine[CrossEncoderModel] = self._text.base
-        self._pairs = PerProcess(lambda: PairTokenizer(self._text.tokenizer))
+        self._pairs = PerProcess(self._load_pairs)
         self._encoder = PerProcess(self._load)
 
     @property
@@ -53,6 +55,10 @@ class CrossEncoderEngine:
             return PairWork(encoder, options, query, activation), encoder.plan
         limits = batch_limits(encoder.plan, batch_size, None, options.token_budget)
         return WindowWork(encoder, options, query, activation, limits), encoder.plan
+
+    def _load_pairs(self) -> PairTokenizer:
+        with reading(self.base.folder.path / TOKENIZER_FILE):
+            return PairTokenizer(self._text.tokenizer)
 
     def _load(self) -> CrossEncoder:
         text = self._text.text.get()

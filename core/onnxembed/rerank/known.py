@@ -1,4 +1,4 @@
-"""The cross-encoders of this process, and what is told of each."""
+"""The cross-encoders of this process, and each as plain data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`TextCrossEncoder`: the cross-encoders as users meet them."""
+"""`TextCrossEncoder`, the public class of cross-encoders."""
 
 from __future__ import annotations
 
@@ -46,14 +46,6 @@ class TextCrossEncoder(Model[CrossEncoderOptions, CrossEncoderModel, "CrossEncod
     Scores are raw logits unless ``activation`` says otherwise: any real number, higher for the better document. For a
     model with two labels, "irrelevant" and "relevant", the raw score is the second logit minus the first; its sigmoid
     is the softmax probability of "relevant". Models with more labels are refused.
-
-    Raises:
-        UnknownModelError: The name is not known; the nearest ones are offered.
-        ModelNotFoundError: No source could give the files, or a folder holds no model.
-        UnsupportedModelError: The model has no classification head of one or two labels.
-        InputError: A value is out of range.
-        InputTypeError: A value has the wrong type.
-        ProviderError: A provider or device is not available.
     """
 
     @constructor(CrossEncoderOptions)
@@ -186,7 +178,7 @@ class TextCrossEncoder(Model[CrossEncoderOptions, CrossEncoderModel, "CrossEncod
         Returns:
             The sum; 0 for no pairs.
         """
-        check_count(batch_size, "batch_size", 1)
+        batch_size = check_count(batch_size, "batch_size", 1)
         chunks = in_chunks(check_pairs(pairs).items, batch_size)
         return sum(self._engine.pairs.count(chunk) for chunk in chunks)
 

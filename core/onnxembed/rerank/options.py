@@ -27,12 +27,15 @@ class Windows(StrEnum):
 class CrossEncoderOptions(TextOptions):
     """What cross-encoders have.
 
-    Attributes:
+    These are documented anew:
         max_length: Tokens that a pair is cut to, special tokens included. ``None`` for the model's own limit;
             `max_length_source` tells where it is stated.
         truncate: Whether longer pairs are cut, the longer text first, with one warning in the log per model; otherwise
             they are refused.
         token_budget: Tokens of a padded batch; a longer pair runs alone. ``None``: 256 for each processor in use.
+
+    Attributes:
+        model_name: A name of `list_supported_models`, in any case, or the path of a folder with a model's files.
         activation: What is done to the raw scores in all methods: ``"raw"`` for nothing, ``"sigmoid"``, or ``"model"``
             for what the model's authors chose.
         windows: How a document is read that is too long for one pair. ``None``: it is cut. Otherwise its tokens are

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence, Sized
+from collections.abc import Iterable, Mapping, Sequence, Sized
 from itertools import count
 
 from onnxembed.api.inputs import Checked, check_query, check_text
@@ -25,7 +25,7 @@ def check_pairs(pairs: object) -> Checked[Pair]:
     """Accept one pair as a tuple of two strings, a collection of pairs, or an iterable of them."""
     if isinstance(pairs, tuple) and pairs and all(isinstance(text, str) for text in pairs):
         return Checked((check_pair(pairs, 0),), empty=False)
-    if isinstance(pairs, str | bytes | dict) or not isinstance(pairs, Iterable):
+    if isinstance(pairs, str | bytes | Mapping) or hasattr(pairs, "columns") or not isinstance(pairs, Iterable):
         raise InputTypeError(
             f"pairs is a {type(pairs).__name__}; expected an iterable of (query, document) tuples, or one of them"
         )

@@ -15,7 +15,7 @@ _ChoiceT = TypeVar("_ChoiceT", bound=StrEnum)
 
 
 class Activation(StrEnum):
-    """What becomes of the raw score of a pair."""
+    """What is done to the raw score of a pair."""
 
     RAW = "raw"
     """Nothing: the logit itself."""
@@ -42,7 +42,7 @@ class CrossEncoderModel(ModelSpec):
     stated: ClassVar[tuple[str, ...]] = (*ModelSpec.stated, "activation")
 
     @classmethod
-    def custom(
+    def custom(  # noqa: DOC201  # its docstring is that of `add_custom_model`, which returns nothing
         cls,
         model: str,
         sources: ModelSource,

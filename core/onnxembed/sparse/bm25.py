@@ -15,6 +15,8 @@ from typing import Any, TypeVar, cast
 import numpy as np
 
 from onnxembed.errors import InputError
+from onnxembed.runtime import forks
+from onnxembed.runtime.cancellation import checkpoint
 from onnxembed.sparse.bm25_settings import Bm25Settings
 from onnxembed.sparse.chunk_numbers import ChunkNumbers
 from onnxembed.sparse.counts import TermCounts, count_terms
@@ -28,8 +30,8 @@ Array = np.ndarray[Any, np.dtype[Any]]
 ResultT = TypeVar("ResultT")
 
 # Texts that are counted together: enough to make a call of numpy cheap, few enough for the processor's caches.
-_WINDOW_TEXTS = 512
-_WINDOW_CHARACTERS = 1_000_000
+WINDOW_TEXTS = 512
+WINDOW_CHARACTERS = 1_000_000
 
 
 class Bm25:
@@ -64,11 +66,12 @@ class Bm25:
         """
         elsewhere = self.encode if workers == 1 else self._plain().encode
         encoded = self._map(self.encode, elsewhere, _windows(documents), workers)
-        return chain.from_iterable(vectors.split() for vectors in encoded)
+        return forks.kept_here(chain.from_iterable(vectors.split() for vectors in encoded))
 
     def query_embed(self, queries: Iterable[str]) -> Iterator[SparseEmbedding]:
         """Turn queries into vectors: every term once, as 1.0, or its rarity with ``idf_in_query``."""
-        return chain.from_iterable(self._encode_queries(window).split() for window in _windows(queries))
+        encoded = map(self._encode_queries, _windows(queries))
+        return forks.kept_here(chain.from_iterable(vectors.split() for vectors in encoded))
 
     def token_count(self, texts: Iterable[str]) -> int:
         """Count the words of all texts before any is dropped."""
@@ -143,7 +146,13 @@ class Bm25:
 
 
 def _windows(texts: Iterable[str]) -> Iterator[Sequence[str]]:
-    """Group texts."""
+    """Group texts; a cancelled call stops before its next group."""
+    for window in _grouped(texts):
+        checkpoint()
+        yield window
+
+
+def _grouped(texts: Iterable[str]) -> Iterator[Sequence[str]]:
     if isinstance(texts, list | tuple):
         yield from _windows_of_held(texts)
         return
@@ -152,7 +161,7 @@ def _windows(texts: Iterable[str]) -> Iterator[Sequence[str]]:
     for text in texts:
         window.append(text)
         characters += len(text)
-        if len(window) == _WINDOW_TEXTS or characters >= _WINDOW_CHARACTERS:
+        if len(window) == WINDOW_TEXTS or characters >= WINDOW_CHARACTERS:
             yield window
             window = []
             characters = 0
@@ -164,9 +173,9 @@ def _windows_of_held(texts: Sequence[str]) -> Iterator[Sequence[str]]:
     """Group texts that are all in memory."""
     start = 0
     while start < len(texts):
-        window = texts[start : start + _WINDOW_TEXTS]
+        window = texts[start : start + WINDOW_TEXTS]
         characters = list(accumulate(map(len, window)))
-        if characters[-1] > _WINDOW_CHARACTERS:
-            window = window[: max(1, bisect_right(characters, _WINDOW_CHARACTERS))]
+        if characters[-1] > WINDOW_CHARACTERS:
+            window = window[: max(1, bisect_right(characters, WINDOW_CHARACTERS))]
         yield window
         start += len(window)

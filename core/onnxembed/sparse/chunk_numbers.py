@@ -19,7 +19,6 @@ _SPACE = ord(" ")
 _LONGEST = 16
 # 3 MB; a chunk has two places to be in.
 _BITS = 17
-_SHIFT = np.uint64(64 - _BITS)
 # Odd numbers without a pattern: multiplying by them spreads the low bits over the high ones.
 _SPREAD_LOW = np.uint64(0x9E3779B97F4A7C15)
 _SPREAD_HIGH = np.uint64(0xC2B2AE3D27D4EB4F)
@@ -30,11 +29,12 @@ _KEPT_BYTES = np.array([(1 << 8 * count) - 1 for count in range(9)], dtype=np.ui
 class ChunkNumbers:
     """Numbers chunks in the order of a text; `terms` finds the number of a chunk that is not known."""
 
-    def __init__(self, terms: Terms) -> None:
+    def __init__(self, terms: Terms, bits: int = _BITS) -> None:
         self.terms = terms
-        self._low = np.zeros(1 << _BITS, dtype=np.uint64)  # 0 where nothing is: no chunk begins with a zero byte
-        self._high = np.zeros(1 << _BITS, dtype=np.uint64)
-        self._numbers = np.zeros(1 << _BITS, dtype=np.int64)
+        self._shift = np.uint64(64 - bits)
+        self._low = np.zeros(1 << bits, dtype=np.uint64)  # 0 where nothing is: no chunk begins with a zero byte
+        self._high = np.zeros(1 << bits, dtype=np.uint64)
+        self._numbers = np.zeros(1 << bits, dtype=np.int64)
         self._lock = threading.Lock()
 
     def of(self, joined: bytes) -> Array:
@@ -58,7 +58,7 @@ class ChunkNumbers:
         high[beyond] = eight[starts[beyond] + 8] & _KEPT_BYTES.take(lengths_beyond - 8, mode="clip")
         spread = low * _SPREAD_LOW
         spread += high * _SPREAD_HIGH
-        spread >>= _SHIFT
+        spread >>= self._shift
         with self._lock:
             long = beyond[lengths_beyond > _LONGEST]
             numbers, unknown = self._look_up(low, high, places := spread.view(np.int64), long)

@@ -50,11 +50,11 @@ def describe(files: Files) -> SparseModel:
         files: The files.
 
     Returns:
-        The description. The kind of a graph that is not here yet is told by the files beside it alone.
+        The description. Of a graph that is not here yet, only the files beside it say the kind.
 
     Raises:
         ModelNotFoundError: If there is neither a graph nor weights, or no tokenizer.
-        UnsupportedModelError: If the files do not tell which kind of sparse model it is.
+        UnsupportedModelError: If the files do not say which kind of sparse model it is.
     """
     graph = require_text_model(files)
     outputs = _outputs(files, graph)
@@ -62,7 +62,7 @@ def describe(files: Files) -> SparseModel:
     if kind is None:
         if not _is_masked(files) and not _gives_logits(files, outputs):
             raise UnsupportedModelError(
-                f"the files in {files.where} do not tell which kind of sparse model it is; register it with "
+                f"the files in {files.where} do not say which kind of sparse model it is; register it with "
                 "SparseTextEmbedding.add_custom_model(model, kind, ...) and open it by that name with "
                 "specific_model_path="
             )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import cast
 
 import numpy as np
@@ -12,6 +13,7 @@ from onnxembed.api.engine import GraphEngine
 from onnxembed.api.graph_file import GraphFile
 from onnxembed.api.settings import EngineSettings
 from onnxembed.compile.heads.vocabulary import MAX_LOGITS
+from onnxembed.foreign import reading
 from onnxembed.formats.onnx_graph import inspect_graph
 from onnxembed.hub.files import find_graph
 from onnxembed.runtime.batching import RunPlan, batch_limits
@@ -30,10 +32,16 @@ from onnxembed.sparse.work import LookupWork, SparseGraphWork, Weigher
 from onnxembed.text.graph import TextGraph
 from onnxembed.text.options import InputType
 from onnxembed.text.text_engine import TextEngine
+from onnxembed.text.tokenizer import TextTokenizer
 
 # Bytes of a batch's logits. On processors larger batches are no faster; a graphics processor wants them.
-_LOGIT_BYTES = 64 << 20
-_LOGIT_BYTES_ON_GPU = 1 << 30
+LOGIT_BYTES = 64 << 20
+LOGIT_BYTES_ON_GPU = 1 << 30
+_TABLES: Mapping[SparseKind, Callable[[Path, TextTokenizer], IdfTable | Bm42Words | MiniCoilTables]] = {
+    SparseKind.INFERENCE_FREE: load_idf,
+    SparseKind.BM42: load_bm42,
+    SparseKind.MINICOIL: load_minicoil,
+}
 _LOOKUP_PLAN = RunPlan(budget=1 << 20)
 
 
@@ -111,7 +119,7 @@ class SparseEngine:
         if kind not in SPLADE_KINDS:
             return _Loaded(text.graph, text.plan, output, 0, None)
         twice = kind is SparseKind.INFERENCE_FREE
-        finished = output != MAX_LOGITS and _rank(text.file, output) == 2
+        finished = output != MAX_LOGITS and text.file.axes(output) == 2
         left_out = np.array(special_ids(self._text.tokenizer), dtype=np.int64) if twice else None
         plan = text.plan if text.file.compiled else self._bounded(text.plan, text.file.dim(output))
         return _Loaded(text.graph, plan, output, 0 if finished else 2 if twice else 1, left_out)
@@ -123,7 +131,7 @@ class SparseEngine:
         in others their bytes bound the batch, wherever the maximum over the tokens is taken.
         """
         vocabulary = vocabulary or self._text.tokenizer.backend.get_vocab_size()
-        most = _LOGIT_BYTES_ON_GPU if self.base.graph.on_gpu else _LOGIT_BYTES
+        most = LOGIT_BYTES_ON_GPU if self.base.graph.on_gpu else LOGIT_BYTES
         return replace(plan, budget=max(1, min(plan.budget, most // (4 * vocabulary))))
 
     def _output(self, file: GraphFile) -> str:
@@ -146,18 +154,8 @@ class SparseEngine:
     def _load_table(self) -> IdfTable | Bm42Words | MiniCoilTables | None:
         """Read what the kind needs beside the graph."""
         folder, tokenizer = self.base.folder.path, self._text.tokenizer
-        match self.model.kind:
-            case SparseKind.INFERENCE_FREE:
-                return load_idf(folder, tokenizer)
-            case SparseKind.BM42:
-                return load_bm42(folder, tokenizer)
-            case SparseKind.MINICOIL:
-                return load_minicoil(folder, tokenizer)
-            case _:
-                return None
-
-
-def _rank(file: GraphFile, output: str) -> int | None:
-    """Dimensions of an output, where the graph says."""
-    shape = next((info.shape for info in file.outputs if info.name == output), None)
-    return None if shape is None else len(shape)
+        load = _TABLES.get(self.model.kind)
+        if load is None:
+            return None
+        with reading(folder):
+            return load(folder, tokenizer)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from onnxembed.api.inputs import check_count
-from onnxembed.errors import InputTypeError
+from onnxembed.errors import InputTypeError, MissingExtraError
 from onnxembed.sparse.idf import inverse_document_frequency
 from onnxembed.sparse.vector import FlatVectors, SparseEmbedding
 
@@ -27,7 +27,7 @@ class SparseIndex:
         embeddings: The vectors.
 
     Raises:
-        ImportError: If SciPy is not installed.
+        MissingExtraError: If SciPy is not installed.
     """
 
     def __init__(self, embeddings: Iterable[SparseEmbedding] = ()) -> None:
@@ -57,7 +57,7 @@ class SparseIndex:
         Returns:
             Positions and scores, best first, equal scores by position; only vectors whose score is not 0.
         """
-        check_count(k, "k", 1)
+        k = check_count(k, "k", 1)
         _check(query, "the query")
         places = np.searchsorted(self._ids, query.indices)
         known = places < len(self._ids)
@@ -80,7 +80,9 @@ def _columns(embeddings: tuple[SparseEmbedding, ...]) -> tuple[Array, csc_array[
     try:
         from scipy.sparse import csc_array, csr_array
     except ImportError as error:
-        raise ImportError("a SparseIndex needs SciPy: pip install scipy") from error
+        raise MissingExtraError(
+            "a SparseIndex needs SciPy: pip install scipy, or the extra 'onnxembed[index]'"
+        ) from error
     joined = FlatVectors.joined(embeddings)
     ids, places = np.unique(joined.indices, return_inverse=True)
     rows = csr_array((joined.values, places, joined.bounds), shape=(len(embeddings), len(ids)))

@@ -12,7 +12,7 @@ import numpy as np
 
 from onnxembed.errors import ModelError
 from onnxembed.hub.files import FolderFiles
-from onnxembed.sparse.pieces import special_ids
+from onnxembed.sparse.pieces import special_ids, table_size
 from onnxembed.sparse.spec import IDF_FILE
 from onnxembed.sparse.vector import SparseEmbedding, split_by_text
 from onnxembed.text.tokenizer import TextTokenizer, Tokens
@@ -47,7 +47,7 @@ def load_idf(folder: Path, tokenizer: TextTokenizer) -> IdfTable:
         raise ModelError(f"{folder} has no {IDF_FILE}; expected the weights of tokens in queries there")
     stated = FolderFiles(folder).json_object(IDF_FILE)
     vocabulary = tokenizer.backend.get_vocab(with_added_tokens=True)
-    weights = np.full(1 + max(vocabulary.values(), default=0), np.nan)
+    weights = np.full(table_size(vocabulary), np.nan)
     for token, weight in stated.items():
         if isinstance(weight, bool) or not isinstance(weight, int | float) or not math.isfinite(weight):
             raise ModelError(f"{path}: the weight of {token!r} is {weight!r}; expected a finite number")

@@ -1,4 +1,4 @@
-"""`SparseTextEmbedding`: the sparse text models as users meet them."""
+"""`SparseTextEmbedding`, the public class of sparse text models."""
 
 from __future__ import annotations
 
@@ -36,13 +36,6 @@ class SparseTextEmbedding(Model[SparseOptions, SparseModel, "SparseEngine | Bm25
     option that the chosen model does not have is refused. Objects are immutable, safe to share between threads, usable
     after a fork, and small when pickled. A text without a word that counts has the empty vector. BM25 never downloads
     anything. The options are those of `SparseOptions`.
-
-    Raises:
-        UnknownModelError: The name is not known; the nearest ones are offered.
-        ModelNotFoundError: No source could give the files, or a folder holds no model.
-        InputError: A value is out of range, or the model does not have the option.
-        InputTypeError: A value has the wrong type.
-        ProviderError: A provider or device is not available.
     """
 
     @constructor(SparseOptions)
@@ -138,7 +131,7 @@ class SparseTextEmbedding(Model[SparseOptions, SparseModel, "SparseEngine | Bm25
         Returns:
             The sum; 0 for no texts. For BM25, words before any is dropped.
         """
-        check_count(batch_size, "batch_size", 1)
+        batch_size = check_count(batch_size, "batch_size", 1)
         chunks = in_chunks(check_texts(texts, "texts").items, batch_size)
         return sum(self._engine.count(chunk) for chunk in chunks)
 
@@ -158,7 +151,7 @@ class SparseTextEmbedding(Model[SparseOptions, SparseModel, "SparseEngine | Bm25
         bm25 = self._bm25
         if bm25 is None:
             raise InputError(
-                f"{self.model_name} is a {self.kind.value} model, which measures no collection; fit() belongs to BM25"
+                f"{self.model_name} is a {self.kind.value} model; only BM25 models measure a collection with fit()"
             )
         measured = bm25.fit(check_texts(texts, "texts").items, check_parallel(parallel) or 1)
         fitted = object.__new__(type(self))

@@ -67,9 +67,11 @@ def kind_option(defaults: Mapping[SparseKind, Any], check: Check) -> Any:
 class SparseOptions(TextOptions):
     """What sparse models have. An option that the chosen model does not have is refused.
 
-    Attributes:
+    These are documented anew:
         specific_model_path: A folder that holds the files of ``model_name``; no other place is looked at. For BM25,
             ``<language>.txt`` files with stop words, which win over those of the package.
+
+    Attributes:
         max_length: Tokens that a text is cut to, special tokens included; ``None`` for the limit that the model's files
             state. BM25 has none.
         token_budget: Tokens of a padded batch; a longer text runs alone. ``None``: 256 for each processor in use, and
@@ -135,7 +137,7 @@ def settle(options: SparseOptions, model: SparseModel) -> SparseOptions:
         if declared.name not in own:
             having = ", ".join(other.name for other in sparse_registry.models() if other.kind in defaults)
             raise InputError(
-                f"{declared.name}={value!r}: {model.name} is a {model.kind.value} model and knows no such option; "
+                f"{declared.name}={value!r}: {model.name} is a {model.kind.value} model and has no such option; "
                 f"it belongs to {having}. Leave it out"
             )
         own[declared.name] = value

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,8 @@ from onnxembed.text.tokenizer import TextTokenizer
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
+# Unused ids between those of tokens; a table has a row for each.
+_MOST_ROWS = 1 << 20
 REMEMBERED_WORDS = 1 << 16
 """How many words' numbers are kept; a few MB."""
 
@@ -28,7 +30,7 @@ class WordPieces:
     def __init__(self, tokenizer: TextTokenizer) -> None:
         vocabulary = tokenizer.backend.get_vocab(with_added_tokens=True)
         prefix = getattr(tokenizer.backend.model, "continuing_subword_prefix", None) or "##"
-        size = 1 + max(vocabulary.values(), default=0)
+        size = table_size(vocabulary)
         self._spelling = [""] * size
         self._begins = np.ones(size, dtype=bool)
         for piece, number in vocabulary.items():
@@ -54,6 +56,16 @@ class WordPieces:
     def spell(self, key: bytes) -> str:
         """Join the pieces of a word."""
         return "".join(self._spelling[number] for number in np.frombuffer(key, dtype="<i4").tolist())
+
+
+def table_size(vocabulary: Mapping[str, int]) -> int:
+    """Rows of a table with one for every id; ids that would make it huge are a `ModelError`."""
+    size = 1 + max(vocabulary.values(), default=0)
+    if size > _MOST_ROWS + len(vocabulary):
+        raise ModelError(
+            f"tokenizer.json gives a token the id {size - 1}, with {len(vocabulary)} tokens in all; fetch it again"
+        )
+    return size
 
 
 def special_ids(tokenizer: TextTokenizer) -> list[int]:

@@ -6,6 +6,7 @@ For work that holds Python's lock; what releases it runs in threads (`onnxembed.
 from __future__ import annotations
 
 import contextlib
+import os
 import pickle
 import queue
 import signal
@@ -26,7 +27,7 @@ ResultT = TypeVar("ResultT")
 _CHUNKS_A_WORKER = 2
 # Results that may wait for an earlier one, with those that are computed.
 _CHUNKS_AHEAD_A_WORKER = 4
-_SECONDS_TO_END = 5.0
+SECONDS_TO_END = 5.0
 
 
 def map_in_processes(
@@ -50,6 +51,7 @@ def map_in_processes(
             "and segmenter at the top of a module, or leave parallel= out"
         ) from error
     pool: list[_Worker] = []
+    process = os.getpid()
     try:
         for _ in range(workers):
             pool.append(_Worker(sent))
@@ -57,7 +59,8 @@ def map_in_processes(
         for worker in pool:
             worker.dismiss()
     finally:
-        _end(pool)
+        if os.getpid() == process:  # a forked child has none of them, and would end its parent's
+            _end(pool)
 
 
 def _run(pool: list[_Worker], chunks: Iterator[Any], here: Callable[[Any], Any] | None) -> Iterator[Any]:
@@ -73,7 +76,7 @@ def _run(pool: list[_Worker], chunks: Iterator[Any], here: Callable[[Any], Any] 
             busy = len(worker.numbers) >= _CHUNKS_A_WORKER
             if busy and (here is None or following in waiting or _receive(pool, waiting, wait=False)):
                 break
-            chunk = next(chunks, _STOP)
+            chunk = next(chunks, STOP)
             if isinstance(chunk, _Stop):
                 exhausted = True
                 break
@@ -108,7 +111,7 @@ def _end(pool: list[_Worker]) -> None:
         if not worker.dismissed:
             worker.process.terminate()
     for worker in pool:
-        worker.process.join(_SECONDS_TO_END)
+        worker.process.join(SECONDS_TO_END)
         if worker.process.is_alive():
             worker.process.kill()
             worker.process.join()
@@ -128,7 +131,7 @@ class _Worker:
         self.numbers: deque[int] = deque()
         self.dismissed = False
         self.process: SpawnProcess = context.Process(
-            target=_serve, args=(theirs, function), name="onnxembed-worker", daemon=True
+            target=serve, args=(theirs, function), name="onnxembed-worker", daemon=True
         )
         try:
             self.process.start()
@@ -159,10 +162,10 @@ class _Worker:
         """Let the process end by itself."""
         self.dismissed = True
         with contextlib.suppress(OSError):
-            self.channel.send(_STOP)
+            self.channel.send(STOP)
 
     def _died(self) -> InferenceError:
-        self.process.join(_SECONDS_TO_END)
+        self.process.join(SECONDS_TO_END)
         code = self.process.exitcode
         hint = "negative codes are signals; -9 often means that the system ran out of memory"
         if code == 1:
@@ -175,7 +178,7 @@ class _Stop:
     """Tells a process that there is nothing more."""
 
 
-_STOP = _Stop()
+STOP = _Stop()
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +196,7 @@ class _Failure:
         raise InferenceError(f"a worker process failed with {type(self.error).__name__}: {self.error}") from self.error
 
 
-def _serve(channel: connection.Connection, sent: bytes) -> None:
+def serve(channel: connection.Connection, sent: bytes) -> None:
     """Map chunks until there are no more: the main function of a process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the caller's process decides what an interrupt means
     chunks: queue.SimpleQueue[Any] = queue.SimpleQueue()
@@ -205,7 +208,7 @@ def _serve(channel: connection.Connection, sent: bytes) -> None:
             function = pickle.loads(sent) if function is None else function  # noqa: S301 - made by our own parent
             outcome = function(chunk)
         except Exception as error:  # noqa: BLE001 - any error goes to the caller
-            outcome = _portable(error)
+            outcome = portable(error)
         try:
             channel.send(outcome)
         except OSError:
@@ -219,11 +222,11 @@ def _read(channel: connection.Connection, chunks: queue.SimpleQueue[Any]) -> Non
         try:
             chunk = channel.recv()
         except Exception:  # noqa: BLE001 - the end of the pipe, or a chunk that cannot be read: nothing can follow
-            chunk = _STOP
+            chunk = STOP
         chunks.put(chunk)
 
 
-def _portable(error: Exception) -> _Failure:
+def portable(error: Exception) -> _Failure:
     """Put an exception into a form that survives pickling."""
     import traceback
 

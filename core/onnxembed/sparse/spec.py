@@ -94,7 +94,7 @@ class SparseModel(ModelSpec):
         return FACTS[self.kind].recipe
 
     @classmethod
-    def custom(
+    def custom(  # noqa: DOC201  # its docstring is that of `add_custom_model`, which returns nothing
         cls,
         model: str,
         kind: SparseKind | str,

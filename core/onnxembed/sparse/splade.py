@@ -14,7 +14,7 @@ import numpy as np
 
 from onnxembed.errors import ModelError
 from onnxembed.sparse.vector import SparseEmbedding, split_by_text
-from onnxembed.text.graph import PaddedTokens
+from onnxembed.text.graph import PaddedTokens, not_finite
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -52,6 +52,9 @@ class SpladeWeigher:
     def weigh(self, output: Array, padded: PaddedTokens) -> list[SparseEmbedding]:
         """Make one vector per text, empty for a text without tokens; refuses an output of another shape."""
         maxima = largest_logits(output, padded.mask, self.output)
+        lost = np.isnan(maxima).any(axis=1)
+        if lost.any():
+            raise not_finite(padded.name(int(lost.argmax())))
         positive = maxima > 0
         if self.left_out is not None:
             positive[:, self.left_out[self.left_out < positive.shape[1]]] = False

@@ -21,7 +21,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 _FORMAT = "onnxembed-bm25-statistics-1"
 _HIGHEST_ID = 1 << 31
 # New terms are collected up to so many entries before they are merged into the table.
-_PENDING_ENTRIES = 1 << 20
+PENDING_ENTRIES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -176,7 +176,7 @@ def gather(made_with: str, parts: Iterable[tuple[int, int, Array, Array]]) -> Bm
         pending += len(part_ids)
         ids.append(part_ids)
         frequencies.append(part_frequencies)
-        if pending > max(_PENDING_ENTRIES, len(ids[0])):
+        if pending > max(PENDING_ENTRIES, len(ids[0])):
             table = _added(np.concatenate(ids), np.concatenate(frequencies))
             ids, frequencies = [table[0]], [table[1]]
             pending = 0

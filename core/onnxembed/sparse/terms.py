@@ -40,11 +40,8 @@ class Terms(dict[bytes, int]):
 
     A chunk with one term has the term's number (`term_id`). A chunk whose words are all filtered out has `DROPPED`, the
     separator of texts `END_NUMBER`; one with several terms has ``FIRST_GROUP - g``, and they are ``groups[g]``.
-
-    Attributes:
-        groups: Terms of chunks with several.
-        collided: Numbers for which two different stems were met; only kept with ``track_collisions``.
-        size: Bytes remembered, estimated.
+    With ``track_collisions``, ``collided`` keeps the numbers for which two different stems were met; ``size`` is an
+    estimate of the bytes remembered.
     """
 
     def __init__(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from onnxembed.errors import InputError
+from onnxembed.errors import InputError, MissingExtraError
 
 if TYPE_CHECKING:
     from qdrant_client.models import SparseVector
@@ -80,11 +80,11 @@ class SparseEmbedding:
         return dict(zip(self.indices.tolist(), self.values.tolist(), strict=True))
 
     def to_qdrant(self) -> SparseVector:
-        """Convert to a ``qdrant_client.models.SparseVector``; an ImportError if qdrant-client is not installed."""
+        """Convert to a ``qdrant_client.models.SparseVector``; a MissingExtraError if qdrant-client is not installed."""
         try:
             from qdrant_client.models import SparseVector
         except ImportError as error:
-            raise ImportError("to_qdrant() needs the Qdrant client: pip install qdrant-client") from error
+            raise MissingExtraError("to_qdrant() needs the Qdrant client: pip install qdrant-client") from error
         return SparseVector(indices=self.indices.tolist(), values=self.values.tolist())
 
     def __len__(self) -> int:
@@ -176,13 +176,13 @@ def to_scipy(embeddings: Sequence[SparseEmbedding], size: int | None = None) -> 
         (len(embeddings), size) ``scipy.sparse.csr_array`` of float64.
 
     Raises:
-        ImportError: If SciPy is not installed.
+        MissingExtraError: If SciPy is not installed.
         InputError: If an index is not below ``size``.
     """
     try:
         from scipy.sparse import csr_array
     except ImportError as error:
-        raise ImportError("to_scipy() needs SciPy: pip install scipy") from error
+        raise MissingExtraError("to_scipy() needs SciPy: pip install scipy, or the extra 'onnxembed[index]'") from error
     joined = FlatVectors.joined(embeddings)
     least = int(joined.indices.max(initial=-1)) + 1
     if size is not None and size < least:

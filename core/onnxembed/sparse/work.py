@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any, Protocol
 
 import numpy as np
 
 from onnxembed.sparse.vector import SparseEmbedding
-from onnxembed.text.graph import PaddedTokens, TextGraph
+from onnxembed.text.graph import PaddedTokens, TextGraph, not_finite
 from onnxembed.text.tokenizer import TextTokenizer, Tokens
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -49,7 +50,12 @@ class SparseGraphWork:
         """Pad, run, weigh."""
         padded = self.graph.pad(batch)
         (output,) = self.graph.run([self.weigher.output], padded, worker)
-        return self.weigher.weigh(output, padded)
+        vectors = self.weigher.weigh(output, padded)
+        for row, vector in enumerate(vectors):
+            # A sum is finite only where all values are: they are not negative, or at most 1.
+            if not isfinite(vector.values.sum()):
+                raise not_finite(padded.name(row))
+        return vectors
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import numpy as np
 
 from onnxembed.errors import ModelError
 from onnxembed.spec import PoolingType
-from onnxembed.text.graph import TextGraph
+from onnxembed.text.graph import TextGraph, check_finite
 from onnxembed.text.pooling import pool, shorten
 from onnxembed.text.tokenizer import Tokens
 
@@ -66,7 +66,10 @@ class DenseWork:
         """Pad, run, pool: (batch, dim) float32."""
         padded = self._graph.pad(batch)
         (output,) = self._graph.run([self._projection.output], padded, worker, task=self._task)
-        return self._finish(output, padded.mask)
+        vectors = self._finish(output, padded.mask)
+        if not np.logical_and.reduce(np.isfinite(vectors), axis=None):
+            check_finite(vectors, batch)  # says which text it is
+        return vectors
 
     def _finish(self, output: Array, mask: Array) -> Array:
         """Pool and shorten; a text without any token has the zero vector, whatever the graph made of its padding."""

@@ -24,6 +24,7 @@ from onnxembed.text.layout import (
     require_text_model,
 )
 from onnxembed.text.spec import DenseModel, Matryoshka, Prompts
+from onnxembed.text.tokenizer_rules import text_config
 
 logger = logging.getLogger("onnxembed.models")
 
@@ -119,8 +120,9 @@ def _stages(files: Files) -> dict[str, str]:
 
 def _dim(config: Mapping[str, Any], shape: _Shape | None) -> int:
     """Numbers of a vector: those of the graph's output, else what the configuration says, else 0."""
-    for size in (shape[-1] if shape else None, *(config.get(key) for key in ("hidden_size", "hidden_dim", "dim"))):
-        if isinstance(size, int) and size > 0:
+    sizes = [part.get(key) for part in (config, text_config(config)) for key in ("hidden_size", "hidden_dim", "dim")]
+    for size in (shape[-1] if shape else None, *sizes):
+        if isinstance(size, int) and not isinstance(size, bool) and size > 0:
             return size
     return 0
 

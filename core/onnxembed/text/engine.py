@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from onnxembed.api.engine import GraphEngine
@@ -34,7 +35,11 @@ class DenseEngine:
         """Remember what to load."""
         self.model = settings.model
         self._max_length = settings.max_length
-        self._text = TextEngine(settings, pad_to_max_length=settings.model.pad_to_max_length)
+        self._text = TextEngine(
+            settings,
+            pad_to_max_length=settings.model.pad_to_max_length,
+            pools_itself=partial(_pools_itself, settings.model),
+        )
         self.base: GraphEngine[DenseModel] = self._text.base
         self._table = PerProcess(self._load_table)
         self._projections: dict[tuple[bool, int | None], Projection] = {}
@@ -91,8 +96,16 @@ def _token_output(model: DenseModel, file: GraphFile) -> str:
     return "pooled" if file.compiled else file.output_name(model.output)
 
 
+def _pools_itself(model: DenseModel, file: GraphFile) -> bool:
+    """Whether a graph gives one vector per text, as far as it says; those compiled here pool by the mask."""
+    if file.compiled:
+        return False
+    axes = file.axes(_token_output(model, file))
+    return axes == 2 or (axes is None and model.pooling in (PoolingType.CLS, PoolingType.DISABLED))
+
+
 def _projection(model: DenseModel, file: GraphFile, dim: int | None, *, normalized: bool) -> Projection:
-    """Say which output to take and what to do with it; graphs compiled here pool and normalise by themselves."""
+    """Say which output to take and what to do with it; graphs compiled here pool and normalize by themselves."""
     if file.compiled and normalized and dim is None:
         return Projection("sentence_embedding", PoolingType.DISABLED, normalize=False)
     output = _token_output(model, file)

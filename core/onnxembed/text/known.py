@@ -1,4 +1,4 @@
-"""The dense text models of this process, and what is told of each."""
+"""The dense text models of this process, and each as plain data."""
 
 from __future__ import annotations
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from onnxembed.errors import ModelNotFoundError
+from onnxembed.errors import ModelNotFoundError, UnsafeModelError
 from onnxembed.hub.files import Files, graph_name
 from onnxembed.hub.folder import CONFIG_FILE, GRAPH_LAYOUTS, WEIGHTS_FILE, safe_relative
 from onnxembed.spec import TOKENIZER_FILE
 
 STAGES_FILE = "modules.json"
+# Of names that every file system takes.
+_LONGEST_PATH = 255
 SETTINGS_FILE = "config_sentence_transformers.json"
 
 
@@ -36,6 +38,10 @@ def _stage(entry: object) -> Stage:
     if not isinstance(entry, dict) or not isinstance(entry.get("type"), str):
         return Stage("", "")
     path = str(entry.get("path", "")).rstrip("/")
+    if len(path) > _LONGEST_PATH:
+        raise UnsafeModelError(
+            f"{STAGES_FILE} names a folder of {len(path)} characters; expected one such as '1_Pooling'"
+        )
     return Stage(entry["type"].rsplit(".", 1)[-1], "" if path in ("", ".") else safe_relative(path))
 
 

@@ -1,4 +1,4 @@
-"""`TextEmbedding`: the dense text models as users meet them."""
+"""`TextEmbedding`, the public class of dense text models."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from onnxembed.api.model import constructor
 from onnxembed.api.settings import EngineSettings
 from onnxembed.api.vector_model import VectorModel
 from onnxembed.catalog.registry import Registry
-from onnxembed.errors import InputTypeError
+from onnxembed.errors import InputError, InputTypeError
 from onnxembed.runtime.batching import batch_limits
 from onnxembed.spec import PoolingType
 from onnxembed.text.known import dense_registry, describe_dense
@@ -47,13 +47,6 @@ class TextEmbedding(VectorModel[DenseOptions, DenseModel, "DenseEngine"]):
     Objects are immutable, safe to share between threads, usable after a fork, and small when pickled: only settings
     travel, and the model is opened again where it is used. Two objects that need the same weights share them within a
     process. The options are those of `DenseOptions`.
-
-    Raises:
-        UnknownModelError: The name is not known; the nearest ones are offered.
-        ModelNotFoundError: No source could give the files, or a folder holds no model.
-        InputError: A value is out of range.
-        InputTypeError: A value has the wrong type.
-        ProviderError: A provider or device is not available.
     """
 
     @constructor(DenseOptions)
@@ -63,16 +56,33 @@ class TextEmbedding(VectorModel[DenseOptions, DenseModel, "DenseEngine"]):
         model, folder = find_model(dense_registry, options.model_name, options.specific_model_path, describe)
         if chosen is not None:
             model = replace(model, pooling=chosen)
-        options = settle(options, model, size_known=folder is None)
+        # A folder that is opened under the name of a model may hold a smaller stand-in, and only a static model's table
+        # tells its own size for certain.
+        certain = options.specific_model_path is None and (folder is None or not model.static)
+        self._size_known = certain and model.dim > 0
+        options = settle(options, model, size_known=self._size_known)
         self._uses = uses_of(options, model)
         self._open(model, folder, options, _make_engine)
+        if options.dim is not None and options.specific_model_path is None and not options.lazy_load:
+            self._check_dim(options.dim)
 
     # what the model is
 
     @property
     def embedding_size(self) -> int:
         """Numbers of each vector. Loads the weights only for a folder that does not say."""
-        return self._options.dim or super().embedding_size
+        dim = self._options.dim
+        if dim is None:
+            return super().embedding_size if self._size_known else self._engine.dim
+        self._check_dim(dim)
+        return dim
+
+    def _check_dim(self, dim: int) -> None:
+        """Refuse a length that the files do not give; loads the weights where the description may be wrong."""
+        full = 0 if self._size_known else self._engine.dim
+        if full and dim > full:
+            what = "table has" if self._settings.model.static else "graph gives"
+            raise InputError(f"dim={dim}: the {what} vectors of {full} numbers; pass at most that")
 
     @property
     def max_length(self) -> int:
@@ -194,7 +204,7 @@ class TextEmbedding(VectorModel[DenseOptions, DenseModel, "DenseEngine"]):
         Returns:
             The sum; 0 for no texts.
         """
-        check_count(batch_size, "batch_size", 1)
+        batch_size = check_count(batch_size, "batch_size", 1)
         chunks = in_chunks(check_texts(texts, "texts").items, batch_size)
         return sum(self._engine.tokenizer.count(chunk) for chunk in chunks)
 

@@ -6,7 +6,7 @@ import os
 from dataclasses import KW_ONLY, dataclass, replace
 from typing import Literal
 
-from onnxembed.api.inputs import at_least, check_flag, check_text
+from onnxembed.api.inputs import at_least, check_flag, check_text, is_integer
 from onnxembed.api.options import TextOptions, option
 from onnxembed.errors import InputError, InputTypeError
 from onnxembed.spec import PoolingType
@@ -34,6 +34,7 @@ class DenseOptions(TextOptions):
     """What dense text models have.
 
     Attributes:
+        model_name: A name of `list_supported_models`, in any case, or the path of a folder with a model's files.
         dim: Numbers to keep of each vector, for models trained for it (Matryoshka).
         normalize: Whether vectors are scaled to length 1; ``None`` for what the model's description says.
         pooling: How the vectors of the tokens become one; ``None`` for what the description says.
@@ -106,8 +107,8 @@ def parse_task(model: DenseModel, task: int | str | None) -> int | None:
     names = dict(model.tasks)
     if isinstance(task, str) and task in names:
         return names[task]
-    if isinstance(task, int) and not isinstance(task, bool) and task in names.values():
-        return task
+    if is_integer(task) and task in names.values():
+        return int(task)
     known = ", ".join(f"{name!r} ({number})" for name, number in model.tasks)
     hint = nearest(task, names) if isinstance(task, str) else ""
     raise InputError(f"task_id={task!r} is not a task of {model.name}; it has {known}.{hint}")
@@ -120,7 +121,7 @@ def check_dim(model: DenseModel, dim: int | None, *, size_known: bool) -> int | 
     if model.matryoshka is None:
         raise InputError(
             f"dim={dim}: {model.name} is not trained for shortened vectors; its vectors have {model.dim} numbers. "
-            "TextEmbedding.list_supported_models() tells which models allow it under 'matryoshka_dims'"
+            "TextEmbedding.list_supported_models() says which models allow it under 'matryoshka_dims'"
         )
     allowed = model.matryoshka.dims
     if size_known and model.dim and dim > model.dim:

@@ -39,12 +39,12 @@ class PairTemplate:
     first_type: int
     second_type: int
 
-    def join(self, first: _Ids, second: _Ids) -> Tokens:
-        """Join the int32 (tokens,) ids of two texts, both without special tokens."""
+    def join(self, first: _Ids, second: _Ids, index: int = 0) -> Tokens:
+        """Join the int32 (tokens,) ids of two texts, both without special tokens; ``index`` is the pair's position."""
         ids = np.concatenate((self.before.ids, first, self.between.ids, second, self.after.ids))
         fixed = (self.before.type_ids, self.between.type_ids, self.after.type_ids)
         if not (self.first_type or self.second_type or any(types is not None for types in fixed)):
-            return Tokens(ids)
+            return Tokens(ids, None, index)
         types = np.zeros_like(ids)
         place = 0
         for part, part_types in (
@@ -57,7 +57,7 @@ class PairTemplate:
             if part_types is not None:
                 types[place : place + len(part)] = part_types
             place += len(part)
-        return Tokens(ids, types)
+        return Tokens(ids, types, index)
 
 
 def cut_lengths(first: int, second: int, room: int) -> tuple[int, int]:

@@ -11,17 +11,21 @@ import logging
 import threading
 from collections.abc import Iterable, Sequence
 from itertools import chain
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from onnxembed.errors import InputError, TextTooLongError, UnsupportedModelError
+from onnxembed.foreign import reading
+from onnxembed.runtime import forks
+from onnxembed.runtime.cancellation import checkpoint
 from onnxembed.text.pair_template import PairTemplate, cut_lengths, read_template
 from onnxembed.text.tokenizer import TextTokenizer, Tokens
 
 logger = logging.getLogger("onnxembed.text")
 
 Pair = tuple[str, str]
+TokensT = TypeVar("TokensT", bound=Iterable[Tokens])
 _Ids = np.ndarray[Any, np.dtype[np.int32]]
 
 # Texts tokenised in one call, as for single texts.
@@ -35,7 +39,7 @@ class PairTokenizer:
         """Take over the model's tokenizer, which nothing else may use; its limit must leave room for text."""
         self.rules = tokenizer.rules
         self._backend = tokenizer.backend
-        self._special = self._backend.num_special_tokens_to_add(True)
+        self._special: int = self._backend.num_special_tokens_to_add(True)
         self._room = self.rules.max_length - self._special
         if self._room < 1:
             raise InputError(
@@ -63,8 +67,8 @@ class PairTokenizer:
                 self._too_long(index, len(one) + len(other) + self._special, truncate=truncate)
                 kept = cut_lengths(*self._compared(first, one, second, other), self._room)
                 one, other = self._cut(one, kept[0]), self._cut(other, kept[1])
-            tokens.append(self.template.join(one, other))
-        return tokens
+            tokens.append(self.template.join(one, other, index))
+        return self._checked(tokens)
 
     def encode_windows(
         self, pairs: Sequence[Pair], first_index: int, overlap: int, *, truncate: bool
@@ -88,19 +92,27 @@ class PairTokenizer:
                 one = self._cut(one, max(self._room // 2, self._room - len(other)))
             capacity = self._room - len(one)
             parts = [other[start : start + capacity] for start in _starts(len(other), capacity, overlap)]
-            windows.append(tuple(template.join(one, part) for part in parts))
+            windows.append(tuple(template.join(one, part, index) for part in parts))
+        self._checked(chain.from_iterable(windows))
         return windows
+
+    def _checked(self, tokens: TokensT) -> TokensT:
+        """Refuse pairs with a token that the model has no vector for."""
+        if self._apart.unknown:
+            for pair in tokens:
+                self._apart.check_rows(pair.ids.tolist(), pair.index)
+        return tokens
 
     def count(self, pairs: Sequence[Pair]) -> int:
         """Sum up the tokens of pairs, special tokens included, each cut to the limit."""
         if self.template is None:
-            return sum(len(encoding.ids) for encoding in self._backend.encode_batch_fast(list(pairs)))
+            return sum(len(encoding.ids) for encoding in self._together(pairs, 0))
         ids = self._ids(chain.from_iterable(pairs), whole=False)
         return sum(
             min(len(ids[first]) + len(ids[second]) + self._special, self.rules.max_length) for first, second in pairs
         )
 
-    def _ids(self, texts: Iterable[str], *, whole: bool) -> dict[str, _Ids]:
+    def _ids(self, texts: Iterable[str], *, whole: bool, first_index: int = 0) -> dict[str, _Ids]:
         """Give the ids of each different text, without special tokens: whole, or cut to the limit for a pair."""
         different = list(dict.fromkeys(texts))
         ids: dict[str, _Ids] = {}
@@ -112,7 +124,10 @@ class PairTokenizer:
                     rest = [overflow.ids for overflow in encoding.overflowing]
                     parts = [*reversed(rest), found] if self.rules.truncate_left else [found, *rest]
                     found = list(chain.from_iterable(parts))
-                ids[text] = np.array(found, dtype=np.int32)
+                try:
+                    ids[text] = np.array(found, dtype=np.int32)
+                except OverflowError:
+                    raise self._apart.without_row(max(found), first_index) from None
         return ids
 
     def _compared(self, first: str, one: _Ids, second: str, other: _Ids) -> tuple[int, int]:
@@ -133,14 +148,24 @@ class PairTokenizer:
         tokens: list[Tokens] = []
         for start in range(0, len(pairs), _CHUNK):
             chunk = pairs[start : start + _CHUNK]
-            for offset, encoding in enumerate(self._backend.encode_batch_fast(list(chunk))):
+            for offset, encoding in enumerate(self._together(chunk, first_index + start)):
                 if len(encoding.ids) >= self.rules.max_length and encoding.overflowing:
                     ids = self._ids(chunk[offset], whole=True)
                     count = sum(len(ids[text]) for text in chunk[offset]) + self._special
                     self._too_long(first_index + start + offset, count, truncate=truncate)
                 type_ids = np.array(encoding.type_ids, dtype=np.int32)
-                tokens.append(Tokens(np.array(encoding.ids, dtype=np.int32), type_ids if type_ids.any() else None))
-        return tokens
+                joined = np.array(encoding.ids, dtype=np.int32)
+                tokens.append(Tokens(joined, type_ids if type_ids.any() else None, first_index + start + offset))
+        return self._checked(tokens)
+
+    def _together(self, pairs: Sequence[Pair], first_index: int) -> list[Any]:
+        """Encode pairs; in a process that lacks the library's threads one by one."""
+        checkpoint()
+        with reading(f"tokenizer.json, which fails on one of the {len(pairs)} pairs from {first_index} on,"):
+            if not forks.rust_threads_run():
+                return [self._backend.encode(first, second) for first, second in pairs]
+            encodings: list[Any] = self._backend.encode_batch_fast(list(pairs))
+        return encodings
 
     def _too_long(self, index: int, count: int, *, truncate: bool) -> None:
         """Refuse a pair, or warn once that pairs are cut."""

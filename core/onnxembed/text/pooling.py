@@ -57,6 +57,11 @@ _POOLINGS: Mapping[PoolingType, Callable[[Array, Array], Array]] = {
 
 def pool(output: Array, mask: Array, pooling: PoolingType, *, normalized: bool) -> Array:
     """Make one vector per text, float32, of (batch, tokens, dim), or of (batch, dim) where the graph has pooled."""
+    if output.ndim == 3 and output.shape[:2] != mask.shape:
+        raise ModelError(
+            f"the graph gives token vectors of shape {list(output.shape)} for a batch of {list(mask.shape)}; expected "
+            "(batch, tokens, dim), one vector per token"
+        )
     if output.ndim == 2 and pooling in (PoolingType.CLS, PoolingType.DISABLED):
         pooled = output
     elif output.ndim == 3 and pooling in _POOLINGS:

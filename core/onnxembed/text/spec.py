@@ -30,7 +30,7 @@ class Matryoshka:
 
     Attributes:
         dims: The lengths its authors trained or recommend, longest first; empty when any length is allowed.
-        layer_norm: Whether the full vector goes through a layer normalisation without weights before it is cut.
+        layer_norm: Whether the full vector goes through a layer normalization without weights before it is cut.
     """
 
     dims: tuple[int, ...] = ()
@@ -98,7 +98,7 @@ class DenseModel(ModelSpec):
                 yield key, f"{number} is not among the tasks {sorted(known)}; give all three, or no tasks"
 
     @classmethod
-    def custom(
+    def custom(  # noqa: DOC201  # its docstring is that of `add_custom_model`, which returns nothing
         cls,
         model: str,
         pooling: PoolingType | str,
@@ -139,13 +139,15 @@ class DenseModel(ModelSpec):
         Raises:
             InputTypeError: If ``sources`` is no `ModelSource` or ``pooling`` is none at all.
         """
+        from onnxembed.api.inputs import python_number
+
         checked = only_source(sources)
         if pooling is None:
             raise InputTypeError("pooling=None: expected a PoolingType")
         return cls(
             name=model,
             sources=checked,
-            dim=dim,
+            dim=python_number(dim),
             model_file=model_file,
             additional_files=tuple(additional_files or ()),
             pooling=parse_pooling(pooling),
@@ -154,7 +156,7 @@ class DenseModel(ModelSpec):
             static=model_file.endswith(".safetensors"),
             prompts=Prompts(query_prompt, passage_prompt),
             matryoshka=None if matryoshka_dims is None else Matryoshka(tuple(matryoshka_dims)),
-            max_tokens=max_tokens,
+            max_tokens=python_number(max_tokens),
             license=license,
             size_in_gb=size_in_gb,
             description=description,

@@ -14,9 +14,11 @@ import numpy as np
 
 from onnxembed.api.vectors import normalize
 from onnxembed.errors import InputError, ModelError
+from onnxembed.foreign import reading
 from onnxembed.formats.safetensors import SafetensorsFile
 from onnxembed.hub.files import FolderFiles
 from onnxembed.spec import TOKENIZER_FILE
+from onnxembed.text.graph import check_finite
 from onnxembed.text.pooling import shorten
 from onnxembed.text.tokenizer import TextTokenizer, Tokens, read_tokenizer
 from onnxembed.text.tokenizer_rules import TokenizerRules
@@ -57,6 +59,7 @@ def load_static(folder: Path, table: Path, max_length: int | None) -> StaticTabl
 
     Texts are cut to ``max_length`` tokens, or to 512.
     """
+    path = folder / TOKENIZER_FILE
     backend = read_tokenizer(folder)
     rules = TokenizerRules(
         max_length=max_length or _DEFAULT_MAX_LENGTH,
@@ -83,8 +86,9 @@ def load_static(folder: Path, table: Path, max_length: int | None) -> StaticTabl
         raise ModelError(f"{table}: 'mapping' points outside the {len(embeddings)} rows of 'embeddings'")
     if mapping is None and len(embeddings) < tokens:
         raise ModelError(f"{table}: {len(embeddings)} rows for a tokenizer of {tokens} tokens")
-    unknown = _unknown_id(backend, folder)
-    return StaticTable(embeddings, weights, mapping, unknown, TextTokenizer(backend, rules, add_special_tokens=False))
+    with reading(path):
+        tokenizer = TextTokenizer(backend, rules, add_special_tokens=False)
+        return StaticTable(embeddings, weights, mapping, _unknown_id(backend, folder), tokenizer)
 
 
 def _unknown_id(backend: Any, folder: Path) -> int | None:
@@ -124,12 +128,21 @@ class StaticWork:
 
     def run(self, batch: Sequence[Tokens], worker: int) -> Array:  # noqa: ARG002  # one table serves every worker
         """Average the rows of each text: (batch, dim) float32, zeros for a text without a known token."""
+        vectors = self._averaged(batch)
+        check_finite(vectors, batch)
+        return vectors
+
+    def _averaged(self, batch: Sequence[Tokens]) -> Array:
         table = self._table
         ids = np.concatenate([tokens.ids for tokens in batch])
         owner = np.repeat(np.arange(len(batch)), [len(tokens.ids) for tokens in batch])
         if table.unknown_id is not None:
             known = ids != table.unknown_id
             ids, owner = ids[known], owner[known]
+        known_rows = len(table.embeddings if table.mapping is None else table.mapping)
+        if len(ids) and ids.max() >= known_rows:
+            at = next(tokens for tokens in batch if len(tokens.ids) and tokens.ids.max() >= known_rows)
+            raise table.tokenizer.without_row(int(at.ids.max()), at.index)
         rows = table.embeddings[ids if table.mapping is None else table.mapping[ids]].astype(np.float32, copy=False)
         if table.weights is not None:
             rows = rows * table.weights[ids].astype(np.float32, copy=False)[:, None]

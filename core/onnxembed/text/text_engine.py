@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Generic
 
 from onnxembed.api.engine import GraphEngine, LoadedGraph
@@ -35,17 +36,23 @@ class LoadedText:
 
 
 class TextEngine(Generic[SpecT]):
-    """The tokenizer and the graph of one model, each loaded on first use: counting tokens loads no weights.
+    """The tokenizer and the graph of one model, each loaded on first use: counting tokens loads no weights."""
 
-    Attributes:
-        base: The files and the sessions.
-        text: The loaded model.
-    """
+    def __init__(
+        self,
+        settings: EngineSettings[SpecT],
+        *,
+        pad_to_max_length: bool = False,
+        pools_itself: Callable[[GraphFile], bool] = lambda _: False,
+    ) -> None:
+        """Remember what to load.
 
-    def __init__(self, settings: EngineSettings[SpecT], *, pad_to_max_length: bool = False) -> None:
-        """Remember what to load; ``pad_to_max_length`` pads every batch to the limit instead of its longest text."""
+        ``pad_to_max_length`` pads every batch to the limit instead of its longest text; ``pools_itself`` says whether a
+        graph makes one result per text by itself, so that it may read the last position.
+        """
         self.settings = settings
         self._pad_to_max_length = pad_to_max_length
+        self._pools_itself = pools_itself
         self._tokenizer = PerProcess(self._load_tokenizer)
         self.base = GraphEngine(settings, beside=self._tokenizer.get)
         self.text = PerProcess(self._load)
@@ -61,14 +68,17 @@ class TextEngine(Generic[SpecT]):
         return self.base.loaded
 
     def _load_tokenizer(self) -> TextTokenizer:
-        return load_tokenizer(self.base.folder.path, self.settings.max_length)
+        return self.base.healed(lambda: load_tokenizer(self.base.folder.path, self.settings.max_length))
 
     def _load(self) -> LoadedText:
-        loaded = self.base.graph
-        graph = TextGraph(loaded.sessions, loaded.input_types, self.tokenizer, self._pad_to_max_length)
+        loaded, rules, fixed = self.base.graph, self.tokenizer.rules, self._pad_to_max_length
+        # Padding on the left would move a text's positions by the length of its neighbours. It is kept for graphs that
+        # may read the last position, which then run each text by itself.
+        rules = replace(rules, pad_left=rules.pad_left and (fixed or self._pools_itself(loaded.file)))
+        graph = TextGraph(loaded.sessions, loaded.input_types, self.tokenizer, fixed, rules)
         # A graph without a mask takes padding for text, unless its fixed length is part of the model.
-        unmasked = not graph.reads_mask and not self._pad_to_max_length
-        return LoadedText(graph, loaded.file, text_plan(loaded, one_by_one=unmasked))
+        alone = not fixed and (rules.pad_left or not graph.reads_mask)
+        return LoadedText(graph, loaded.file, text_plan(loaded, one_by_one=alone))
 
 
 def text_plan(loaded: LoadedGraph, *, one_by_one: bool) -> RunPlan:

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from onnxembed.errors import InputError, ModelError, TextTooLongError
-from onnxembed.text.tokenizer_rules import TokenizerRules, read_rules, special_tokens
+from onnxembed.foreign import describe, is_foreign, reading
+from onnxembed.hub.files import FolderFiles
+from onnxembed.runtime import forks
+from onnxembed.runtime.cancellation import checkpoint
+from onnxembed.spec import TOKENIZER_FILE
+from onnxembed.text.tokenizer_rules import TokenizerRules, read_rules, special_tokens, table_rows
 
 if TYPE_CHECKING:
     import tokenizers
@@ -19,7 +24,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("onnxembed.text")
 
 # Texts tokenised in one call: enough to use several processors, few enough that the tokenizer's bulky result objects
-# (over 100 bytes a token) stay small.
+# (over 100 bytes per token) stay small.
 _CHUNK = 64
 # A token is rarely longer than this many characters, so a prefix of ``max_length`` times this holds ``max_length``
 # tokens.
@@ -30,21 +35,21 @@ Ids = np.ndarray[Any, np.dtype[np.int32]]
 
 
 class Tokens:
-    """One tokenised text.
-
-    Attributes:
-        ids: int32, special tokens included, not padded.
-        type_ids: int32 of the same length, or ``None`` when all are zero, as they are for single texts of most models.
-    """
+    """One tokenised text: int32, special tokens included, not padded; the type ids ``None`` when all are 0."""
 
     # Made for every text: a plain class takes a third of the time of a frozen dataclass.
-    __slots__ = ("ids", "type_ids")
+    # ``index`` is the text's position among all that the caller gave, for messages.
+    __slots__ = ("ids", "index", "type_ids")
 
     def __init__(
-        self, ids: np.ndarray[Any, np.dtype[np.int32]], type_ids: np.ndarray[Any, np.dtype[np.int32]] | None = None
+        self,
+        ids: np.ndarray[Any, np.dtype[np.int32]],
+        type_ids: np.ndarray[Any, np.dtype[np.int32]] | None = None,
+        index: int = 0,
     ) -> None:
         self.ids = ids
         self.type_ids = type_ids
+        self.index = index
 
 
 class TextTokenizer:
@@ -75,6 +80,7 @@ class TextTokenizer:
         self._add_special_tokens = add_special_tokens
         # Single texts have type 0 throughout, except in a few architectures that mark the classification token.
         self._has_type_ids = add_special_tokens and any(backend.encode("a").type_ids)
+        self.unknown = ids_without_row(backend, rules.table_rows)
         self._clip_to = rules.max_length * _CHARACTERS_PER_TOKEN
         self._warned = False
         self._warn_lock = threading.Lock()
@@ -95,16 +101,39 @@ class TextTokenizer:
         """
         tokens: list[Tokens] = []
         for start in range(0, len(texts), _CHUNK):
+            if start:
+                checkpoint()
             chunk = texts[start : start + _CHUNK]
-            for offset, encoding in enumerate(self.encodings(chunk, clip=truncate)):
-                if len(encoding.ids) >= self.rules.max_length and encoding.overflowing:
-                    index = first_index + start + offset
+            for index, encoding in enumerate(
+                self.encodings(chunk, clip=truncate, first_index=first_index + start), first_index + start
+            ):
+                ids = encoding.ids
+                if len(ids) >= self.rules.max_length and encoding.overflowing:
                     if not truncate:
-                        raise TextTooLongError(index, self._full_count(chunk[offset]), self.rules.max_length)
+                        text = chunk[index - first_index - start]
+                        raise TextTooLongError(index, self._full_count(text), self.rules.max_length)
                     self._warn_truncated(index)
+                if self.unknown:
+                    self.check_rows(ids, index)
                 type_ids = np.array(encoding.type_ids, dtype=np.int32) if self._has_type_ids else None
-                tokens.append(Tokens(np.array(encoding.ids, dtype=np.int32), type_ids))
+                try:
+                    tokens.append(Tokens(np.array(ids, dtype=np.int32), type_ids, index))
+                except OverflowError:
+                    raise self.without_row(max(ids), index) from None
         return tokens
+
+    def check_rows(self, ids: Iterable[int], index: int) -> None:
+        """Refuse a text with a token that the model has no vector for."""
+        if not self.unknown.isdisjoint(ids):
+            raise self.without_row(next(number for number in ids if number in self.unknown), index)
+
+    def without_row(self, number: int, index: int) -> InputError:
+        """Say which text holds a token that the model has no vector for."""
+        rows = "" if self.rules.table_rows is None else f" of {self.rules.table_rows} rows"
+        return InputError(
+            f"text {index} holds the token {self.backend.id_to_token(number)!r}, whose id {number} lies beyond the "
+            f"model's table{rows}; take it out of the text"
+        )
 
     def count(self, texts: Sequence[str]) -> int:
         """Count the tokens of texts, special tokens included, each cut to the limit.
@@ -117,23 +146,47 @@ class TextTokenizer:
         """
         return sum(len(encoding.ids) for encoding in self.encodings(texts, clip=True))
 
-    def encodings(self, texts: Sequence[str], *, clip: bool) -> list[Any]:
+    def encodings(self, texts: Sequence[str], *, clip: bool, first_index: int | None = None) -> list[Any]:
         """Tokenise a few texts at once; what is beyond the limit is in ``overflowing``.
 
         Args:
             texts: The texts, already checked.
             clip: Whether texts far beyond the limit may be shortened first, so that their overflow is not whole.
+            first_index: Position of the first one among all that the caller gave, where that is known.
 
         Returns:
             One ``tokenizers.Encoding`` each, without offsets.
+
+        Raises:
+            ModelError: If the tokenizer fails on a text.
         """
-        if clip and max(map(len, texts), default=0) > 4 * self._clip_to:
-            texts = [self._clip(text) for text in texts]
-        if len(texts) == 1:
-            # One text needs no thread pool; not starting it also keeps a later fork silent.
-            return [self.backend.encode(texts[0], add_special_tokens=self._add_special_tokens)]
-        encodings: list[Any] = self.backend.encode_batch_fast(list(texts), add_special_tokens=self._add_special_tokens)
+        try:
+            if clip and max(map(len, texts), default=0) > 4 * self._clip_to:
+                texts = [self._clip(text) for text in texts]
+            if len(texts) == 1 or not forks.rust_threads_run():
+                # One text needs no thread pool; not starting it also keeps a later fork silent.
+                return [self.backend.encode(text, add_special_tokens=self._add_special_tokens) for text in texts]
+            encodings: list[Any] = self.backend.encode_batch_fast(
+                list(texts), add_special_tokens=self._add_special_tokens
+            )
+        except BaseException as error:
+            if not is_foreign(error):
+                raise
+            raise self._failure(texts, first_index, error) from error
         return encodings
+
+    def _failure(self, texts: Sequence[str], first_index: int | None, error: BaseException) -> ModelError:
+        """Say on which text the tokenizer failed."""
+        where = "a text"
+        for offset, text in enumerate(texts if first_index is not None else ()):
+            try:
+                self.backend.encode(text, add_special_tokens=self._add_special_tokens)
+            except BaseException as own:
+                if not is_foreign(own):
+                    raise
+                where, error = f"text {cast('int', first_index) + offset}", own
+                break
+        return ModelError(f"the model's tokenizer fails on {where} ({describe(error)}); is its tokenizer.json damaged?")
 
     def _clip(self, text: str) -> str:
         """Cut a huge text to a prefix that gives the same first tokens: a book costs no more than its first pages.
@@ -186,14 +239,37 @@ def load_tokenizer(folder: Path, max_length: int | None) -> TextTokenizer:
     Returns:
         The tokenizer, ready for threads.
     """
+    backend = read_tokenizer(folder)
+    with reading(folder / TOKENIZER_FILE):
+        _mark_special_tokens(backend, folder)
+        rules = read_rules(folder, backend.padding or {}, backend.truncation or {}, backend.token_to_id, max_length)
+        return TextTokenizer(backend, rules, add_special_tokens=True)
+
+
+def _mark_special_tokens(backend: tokenizers.Tokenizer, folder: Path) -> None:
+    """Make tokens special that ``special_tokens_map.json`` names; none that the model's table has no row for."""
     import tokenizers
 
-    backend = read_tokenizer(folder)
-    added = [tokenizers.AddedToken(text, **flags) if flags else text for text, flags in special_tokens(folder)]
+    rows, known = table_rows(FolderFiles(folder).json_object("config.json")), backend.get_vocab_size()
+    added: list[tokenizers.AddedToken | str] = []
+    for text, flags in special_tokens(folder):
+        if backend.token_to_id(text) is None:
+            if rows is not None and known >= rows:
+                logger.info("%s names the token %r, for which the model has no vector; it stays text", folder, text)
+                continue
+            known += 1
+        added.append(tokenizers.AddedToken(text, **flags) if flags else text)
     if added:
         backend.add_special_tokens(added)
-    rules = read_rules(folder, backend.padding or {}, backend.truncation or {}, backend.token_to_id, max_length)
-    return TextTokenizer(backend, rules, add_special_tokens=True)
+
+
+def ids_without_row(backend: tokenizers.Tokenizer, rows: int | None) -> frozenset[int]:
+    """Give the ids of a tokenizer that lie beyond the model's table; none where its rows are not known."""
+    if rows is None:
+        return frozenset()
+    whole = backend.get_vocab_size() > rows
+    numbers = backend.get_vocab().values() if whole else backend.get_added_tokens_decoder()
+    return frozenset(number for number in numbers if number >= rows)
 
 
 def read_tokenizer(folder: Path) -> tokenizers.Tokenizer:
@@ -210,12 +286,17 @@ def read_tokenizer(folder: Path) -> tokenizers.Tokenizer:
     """
     import tokenizers
 
-    path = folder / "tokenizer.json"
+    path = folder / TOKENIZER_FILE
     try:
         content = path.read_bytes()
     except FileNotFoundError:
         raise ModelError(f"{folder} has no tokenizer.json; expected the model's fast tokenizer there") from None
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read ({error.strerror or error})") from error
     try:
-        return tokenizers.Tokenizer.from_buffer(content)
-    except Exception as error:  # the library raises bare Exception
+        with forks.whole():
+            return tokenizers.Tokenizer.from_buffer(content)
+    except BaseException as error:
+        if not is_foreign(error):
+            raise
         raise ModelError(f"{path} is not a tokenizer this version of tokenizers can read: {error}") from error

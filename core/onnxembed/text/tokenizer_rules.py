@@ -18,6 +18,8 @@ from onnxembed.hub.files import Files, FolderFiles
 # Architectures whose position numbers begin after the padding id, so that two of the stated positions are not usable.
 _OFFSET_POSITIONS = frozenset({"roberta", "xlm-roberta", "camembert", "mpnet", "xlm-roberta-xl", "data2vec-text"})
 
+# Ids are fed as int32 to some graphs.
+_MOST_IDS = 1 << 31
 _TOKEN_FLAGS = ("single_word", "lstrip", "rstrip", "normalized")
 
 
@@ -31,6 +33,7 @@ class TokenizerRules:
         truncate_left: Whether the beginning of a long text is cut off instead of its end.
         pad_left: Whether padding goes before the text.
         pad_id: Token id of padding.
+        table_rows: Tokens that the model has vectors for, ``None`` where its configuration does not say.
     """
 
     max_length: int
@@ -38,6 +41,7 @@ class TokenizerRules:
     truncate_left: bool
     pad_left: bool
     pad_id: int
+    table_rows: int | None = None
 
 
 def _limit(value: object) -> int | None:
@@ -71,10 +75,24 @@ def _stated_limit(files: Files, tokenizer_config: Mapping[str, Any], config: Map
 
 def _positions(config: Mapping[str, Any]) -> int | None:
     """Positions that the architecture has room for."""
-    stated = _limit(config.get("max_position_embeddings")) or _limit(config.get("n_positions"))
-    if stated is not None and config.get("model_type") in _OFFSET_POSITIONS:
-        return stated - 2
-    return stated
+    for part in (config, text_config(config)):
+        stated = _limit(part.get("max_position_embeddings")) or _limit(part.get("n_positions"))
+        if stated is not None:
+            # Fewer than three would leave none.
+            return max(1, stated - 2) if part.get("model_type") in _OFFSET_POSITIONS else stated
+    return None
+
+
+def text_config(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The part of a configuration that models of several modalities keep for their text encoder; empty without one."""
+    nested = config.get("text_config")
+    return nested if isinstance(nested, Mapping) else {}
+
+
+def table_rows(config: Mapping[str, Any]) -> int | None:
+    """Tokens that the model has vectors for: the largest vocabulary that ``config.json`` states."""
+    stated = [_limit(part.get("vocab_size")) for part in (config, text_config(config))]
+    return max((rows for rows in stated if rows is not None), default=None)
 
 
 def check_max_length(max_length: int | None) -> int | None:
@@ -128,6 +146,7 @@ def read_rules(
         truncate_left=_side(tokenizer_config.get("truncation_side"), truncation.get("direction")) == "left",
         pad_left=_side(tokenizer_config.get("padding_side"), padding.get("direction")) == "left",
         pad_id=_pad_id(folder, padding, tokenizer_config, config, token_id),
+        table_rows=table_rows(config),
     )
 
 
@@ -153,14 +172,16 @@ def _pad_id(
     config: Mapping[str, Any],
     token_id: Callable[[str], int | None],
 ) -> int:
-    """The id of padding: the stored one, else config.json's, else that of the pad token in the vocabulary."""
-    for value in (padding.get("pad_id"), config.get("pad_token_id")):
-        if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
-            return value
+    """The id of padding: the stored one, else config.json's, else that of the pad token in the vocabulary.
+
+    One that the model has no vector for is 0, since masks hide padding whatever it is.
+    """
     text = token_text(padding.get("pad_token")) or token_text(tokenizer_config.get("pad_token"))
-    found = None if text is None else token_id(text)
-    if found is not None:
-        return found
+    rows = table_rows(config) or _MOST_IDS
+    stated = (padding.get("pad_id"), config.get("pad_token_id"), text_config(config).get("pad_token_id"))
+    for value in (*stated, None if text is None else token_id(text)):
+        if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _MOST_IDS:
+            return value if value < rows else 0
     raise ModelError(
         f"{folder} names no usable padding token (pad_token {text!r}): expected padding in tokenizer.json, or "
         "pad_token_id in config.json, or a pad_token of the vocabulary in tokenizer_config.json"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import pytest
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from onnxembed import TextEmbedding
 from onnxembed.adapters.dense import DenseModel
@@ -192,19 +192,19 @@ def test_a_new_option_of_the_core_needs_a_field_and_nothing_else() -> None:
 
 
 def test_errors_speak_of_the_adapters_arguments() -> None:
-    with pytest.raises(ValidationError, match=r"(?<!specific_)model_path='/nowhere'"):
+    with pytest.raises(ModelNotFoundError, match=r"(?<!specific_)model_path='/nowhere'"):
         Adapter(model_name="BAAI/bge-small-en-v1.5", model_path="/nowhere")
     adapter = Adapter(model_name="BAAI/bge-small-en-v1.5")
     adapter.model_path = "/nowhere"
     with pytest.raises(ModelNotFoundError, match=r"^model_path='/nowhere'"):
         adapter.engine  # noqa: B018
-    with pytest.raises(ValidationError, match=r"(?<!\w)dimensions=1000"):
+    with pytest.raises(InputError, match=r"(?<!\w)dimensions=1000"):
         Adapter(model_name="BAAI/bge-small-en-v1.5", dimensions=1000)
-    with pytest.raises(ValidationError, match="here it is called 'before_documents'"):
+    with pytest.raises(InputError, match="here it is called 'before_documents'"):
         Adapter(passage_prompt="x")  # type: ignore[call-arg]
-    with pytest.raises(ValidationError, match="here it is called 'before_documents'"):
+    with pytest.raises(InputError, match="here it is called 'before_documents'"):
         Adapter(prefix="x")  # type: ignore[call-arg]
-    with pytest.raises(ValidationError, match="pass parallel="):
+    with pytest.raises(InputError, match="pass parallel="):
         Adapter(multi_process=True)  # type: ignore[call-arg]
 
 

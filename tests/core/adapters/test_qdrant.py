@@ -8,13 +8,23 @@ from typing import Any
 
 import numpy as np
 import pytest
-from qdrant_client import AsyncQdrantClient, QdrantClient
+from qdrant_client import AsyncQdrantClient, QdrantClient, models
 
 from onnxembed import LateInteractionTextEmbedding, maxsim_top_k
 from onnxembed.adapters.late_interaction import LateInteractionModel, core_model
 from onnxembed.adapters.muvera import MuveraModel
 from onnxembed.adapters.qdrant import AsyncCollection, Collection, as_async_client, as_client
-from onnxembed.adapters.qdrant_points import FIRST_STAGE, TOKENS, Layout, Search, batches, point
+from onnxembed.adapters.qdrant_points import (
+    FIRST_STAGE,
+    POINT_NUMBERS,
+    TOKENS,
+    Layout,
+    Search,
+    batches,
+    metadata_filter,
+    point,
+    refuse_large,
+)
 from onnxembed.adapters.two_stages import TwoStages
 from onnxembed.errors import InputError, InputTypeError
 from tests.fixtures.passages import PASSAGES
@@ -37,6 +47,15 @@ def one(name: str | None = None, rows: int = 2) -> Any:
     return point(name, [[0.0, 1.0]] * rows, [1.0], {})
 
 
+def vectors(of: models.PointStruct) -> dict[str, Any]:
+    assert isinstance(of.vector, dict)
+    return of.vector
+
+
+def numbers(found: list[models.ScoredPoint]) -> list[int]:
+    return [(each.payload or {})["n"] for each in found]
+
+
 def test_points_are_named_by_uuids() -> None:
     given = str(uuid.uuid4())
     assert one(given).id == given
@@ -47,7 +66,8 @@ def test_points_are_named_by_uuids() -> None:
 
 def test_requests_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("onnxembed.adapters.qdrant_points.REQUEST_NUMBERS", 10)
-    sizes = [[len(each.vector[TOKENS]) for each in batch] for batch in batches(one(rows=n) for n in (2, 2, 1, 9, 2))]
+    sent = batches(one(rows=n) for n in (2, 2, 1, 9, 2))
+    sizes = [[len(vectors(each)[TOKENS]) for each in batch] for batch in sent]
     assert sizes == [[2, 2], [1], [9], [2]]
     assert list(batches([])) == []
 
@@ -70,12 +90,12 @@ async def test_both_stages_find_what_maxsim_finds(model: LateInteractionTextEmbe
     collection = Collection(as_client(None), "test")
     collection.open(layout, create=True)
     collection.add(stages.points(entries, model.passage_embed(PASSAGES), None))
-    assert [found.payload["n"] for found in collection.search(search)] == expected.tolist()
+    assert numbers(collection.search(search)) == expected.tolist()
     there = AsyncCollection(AsyncQdrantClient(":memory:"), "test")
     await there.open(layout, create=True)
     for batch in batches(stages.points(entries, model.passage_embed(PASSAGES), None)):
         await there.add(batch)
-    assert [found.payload["n"] for found in await there.search(search)] == expected.tolist()
+    assert numbers(await there.search(search)) == expected.tolist()
 
 
 def test_a_first_stage_that_reads_texts_is_asked_for_its_length(model: LateInteractionTextEmbedding) -> None:
@@ -113,3 +133,30 @@ def test_clients_and_models_are_checked(model: LateInteractionTextEmbedding) -> 
     assert isinstance(muvera, LateInteractionModel)
     assert core_model(muvera) is muvera.engine
     assert core_model(model) is model
+
+
+def test_a_point_has_no_more_numbers_than_qdrant_takes(model: LateInteractionTextEmbedding) -> None:
+    assert POINT_NUMBERS == 1_048_576
+    refuse_large(8192, 128, "a")
+    with pytest.raises(
+        InputError, match="a has 8193 token vectors of 128 numbers, 1,048,704 in all; Qdrant takes at most"
+    ):
+        refuse_large(8193, 128, "a")
+    stages: TwoStages[Any] = TwoStages(model, None)
+    large = np.zeros((2731, 384), np.float32)
+    with pytest.raises(InputError, match="document 'page' has 2731 token vectors"):
+        list(stages.points([("page", {})], [large], None))
+    with pytest.raises(InputError, match="the query has 2731 token vectors"):
+        stages.search([large], None, 1, 1)
+
+
+def test_filters_of_metadata() -> None:
+    made = metadata_filter({"a": "x", "b": 1, "c": True, "d": 0.5})
+    assert made.must == [
+        models.FieldCondition(key="metadata.a", match=models.MatchValue(value="x")),
+        models.FieldCondition(key="metadata.b", match=models.MatchValue(value=1)),
+        models.FieldCondition(key="metadata.c", match=models.MatchValue(value=True)),
+        models.FieldCondition(key="metadata.d", range=models.Range(gte=0.5, lte=0.5)),
+    ]
+    narrowed = Search([[1.0]], [2.0], 1, 1, made).arguments()
+    assert narrowed["query_filter"] is narrowed["prefetch"].filter is made

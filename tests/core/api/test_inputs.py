@@ -75,7 +75,7 @@ def test_counts() -> None:
         check_count(0, "n", 1)
 
 
-@pytest.mark.parametrize("value", [True, "1", 1.0, None, np.int64(3)])
+@pytest.mark.parametrize("value", [True, "1", 1.0, None, np.bool_(True), np.float64(3)])
 def test_counts_are_integers(value: Any) -> None:
     with pytest.raises(InputTypeError, match="expected an integer"):
         check_count(value, "n", 1)

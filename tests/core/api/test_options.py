@@ -96,7 +96,7 @@ def test_specific_folder_is_a_path(path: Any) -> None:
 
 def test_store() -> None:
     model = dense_registry.find(MINILM)
-    options = EngineOptions(MINILM, Path("cache"), local_files_only=True, revision="v1.0")  # type: ignore[arg-type]
+    options = EngineOptions(MINILM, Path("cache"), local_files_only=True, revision="v1.0")
     store = engine_settings(model, None, options).store
     assert (store.cache_dir, store.local_files_only, store.revision) == ("cache", True, "v1.0")
     given: Any
@@ -125,4 +125,4 @@ def test_flags() -> None:
     assert check_flag(False, "truncate") is False
     for value in (None, 1, "yes"):
         with pytest.raises(InputTypeError, match=r"truncate=.*expected True or False"):
-            check_flag(value, "truncate")  # type: ignore[arg-type]
+            check_flag(value, "truncate")

@@ -31,7 +31,8 @@ def vectors_of(path: Path, **feed: list[int]) -> np.ndarray:
     """What the graph gives for one text, by itself."""
     session = onnxruntime.InferenceSession(path)
     (output,) = session.run(None, {name: np.array([values]) for name, values in feed.items()})
-    return np.asarray(output)[0]
+    vectors: np.ndarray = np.asarray(output)[0]
+    return vectors
 
 
 def ids_of(text: str, marker: int) -> list[int]:

@@ -71,7 +71,8 @@ def linear(folder: Path, seed: int, outputs: int, inputs: int, *, bias: bool, **
 def states_of(path: Path, ids: list[int], mask: list[int]) -> np.ndarray:
     session = onnxruntime.InferenceSession(path)
     feed = {"input_ids": np.array([ids]), "attention_mask": np.array([mask])}
-    return np.asarray(session.run(None, feed)[0])[0]
+    states: np.ndarray = np.asarray(session.run(None, feed)[0])[0]
+    return states
 
 
 def unit(rows: np.ndarray) -> np.ndarray:
@@ -159,7 +160,7 @@ def test_linear_layers_follow_hidden_states(bias: bool, tmp_path: Path) -> None:
     write_modules(tmp_path, TRANSFORMER, (PYLATE, "1_Dense"), (PYLATE, "2_Dense"))
     model = LateInteractionTextEmbedding(tmp_path)
     assert model.embedding_size == 6
-    assert model._engine.dim == 6
+    assert next(model.embed("hello")).shape[1] == 6
     ids = encoded("hello world", document, 20)
     states = states_of(tmp_path / "model.onnx", ids, [1] * len(ids))
     expected = unit((states @ first.T + first_bias) @ second.T + second_bias)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import tracemalloc
+from collections.abc import Callable
+from typing import Any, cast
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import DTypeLike
 
 from onnxembed.errors import InputError, InputTypeError
 from onnxembed.late_interaction import maxsim as module
 from onnxembed.late_interaction.maxsim import maxsim, maxsim_matrix, maxsim_top_k, score_rows, similarities
-from onnxembed.late_interaction.multi_vectors import MultiVectors
+from onnxembed.late_interaction.multi_vectors import MultiVectors, Storage
 from tests.fixtures.maxsim import maxsim_reference
 
 
@@ -39,20 +42,22 @@ def test_score_worked_out_by_hand() -> None:
     narrow=st.sampled_from([0, 3, 48]),
     query_rows=st.sampled_from([1, 5, 1024]),
 )
-def test_equals_the_double_loop(lengths, query_lengths, dim, block, narrow, query_rows) -> None:
+def test_equals_the_double_loop(
+    lengths: list[int], query_lengths: list[int], dim: int, block: int, narrow: int, query_rows: int
+) -> None:
     documents, queries = ragged(lengths, dim), ragged(query_lengths, dim, seed=1)
     expected = np.array([maxsim_reference(query, documents) for query in queries])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "_BLOCK_NUMBERS", block)
-        patch.setattr(module, "_NARROW_QUERY", narrow)
-        patch.setattr(module, "_QUERY_ROWS", query_rows)
+        patch.setattr(module, "BLOCK_NUMBERS", block)
+        patch.setattr(module, "NARROW_QUERY", narrow)
+        patch.setattr(module, "QUERY_ROWS", query_rows)
         for given in (documents, MultiVectors.pack(documents)):
             np.testing.assert_allclose(maxsim_matrix(queries, given), expected, atol=1e-5)
             np.testing.assert_allclose(maxsim(queries[0], given), expected[0], atol=1e-5)
 
 
 @pytest.mark.parametrize("element", [np.float16, np.float64, np.int8, np.int64, ">f4"])
-def test_other_types_are_taken_and_computed_in_float32(element: object) -> None:
+def test_other_types_are_taken_and_computed_in_float32(element: DTypeLike) -> None:
     random = np.random.default_rng(2)
     query = random.integers(-3, 4, (4, 8)).astype(element)
     documents = [random.integers(-3, 4, (length, 8)).astype(element) for length in (3, 1, 5)]
@@ -83,8 +88,8 @@ def test_top_k_falls_and_ties_keep_their_order() -> None:
     positions, scores = maxsim_top_k([[1.0]], documents, 4)
     assert positions.tolist() == [1, 3, 5, 2]
     assert scores.tolist() == [5, 5, 5, 3]
-    assert (positions.dtype, scores.dtype) == (np.int64, np.float32)
-    assert maxsim_top_k([[1.0]], documents, np.int64(99))[0].tolist() == [1, 3, 5, 2, 0, 4]
+    assert (positions.dtype, scores.dtype) == (np.dtype(np.int64), np.dtype(np.float32))
+    assert maxsim_top_k([[1.0]], documents, cast("int", np.int64(99)))[0].tolist() == [1, 3, 5, 2, 0, 4]
 
 
 @pytest.mark.parametrize("rows", [1, 7, 60])
@@ -109,7 +114,7 @@ def test_similarities_explain_the_score() -> None:
 
 
 @pytest.mark.parametrize(("dtype", "bytes_each"), [("float32", 4), ("float16", 2), ("int8", 1)])
-def test_memory_does_not_grow_with_100_000_documents(dtype: str, bytes_each: int) -> None:
+def test_memory_does_not_grow_with_100_000_documents(dtype: Storage, bytes_each: int) -> None:
     row = np.linspace(-1, 1, 8).astype(np.float32)
     one = MultiVectors.pack([row[None]], dtype)
     tokens = 50
@@ -151,7 +156,7 @@ def test_memory_does_not_grow_with_one_long_document() -> None:
         (lambda: maxsim(np.ones(3), [np.ones((2, 3))]), InputError, r"the query has shape \(3,\)"),
         (lambda: maxsim("what", [np.ones((2, 3))]), InputTypeError, "the query is str"),
         (lambda: maxsim(np.ones((2, 3)), "text"), InputTypeError, "one per document; given str"),
-        (lambda: maxsim(np.ones((2, 3)), 7), InputTypeError, "one per document; given int"),
+        (lambda: maxsim(np.ones((2, 3)), cast("Any", 7)), InputTypeError, "one per document; given int"),
         (lambda: maxsim(np.ones((2, 3)), ["text"]), InputTypeError, "document 0 is str"),
         (
             lambda: maxsim(np.ones((2, 3)), np.ones((2, 3))),
@@ -161,10 +166,10 @@ def test_memory_does_not_grow_with_one_long_document() -> None:
         (lambda: maxsim(np.ones((2, 3)), [np.ones((2, 3)), np.ones((1, 5))]), InputError, "document 1 has .* of 5"),
         (lambda: maxsim_matrix("text", [np.ones((2, 3))]), InputTypeError, "one per query; given str"),
         (lambda: maxsim_top_k([[1.0]], [[[1.0]]], 0), InputError, "k=0; expected 1 or more"),
-        (lambda: maxsim_top_k([[1.0]], [[[1.0]]], 1.5), InputTypeError, "k is float"),
+        (lambda: maxsim_top_k([[1.0]], [[[1.0]]], cast("Any", 1.5)), InputTypeError, "k is float"),
         (lambda: maxsim_top_k([[1.0]], [[[1.0]]], True), InputTypeError, "k is bool"),
     ],
 )
-def test_bad_input_is_refused(call, error: type, message: str) -> None:
+def test_bad_input_is_refused(call: Callable[[], object], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         call()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from onnxembed.errors import InputError, InputTypeError
 from onnxembed.late_interaction.maxsim import maxsim
-from onnxembed.late_interaction.multi_vectors import MultiVectors
+from onnxembed.late_interaction.multi_vectors import MultiVectors, Storage
 from tests.fixtures.maxsim import maxsim_reference
 
 
@@ -38,7 +39,7 @@ def test_float32_gives_back_what_was_packed() -> None:
 
 @pytest.mark.parametrize("scale", [1e-30, 1e-3, 1.0, 1e4])
 @pytest.mark.parametrize("dtype", ["float16", "int8"])
-def test_rounding_stays_within_its_bound(dtype: str, scale: float) -> None:
+def test_rounding_stays_within_its_bound(dtype: Storage, scale: float) -> None:
     given = documents(scale)
     packed = MultiVectors.pack(given, dtype)
     assert packed.nbytes == 9 * 32 * {"float16": 2, "int8": 1}[dtype] + 5 * 8 + (9 * 4 if dtype == "int8" else 0)
@@ -70,7 +71,7 @@ def test_vectors_of_zeros_survive_int8() -> None:
     assert np.abs(packed[1]).max() < 1e-44
 
 
-def test_arrays_can_be_saved_and_mapped(tmp_path) -> None:
+def test_arrays_can_be_saved_and_mapped(tmp_path: Path) -> None:
     packed = MultiVectors.pack(documents(), "int8")
     names = ("values", "offsets", "scales")
     for name in names:
@@ -122,7 +123,9 @@ def test_what_cannot_be_packed_is_refused(given: object, dtype: str, error: type
         (np.ones((2, 3), np.int8), [0, 2], np.ones(2), "scales are float64"),
     ],
 )
-def test_arrays_that_do_not_belong_together_are_refused(values, offsets, scales, message: str) -> None:
+def test_arrays_that_do_not_belong_together_are_refused(
+    values: np.ndarray, offsets: list[int], scales: np.ndarray | None, message: str
+) -> None:
     with pytest.raises(InputError, match=message):
         MultiVectors(values, np.array(offsets, np.int64), scales)
     with pytest.raises(InputError, match="offsets must be int64"):

@@ -6,6 +6,7 @@ import json
 import pickle
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -80,7 +81,7 @@ def test_without_projection_an_empty_cluster_holds_a_row_as_it_was() -> None:
 
 
 @pytest.mark.parametrize("case", GOLDEN["cases"], ids=lambda case: f"{case['settings']}-{case['rows']}-{case['type']}")
-def test_equals_fastembed(case: dict) -> None:
+def test_equals_fastembed(case: dict[str, Any]) -> None:
     muvera = Muvera(*case["settings"])
     rows = np.random.default_rng(case["rows"]).standard_normal((case["rows"], muvera.dim)).astype(case["type"])
     rows[-1] = 0
@@ -114,7 +115,9 @@ def test_equals_fastembed(case: dict) -> None:
     average=st.booleans(),
     data=st.data(),
 )
-def test_equals_the_definition(dim, k_sim, repetitions, lengths, fill, average, data) -> None:
+def test_equals_the_definition(
+    dim: int, k_sim: int, repetitions: int, lengths: list[int], fill: bool, average: bool, data: st.DataObject
+) -> None:
     muvera = Muvera(dim, k_sim, data.draw(st.integers(1, dim)), repetitions, data.draw(st.integers(0, 99)))
     random = np.random.default_rng(sum(lengths))
     documents = [random.standard_normal((length, dim)).astype(np.float32) for length in lengths]
@@ -188,7 +191,7 @@ def test_settings_come_from_a_model_and_survive_a_pickle() -> None:
     sent = pickle.dumps(muvera)
     assert len(sent) < 300
     assert pickle.loads(sent).process_query(rows).tolist() == muvera.process_query(rows).tolist()
-    assert Muvera(np.int64(96), r_reps=3, random_seed=9) == muvera
+    assert Muvera(cast("int", np.int64(96)), r_reps=3, random_seed=9) == muvera
     with pytest.raises(AttributeError):
         muvera.dim = 3  # type: ignore[misc]
 
@@ -204,7 +207,7 @@ def test_settings_come_from_a_model_and_survive_a_pickle() -> None:
         ({"dim": 32, "random_seed": -1}, "random_seed=-1; expected 0 or more"),
     ],
 )
-def test_settings_out_of_range_are_refused(arguments: dict, message: str) -> None:
+def test_settings_out_of_range_are_refused(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         Muvera(**arguments)
 

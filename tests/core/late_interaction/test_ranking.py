@@ -74,8 +74,6 @@ def test_bad_input(model: LateInteractionTextEmbedding) -> None:
     assert model.rank(QUERY, []) == []
     with pytest.raises(InputTypeError, match=r"documents is a string; expected an iterable of documents"):
         model.rank(QUERY, "text")
-    with pytest.raises(InputError, match="query is empty"):
-        model.rank("", PASSAGES)
     with pytest.raises(InputError, match="top_k"):
         model.rank(QUERY, PASSAGES, top_k=0)
     with pytest.raises(InputError, match="2 collections for 1 queries"):

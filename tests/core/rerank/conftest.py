@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,7 +25,7 @@ def _offline(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def _registry_unchanged() -> Iterator[None]:
-    def names(registry: Registry) -> set[str]:
+    def names(registry: Registry[Any]) -> set[str]:
         return {model.name for model in registry.models()}
 
     before = names(rerank_registry)

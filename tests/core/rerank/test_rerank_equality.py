@@ -111,6 +111,7 @@ def by_hand(folder: Path, pairs: str, query: str, document: str) -> np.ndarray:
         "token_type_ids": np.array([encoding.type_ids]),
     }
     wanted = {node.name for node in session.get_inputs()}
+    logits: list[np.ndarray]
     (logits,) = session.run(None, {name: value for name, value in feed.items() if name in wanted})
     return logits[0]
 

@@ -44,7 +44,7 @@ def model(open_variant: OpenVariant) -> TextCrossEncoder:
 
 
 def sigmoid(scores: list[float]) -> np.ndarray:
-    return 1 / (1 + np.exp(-np.array(scores)))
+    return np.asarray(1 / (1 + np.exp(-np.array(scores))))
 
 
 # -- rankings --------------------------------------------------------------------------------------------------------
@@ -53,7 +53,8 @@ def sigmoid(scores: list[float]) -> np.ndarray:
 def test_rank_sorts_by_falling_score(model: TextCrossEncoder) -> None:
     scores = list(model.rerank(QUERY, DOCUMENTS))
     order = sorted(range(len(scores)), key=lambda index: -scores[index])
-    expected = [RankedDocument(index, pytest.approx(scores[index], abs=1e-6), DOCUMENTS[index]) for index in order]
+    near: list[Any] = [pytest.approx(score, abs=1e-6) for score in scores]
+    expected = [RankedDocument(index, near[index], DOCUMENTS[index]) for index in order]
     assert model.rank(QUERY, DOCUMENTS) == expected
     assert model.rank(QUERY, iter(DOCUMENTS), top_k=3) == expected[:3]
     assert model.rank(QUERY, DOCUMENTS, top_k=500) == expected
@@ -94,7 +95,8 @@ def test_many_queries_in_one_call(model: TextCrossEncoder, parallel: int | None)
 def test_a_tuple_of_two_pairs_is_two_pairs(model: TextCrossEncoder) -> None:
     """fastembed takes it for one pair, and fails."""
     both = list(model.rerank_pairs((PAIRS[0], PAIRS[2])))
-    assert both == pytest.approx([*model.rerank_pairs(PAIRS[0]), *model.rerank_pairs([list(PAIRS[2])])], abs=1e-6)
+    listed: list[Any] = [list(PAIRS[2])]
+    assert both == pytest.approx([*model.rerank_pairs(PAIRS[0]), *model.rerank_pairs(listed)], abs=1e-6)
 
 
 # -- activations -----------------------------------------------------------------------------------------------------
@@ -225,8 +227,6 @@ def test_limits(open_variant: OpenVariant) -> None:
         ("rerank", (QUERY, 5), InputTypeError, "documents is an int"),
         ("rerank", (QUERY, ["a", None]), InputTypeError, "text 1 is None; expected str"),
         ("rank", (QUERY, iter(["a", 3])), InputTypeError, "text 1 is an int; expected str"),
-        ("rerank", ("", ["a"]), InputError, "query is empty"),
-        ("rerank", ("", []), InputError, "query is empty"),
         ("rerank", (["a"], ["a"]), InputTypeError, "query is a list; expected one query as a string"),
         ("rerank", ("\ud800", ["a"]), InputError, "query: text 0 holds the lone surrogate"),
         ("rerank", (QUERY, ["a"], 0), InputError, "batch_size must be >= 1"),
@@ -238,7 +238,6 @@ def test_limits(open_variant: OpenVariant) -> None:
         ("rerank_pairs", (("a", "b", "c"),), InputError, "pair 0 holds 3 items"),
         ("rerank_pairs", (["a", "b"],), InputTypeError, "pair 0 is a str; expected a tuple"),
         ("rerank_pairs", ([("a", "b"), ("a", 1)],), InputTypeError, "text 1 is an int"),
-        ("rerank_pairs", ([("", "b")],), InputError, "the query of pair 0 is empty"),
         ("rerank_pairs", ([(1, "b")],), InputTypeError, "the query of pair 0 is a int"),
         ("token_count", ("ab",), InputTypeError, "pairs is a str"),
         ("token_count", ([("a", "b")], 0), InputError, "batch_size must be >= 1"),
@@ -251,7 +250,6 @@ def test_limits(open_variant: OpenVariant) -> None:
         ("rank_many", (["a"], "b"), InputTypeError, "documents_per_query is a str"),
         ("rank_many", (["a"], ["b"]), InputTypeError, r"documents_per_query[0] is a string"),
         ("rank_many", (["a"], []), InputError, "documents_per_query holds 0 collections for 1 queries"),
-        ("rank_many", (["a", ""], [[], []]), InputError, "query 1 is empty"),
     ],
 )
 def test_bad_input_is_refused_at_the_call(
@@ -282,10 +280,12 @@ def test_near_names_are_offered() -> None:
 
 
 def test_items_of_generators_are_checked_as_they_are_read(model: TextCrossEncoder) -> None:
+    documents: list[Any] = ["a", 5]
+    pairs: list[Any] = [("a", "b"), ("a", "b", "c")]
     with pytest.raises(InputTypeError, match="text 1 is an int"):
-        list(model.rerank(QUERY, iter(["a", 5])))
+        list(model.rerank(QUERY, iter(documents)))
     with pytest.raises(InputError, match="pair 1 holds 3 items"):
-        list(model.rerank_pairs(iter([("a", "b"), ("a", "b", "c")])))
+        list(model.rerank_pairs(iter(pairs)))
 
 
 def test_nothing_to_score_loads_nothing(rerank_folder: FolderOf) -> None:
@@ -387,7 +387,7 @@ def test_added_models(rerank_folder: FolderOf) -> None:
     with pytest.raises(InputError, match="of the catalogue has that name"):
         TextCrossEncoder.add_custom_model(NAME.lower(), ModelSource(hf="test/mine"))
     with pytest.raises(InputTypeError, match="expected a ModelSource"):
-        TextCrossEncoder.add_custom_model("test/other", "test/other")  # type: ignore[arg-type]
+        TextCrossEncoder.add_custom_model("test/other", "test/other")  # type: ignore[call-overload]  # a string, on purpose
     TextCrossEncoder.add_custom_model("test/plain", ModelSource(hf="test/plain"))
     assert TextCrossEncoder.list_supported_models()[-1]["activation"] is None
     plain = TextCrossEncoder("test/plain", specific_model_path=rerank_folder("minilm_6"))

@@ -60,7 +60,7 @@ def test_known_numbers(compatible: bool) -> None:
     (query,) = model.query_embed(["quick foxes quick"])
     assert query.as_dict() == {771291085: 1.0, 1621867415: 1.0}
     for embedding in (fox, query):
-        assert (embedding.values.dtype, embedding.indices.dtype) == (np.float64, np.int64)
+        assert (embedding.values.dtype, embedding.indices.dtype) == (np.dtype(np.float64), np.dtype(np.int64))
 
 
 @pytest.mark.parametrize("language", sorted({row["language"] for row in GOLDEN}))
@@ -262,8 +262,8 @@ def test_wrong_texts_are_told_at_the_call_or_as_they_are_read() -> None:
 
 
 def test_any_iterable_is_streamed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bm25, "_WINDOW_TEXTS", 3)
-    monkeypatch.setattr(bm25, "_WINDOW_CHARACTERS", 100)
+    monkeypatch.setattr(bm25, "WINDOW_TEXTS", 3)
+    monkeypatch.setattr(bm25, "WINDOW_CHARACTERS", 100)
     model = make_bm25()
     read = []
 
@@ -281,7 +281,7 @@ def test_any_iterable_is_streamed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_is_remembered_is_bounded_and_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bm25, "_WINDOW_TEXTS", 2)
+    monkeypatch.setattr(bm25, "WINDOW_TEXTS", 2)
     texts = [f"word{number} 北京大{number} kitchens prostaglandins" for number in range(20)]
     expected = list(make_bm25(compatible=True, disable_stemmer=True).embed(texts))
     monkeypatch.setattr(bm25, "MEMORY_LIMIT", 1_000)

@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from onnxembed.sparse import chunk_numbers as module
 from onnxembed.sparse.chunk_numbers import ChunkNumbers
 from onnxembed.sparse.terms import END_NUMBER, FIRST_GROUP, Terms
 from tests.fixtures.bm25_models import make_bm25
@@ -45,11 +44,9 @@ def test_special_numbers() -> None:
     assert len(numbers.terms.groups[0]) == 2
 
 
-def test_a_table_that_is_too_small_only_forgets(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_BITS", 4)
-    monkeypatch.setattr(module, "_SHIFT", module.np.uint64(60))
+def test_a_table_that_is_too_small_only_forgets() -> None:
     rng = random.Random(1)
-    numbers = ChunkNumbers(new_terms())
+    numbers = ChunkNumbers(new_terms(), bits=4)
     for _ in range(50):
         joined = b" ".join(b"word%d" % rng.randrange(200) for _ in range(100))
         assert numbers.of(joined).tolist() == expected(joined, numbers.terms)
@@ -63,10 +60,8 @@ def test_what_is_known_asks_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     assert numbers.of(b"fox fox dog").tolist() == [first[0], first[0], first[1]]
 
 
-def test_threads_share_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_BITS", 6)
-    monkeypatch.setattr(module, "_SHIFT", module.np.uint64(58))
-    numbers = ChunkNumbers(new_terms())
+def test_threads_share_a_table() -> None:
+    numbers = ChunkNumbers(new_terms(), bits=6)
     wrong: list[bytes] = []
 
     def work(seed: int) -> None:

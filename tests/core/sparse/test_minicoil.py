@@ -13,12 +13,13 @@ from tokenizers import models, normalizers, pre_tokenizers, processors
 
 from onnxembed.errors import ModelError
 from onnxembed.sparse.minicoil import MiniCoilWeigher, WordWeights
-from onnxembed.sparse.minicoil_words import MATRICES_FILE, WORDS_FILE, MiniCoilTables, MiniCoilWords, Vocabulary
+from onnxembed.sparse.minicoil_words import MiniCoilTables, MiniCoilWords, Vocabulary, load_minicoil
 from onnxembed.sparse.model import SparseTextEmbedding
 from onnxembed.sparse.pieces import WordPieces
+from onnxembed.sparse.spec import MATRICES_FILE, WORDS_FILE
 from onnxembed.sparse.vector import SparseEmbedding
 from onnxembed.text.graph import PaddedTokens
-from onnxembed.text.tokenizer import TextTokenizer
+from onnxembed.text.tokenizer import TextTokenizer, load_tokenizer
 from onnxembed.text.tokenizer_rules import TokenizerRules
 from tests.fixtures.dense_graphs import HIDDEN
 from tests.fixtures.sparse_models import MINICOIL_WORDS, TEXTS, write_minicoil
@@ -170,8 +171,8 @@ def test_options_reach_the_weights(tmp_path: Path) -> None:
 
 
 def test_matrices_are_mapped_not_read(tmp_path: Path) -> None:
-    model = SparseTextEmbedding(NAME, specific_model_path=write_minicoil(tmp_path))
-    senses = model._engine._table.get().senses  # type: ignore[union-attr]
+    folder = write_minicoil(tmp_path)
+    senses = load_minicoil(folder, load_tokenizer(folder, None)).senses
     assert isinstance(senses, np.memmap)
     assert senses.shape == (len(MINICOIL_WORDS) + 1, HIDDEN, 4)
 

@@ -148,7 +148,7 @@ def test_an_error_of_the_source_ends_the_processes() -> None:
 
 @pytest.mark.parametrize("compatible", [True, False])
 def test_bm25_gives_the_same_with_workers(compatible: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bm25, "_WINDOW_TEXTS", 16)
+    monkeypatch.setattr(bm25, "WINDOW_TEXTS", 16)
     texts = [
         f"Word{number % 17} running Straße 北京 kitchens prostaglandins {'the' * (number % 3)}" for number in range(100)
     ]
@@ -163,28 +163,28 @@ def test_what_a_process_does() -> None:
     ours, theirs = multiprocessing.Pipe()
     before = signal.getsignal(signal.SIGINT)
     try:
-        for chunk in (4, 5, processes._STOP):
+        for chunk in (4, 5, processes.STOP):
             ours.send(chunk)
-        processes._serve(theirs, pickle.dumps(fail_at_five))
+        processes.serve(theirs, pickle.dumps(fail_at_five))
         assert ours.recv() == 4
         failure = ours.recv()
         assert (type(failure.error), "KeyError" in failure.trace) == (KeyError, True)
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
         ours.send(1)
         ours.close()
-        processes._serve(theirs, pickle.dumps(slow_square))  # the caller is gone: it ends
+        processes.serve(theirs, pickle.dumps(slow_square))  # the caller is gone: it ends
     finally:
         signal.signal(signal.SIGINT, before)
         theirs.close()
 
 
 def test_exceptions_that_cannot_travel_become_words() -> None:
-    assert processes._portable(KeyError("five")).error.args == ("five",)
-    assert repr(processes._portable(Stubborn()).error) == "RuntimeError(\"Stubborn('cannot travel')\")"
+    assert processes.portable(KeyError("five")).error.args == ("five",)
+    assert repr(processes.portable(Stubborn()).error) == "RuntimeError(\"Stubborn('cannot travel')\")"
 
 
 def test_a_process_that_does_not_end_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(processes, "_SECONDS_TO_END", 0.3)
+    monkeypatch.setattr(processes, "SECONDS_TO_END", 0.3)
     results = map_in_processes(deaf, range(3), 1)
     assert next(results) == 0
     results.close()  # type: ignore[attr-defined]

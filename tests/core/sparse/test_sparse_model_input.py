@@ -156,10 +156,11 @@ def test_no_texts_load_no_model(name: str) -> None:
 
 
 def test_items_of_a_generator_are_checked_as_they_are_read(splade: SparseTextEmbedding) -> None:
+    items: list[Any] = ["a", 5]
     with pytest.raises(InputTypeError, match="text 1 is an int"):
-        list(splade.embed(item for item in ["a", 5]))
+        list(splade.embed(item for item in items))
     with pytest.raises(InputTypeError, match="text 1 is an int"):
-        splade.token_count(item for item in ["a", 5])
+        splade.token_count(item for item in items)
 
 
 def test_token_count_checks_its_arguments(splade: SparseTextEmbedding) -> None:
@@ -204,7 +205,7 @@ def test_empty_folder_and_folder_without_a_tokenizer(tmp_path: Path) -> None:
 
 def test_folder_of_a_dense_model_is_refused(tmp_path: Path) -> None:
     write_bert_folder(tmp_path)
-    with pytest.raises(UnsupportedModelError, match="do not tell which kind of sparse model"):
+    with pytest.raises(UnsupportedModelError, match="do not say which kind of sparse model"):
         SparseTextEmbedding(tmp_path)
 
 
@@ -214,7 +215,7 @@ def test_folder_with_a_damaged_configuration(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"config\.json is not valid JSON"):
         SparseTextEmbedding(tmp_path)
     (tmp_path / "config.json").unlink()
-    with pytest.raises(UnsupportedModelError, match="do not tell"):
+    with pytest.raises(UnsupportedModelError, match="do not say"):
         SparseTextEmbedding(tmp_path)
 
 

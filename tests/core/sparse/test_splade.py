@@ -155,7 +155,7 @@ def test_logits_bound_the_batches(
     if not kept:
         cache.write_text("a file where the cache would be", encoding="utf-8")
         caplog.set_level(logging.CRITICAL)
-    monkeypatch.setattr(engine, "_LOGIT_BYTES", 4 * VOCABULARY_SIZE * 20)
+    monkeypatch.setattr(engine, "LOGIT_BYTES", 4 * VOCABULARY_SIZE * 20)
     model = SparseTextEmbedding(NAME, cache_dir=cache, specific_model_path=folder)
     loaded = model._engine
     assert isinstance(loaded, SparseEngine)

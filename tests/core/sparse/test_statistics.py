@@ -86,7 +86,7 @@ def test_many_parts_are_added_in_bounded_memory(monkeypatch: pytest.MonkeyPatch)
     model = make_bm25()
     texts = [f"word{number % 7} common" for number in range(40)]
     whole = gather("same", [model.measure(texts)])
-    monkeypatch.setattr(module, "_PENDING_ENTRIES", 5)
+    monkeypatch.setattr(module, "PENDING_ENTRIES", 5)
     assert gather("same", (model.measure([text]) for text in texts)) == whole
     assert whole.document_frequencies.max() == 40
 

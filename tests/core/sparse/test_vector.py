@@ -22,7 +22,7 @@ def test_entries_are_sorted_and_have_one_type() -> None:
 
 
 def test_values_come_first_and_narrow_types_are_widened() -> None:
-    embedding = SparseEmbedding(values=np.float32([0.5]), indices=np.uint32([7]))
+    embedding = SparseEmbedding(values=np.array([0.5], np.float32), indices=np.array([7], np.uint32))
     assert embedding.as_dict() == {7: 0.5}
     assert embedding.indices.dtype == np.int64
     assert embedding.values.dtype == np.float64

@@ -265,9 +265,9 @@ def test_dims_beyond_the_files_are_refused_at_the_call(folder_of: FolderOf, open
 def test_custom_models_are_checked() -> None:
     source = ModelSource(hf="a/b")
     with pytest.raises(InputTypeError, match="sources=None: expected a ModelSource"):
-        TextEmbedding.add_custom_model("test/x", "MEAN", True, None, 4)  # type: ignore[arg-type]
+        TextEmbedding.add_custom_model("test/x", "MEAN", True, None, 4)  # type: ignore[call-overload]  # no source, on purpose
     with pytest.raises(InputTypeError, match="pooling=None: expected a PoolingType"):
-        TextEmbedding.add_custom_model("test/x", None, True, source, 4)  # type: ignore[arg-type]
+        TextEmbedding.add_custom_model("test/x", None, True, source, 4)  # type: ignore[call-overload]  # no pooling, on purpose
     with pytest.raises(InputError, match="pooling='MAX' is unknown"):
         TextEmbedding.add_custom_model("test/x", "MAX", True, source, 4)
     with pytest.raises(InputError, match="of the catalogue has that name already"):

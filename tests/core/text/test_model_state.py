@@ -18,8 +18,10 @@ import pytest
 
 from onnxembed import TextEmbedding
 from onnxembed.api import engine
+from onnxembed.runtime.session import Session
 from tests.fixtures.dense_models import TEXTS, variant, write_variant
 from tests.fixtures.dense_tokenizers import TokenizerForm, write_tokenizer
+from tests.fixtures.spies import spied
 
 if TYPE_CHECKING:
     from tests.core.conftest import FolderOf
@@ -102,9 +104,9 @@ def test_engines_go_with_their_last_user(open_variant: OpenVariant) -> None:
 
 
 def test_many_threads_open_one_engine(open_variant: OpenVariant, monkeypatch: pytest.MonkeyPatch) -> None:
+    open_variant("cls", max_length=35, lazy_load=True)  # writes the folder
     start, opened = threading.Barrier(8), []
-    session = engine.Session
-    monkeypatch.setattr(engine, "Session", lambda *given: opened.append(1) or session(*given))
+    monkeypatch.setattr(engine, "Session", spied(Session, lambda *given: opened.append(1)))
 
     def embedded(_: int) -> tuple[TextEmbedding, np.ndarray]:
         start.wait()

@@ -1,4 +1,4 @@
-"""Pooling and normalisation against numbers worked out by hand."""
+"""Pooling and normalization against numbers worked out by hand."""
 
 from __future__ import annotations
 

@@ -147,7 +147,7 @@ class _Bert:
         return hidden, mask, last
 
     def _embeddings(self, input_ids: str, token_type_ids: str) -> str:
-        """Add the vectors of word, token type and position, and normalise."""
+        """Add the vectors of word, token type and position, and normalize."""
         graph = self.into.graph
         words, positions, token_types = (
             self.into.weight(f"embeddings.{kind}_embeddings.weight") for kind in ("word", "position", "token_type")
@@ -162,7 +162,7 @@ class _Bert:
         return layer_norm(self.into, "embeddings.LayerNorm", total, "embeddings.output", self.settings.epsilon)
 
     def _layer(self, name: str, hidden: str, mask: str, output: str | None = None) -> str:
-        """Attention and feed-forward, each added to its input and normalised."""
+        """Attention and feed-forward, each added to its input and normalized."""
         prefix = f"{name}.attention"
         attended = fused_attention(
             self.into, self._attention(name), hidden, mask, bias=f"{prefix}.self.bias", output=f"{prefix}.context"
@@ -177,7 +177,7 @@ class _Bert:
         return SelfAttention(query, key, value, heads, self.settings.hidden // heads)
 
     def _add_and_norm(self, prefix: str, value: str, residual: str, output: str | None = None) -> str:
-        """A linear layer, its input added, normalised."""
+        """A linear layer, its input added, normalized."""
         dense = linear(self.into, f"{prefix}.dense", value)
         total = self.into.graph.node("Add", [dense, residual], f"{prefix}.sum")
         name = output or f"{prefix}.normalized"

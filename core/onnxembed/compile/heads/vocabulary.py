@@ -24,7 +24,7 @@ _TRANSFORM = "cls.predictions.transform"
 _DECODER = "cls.predictions.decoder.weight"
 _BIAS = "cls.predictions.bias"
 _WORDS = "embeddings.word_embeddings.weight"
-_PART = 2048  # entries of the vocabulary at a time
+PART = 2048  # entries of the vocabulary at a time
 
 
 def vocabulary_weights(body: Body) -> Shapes:
@@ -51,8 +51,8 @@ def add_vocabulary_maximum(body: Body) -> None:
 
     table = into.checkpoint.weight(_decoder(into.checkpoint))
     parts = []
-    for start in range(0, len(table), _PART):
-        weight = graph.initializer(f"{_DECODER}.from_{start}", table[start : start + _PART].T)
+    for start in range(0, len(table), PART):
+        weight = graph.initializer(f"{_DECODER}.from_{start}", table[start : start + PART].T)
         logits = graph.node("MatMul", [states, weight], f"logits.from_{start}")
         parts.append(graph.node("ReduceMax", [logits], f"maxima.from_{start}", {"axes": [1], "keepdims": 0}))
     maxima = graph.node("Concat", parts, "maxima", {"axis": 1})
@@ -62,7 +62,7 @@ def add_vocabulary_maximum(body: Body) -> None:
     any_kept = graph.node("ReduceMax", [ATTENTION_MASK], "token_is_there", {"axes": [1], "keepdims": 1})
     there = graph.node("Cast", [any_kept], "item_has_tokens", {"to": BOOL})
     lowest = graph.floats("minus_infinity", -np.inf)
-    _give_splade(graph, graph.node("Where", [there, biased, lowest], MAX_LOGITS))
+    give_splade(graph, graph.node("Where", [there, biased, lowest], MAX_LOGITS))
     for name in (MAX_LOGITS, "splade"):
         graph.output(name, FLOAT, ["batch", len(table)])
 
@@ -85,7 +85,7 @@ def _without_padding(graph: GraphBuilder, states: str, kept: str) -> str:
     return graph.node("Where", [column, states, first_row], "token_states")
 
 
-def _give_splade(graph: GraphBuilder, maxima: str) -> None:
+def give_splade(graph: GraphBuilder, maxima: str) -> None:
     """Add ``log1p(max(x, 0))``; ONNX has no log1p, and the plain logarithm of 1 + x loses what is near 0.
 
     Dividing by the rounded 1 + x minus 1 instead of x cancels the rounding (Goldberg 1991, theorem 4).

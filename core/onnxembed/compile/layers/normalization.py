@@ -1,4 +1,4 @@
-"""Normalisations of each vector by itself."""
+"""Normalizations of each vector by itself."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ def reference(config: dict[str, Any], weights: Weights, feed: Feed) -> np.ndarra
 def test_equals_the_reference(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own_decoder: bool, left: bool, part: int
 ) -> None:
-    monkeypatch.setattr(vocabulary_module, "_PART", part)
+    monkeypatch.setattr(vocabulary_module, "PART", part)
     config = masked_language_config()
     weights = masked_language_weights(config, own_decoder=own_decoder)
     feed = token_batch([7, 1, 12, 3], vocab=config["vocab_size"], left=left)
@@ -142,7 +142,7 @@ def test_a_head_of_another_vocabulary(tmp_path: Path) -> None:
 def test_small_weights_keep_their_precision(tmp_path: Path) -> None:
     graph = GraphBuilder("splade")
     graph.input("x", FLOAT, ["count"])
-    vocabulary_module._give_splade(graph, "x")
+    vocabulary_module.give_splade(graph, "x")
     graph.output("splade", FLOAT, ["count"])
     graph.write(tmp_path / "out.onnx", largest_inline_bytes=10**6)
     x = np.concatenate([np.logspace(-30, 6, 2000), [0, -1, -np.inf]]).astype(np.float32)
