@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from langchain_classic.embeddings import CacheBackedEmbeddings
 from langchain_core.stores import InMemoryByteStore
 
 from langchain_onnxembed import OnnxEmbeddings
+from tests.fixtures.small_models import write_bert_folder
 from tests.fixtures.text_models import PROMPTS, small_model
 
 
@@ -44,3 +47,17 @@ async def test_async() -> None:
     store = InMemoryByteStore()
     embeddings = OnnxEmbeddings(model=small_model())
     assert await cached(embeddings, store).aembed_documents(["Paris"]) == embeddings.embed_documents(["Paris"])
+
+
+def test_other_weights_in_the_same_place_do_not_mix(tmp_path: Path) -> None:
+    store = InMemoryByteStore()
+    write_bert_folder(tmp_path, seed=1)
+    first = cached(OnnxEmbeddings(model=str(tmp_path)), store).embed_documents(["Paris"])
+    write_bert_folder(tmp_path, seed=2)
+    other = OnnxEmbeddings(model=str(tmp_path))
+    assert cached(other, store).embed_documents(["Paris"]) == other.embed_documents(["Paris"]) != first
+
+
+def test_how_it_runs_keeps_the_cache() -> None:
+    plain = OnnxEmbeddings(model=small_model()).cache_namespace
+    assert OnnxEmbeddings(model=small_model(), threads=1, batch_size=2, device="cpu").cache_namespace == plain

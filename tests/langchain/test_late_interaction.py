@@ -29,6 +29,7 @@ from onnxembed.adapters.qdrant import Collection
 from onnxembed.adapters.qdrant_points import TOKENS
 from onnxembed.errors import InputError, InputTypeError
 from tests.fixtures.passages import PASSAGES
+from tests.fixtures.spies import spied
 from tests.fixtures.text_models import REAL_MODEL
 
 QUERIES = ["What is baked from flour?", "How many strings has a violin?", "bicycles", "hot water"]
@@ -49,7 +50,7 @@ def numbers(found: list[Document]) -> list[int]:
 
 def exact(core: LateInteractionTextEmbedding, query: str, k: int = 6) -> list[int]:
     best, _ = maxsim_top_k(next(core.query_embed(query)), list(core.passage_embed(PASSAGES)), k)
-    return best.tolist()
+    return [int(n) for n in best]
 
 
 class TestStandard(RetrieversIntegrationTests):
@@ -125,7 +126,7 @@ async def test_many_windows_and_batches(core: LateInteractionTextEmbedding, monk
     monkeypatch.setattr("onnxembed.adapters.qdrant_points.REQUEST_NUMBERS", 384 * 20)
     sizes: list[int] = []
     upsert = QdrantClient.upsert
-    monkeypatch.setattr(QdrantClient, "upsert", lambda *given: (sizes.append(len(given[2])), upsert(*given))[1])
+    monkeypatch.setattr(QdrantClient, "upsert", spied(upsert, lambda *given: sizes.append(len(given[2]))))
     retriever = OnnxLateInteractionRetriever.from_documents(documents(), core, prefetch=dense(), k=6)
     assert len(sizes) > 3
     assert sum(sizes) == 6
@@ -169,7 +170,7 @@ async def test_muvera_as_first_stage_reads_each_text_once(
     monkeypatch.setattr(
         LateInteractionTextEmbedding,
         "passage_embed",
-        lambda self, texts, **options: (read.extend(texts), embed(self, texts, **options))[1],
+        spied(embed, lambda model, texts, **options: read.extend(texts)),
     )
     muvera = OnnxMuveraEmbeddings(model=REAL_MODEL, dense=True, k_sim=3, dim_proj=8)
     retriever = OnnxLateInteractionRetriever.from_documents(documents(), muvera, prefetch=muvera, prefetch_k=3, k=1)
@@ -183,7 +184,7 @@ async def test_muvera_as_first_stage_reads_each_text_once(
         assert numbers(retriever.invoke(query)) == numbers(await retriever.ainvoke(query)) == exact(core, query, 1)
     asked: list[Any] = []
     ask = QdrantClient.query_points
-    monkeypatch.setattr(QdrantClient, "query_points", lambda *a, **k: (asked.append(k["prefetch"]), ask(*a, **k))[1])
+    monkeypatch.setattr(QdrantClient, "query_points", spied(ask, lambda *a, **k: asked.append(k["prefetch"])))
     retriever.invoke(QUERIES[0])
     assert (asked[0].query, asked[0].limit) == (muvera.embed_query(QUERIES[0]), 3)
     read.clear()
@@ -212,8 +213,8 @@ async def test_texts_without_vectors_and_no_texts(core: LateInteractionTextEmbed
 async def test_the_event_loop_stays_free(core: LateInteractionTextEmbedding, monkeypatch: pytest.MonkeyPatch) -> None:
     retriever = OnnxLateInteractionRetriever.from_documents(documents(), core)
     ask, store = QdrantClient.query_points, QdrantClient.upsert
-    monkeypatch.setattr(QdrantClient, "query_points", lambda *a, **k: (time.sleep(0.2), ask(*a, **k))[1])
-    monkeypatch.setattr(QdrantClient, "upsert", lambda *a, **k: (time.sleep(0.2), store(*a, **k))[1])
+    monkeypatch.setattr(QdrantClient, "query_points", spied(ask, lambda *a, **k: time.sleep(0.2)))
+    monkeypatch.setattr(QdrantClient, "upsert", spied(store, lambda *a, **k: time.sleep(0.2)))
     for work in (retriever.ainvoke("violin"), retriever.aadd_documents(documents())):
         task = asyncio.ensure_future(work)
         ticks = 0
@@ -227,8 +228,9 @@ async def test_the_event_loop_stays_free(core: LateInteractionTextEmbedding, mon
 async def test_writers_and_readers_at_once(core: LateInteractionTextEmbedding) -> None:
     retriever = OnnxLateInteractionRetriever.from_documents(documents(), core, k=1)
     writers = [retriever.aadd_documents([Document(f"number {n}", metadata={"n": 100 + n})]) for n in range(20)]
-    found = await asyncio.gather(*(retriever.ainvoke(QUERIES[1]) for _ in range(20)), *writers)
-    assert [numbers(one) for one in found[:20]] == [[3]] * 20
+    readers = asyncio.gather(*(retriever.ainvoke(QUERIES[1]) for _ in range(20)))
+    found, _ = await asyncio.gather(readers, asyncio.gather(*writers))
+    assert [numbers(one) for one in found] == [[3]] * 20
     assert retriever.client.count("late-interaction").count == 26
 
 
@@ -308,7 +310,7 @@ async def test_bad_input(core: LateInteractionTextEmbedding) -> None:
     with pytest.raises(ValueError, match="instance of Embeddings"):
         make(["a"], core, prefetch=core)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="top_k"):
-        OnnxLateInteractionRetriever(embedding=core, top_k=3)
+        OnnxLateInteractionRetriever(embedding=core, top_k=3)  # type: ignore[call-arg]  # a wrong name, on purpose
     retriever = make(["a"], core)
     with pytest.raises(InputError, match="k=0: expected 1 or more"):
         retriever.invoke("a", k=0)
@@ -341,3 +343,55 @@ def test_muvera_alone_needs_no_qdrant() -> None:
     code += "print(sorted(set(sys.modules) & {'qdrant_client', 'langchain_qdrant', 'onnxruntime'}))"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("prefetch", [False, True])
+async def test_scores_filters_and_deletion(core: LateInteractionTextEmbedding, prefetch: bool) -> None:
+    first = OnnxMuveraEmbeddings(model=REAL_MODEL, dense=True) if prefetch else None
+    retriever = OnnxLateInteractionRetriever.from_documents(documents(), core, k=3, prefetch=first)
+    scored = retriever.similarity_search_with_score(QUERIES[0])
+    there = await retriever.asimilarity_search_with_score(QUERIES[0])
+    assert [document for document, _ in scored] == [document for document, _ in there] == retriever.invoke(QUERIES[0])
+    scores = maxsim(next(core.query_embed(QUERIES[0])), list(core.passage_embed(PASSAGES)))
+    expected = [scores[n] for n in numbers([document for document, _ in scored])]
+    assert [score for _, score in scored] == pytest.approx(expected, rel=1e-5, abs=1e-4)
+    assert numbers(retriever.invoke(QUERIES[0], filter={"n": 3})) == [3]
+    few = models.Filter(must_not=[models.FieldCondition(key="metadata.n", match=models.MatchAny(any=[0, 1, 2, 3]))])
+    assert sorted(numbers(await retriever.ainvoke(QUERIES[0], filter=few))) == [4, 5]
+    retriever.filter, retriever.include_scores = {"n": 2}, True
+    (only,) = retriever.invoke(QUERIES[0])
+    assert only.metadata == {
+        "n": 2,
+        "deep": {"n": [2]},
+        "relevance_score": pytest.approx(scores[2], rel=1e-5, abs=1e-4),
+    }
+    assert numbers(retriever.invoke(QUERIES[0], filter={"n": 1})) == [1]
+    retriever.filter = None
+    retriever.delete(["passage-1", "unknown"])
+    (new,) = retriever.add_documents([Document("bread and flour", metadata={"n": 10})])
+    assert 1 not in numbers(retriever.invoke(QUERIES[0]))
+    assert retriever.invoke(QUERIES[0])[0].metadata["n"] == 10
+    await retriever.adelete([new])
+    assert not {1, 10} & set(numbers(retriever.invoke(QUERIES[0], k=9)))
+    with pytest.raises(InputTypeError, match=r"filter is str, expected a mapping of metadata, or a qdrant_client"):
+        retriever.invoke("a", filter="n")
+    with pytest.raises(InputTypeError, match=r"metadata.n is list, expected a string, a number or a truth value"):
+        retriever.invoke("a", filter={"n": [1]})
+
+
+async def test_more_than_qdrant_takes_is_refused_before_anything_is_sent(
+    core: LateInteractionTextEmbedding, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[Any] = []
+    retriever = OnnxLateInteractionRetriever.from_documents(documents(), core)
+    monkeypatch.setattr(QdrantClient, "upsert", lambda *arguments: sent.append(arguments))
+    monkeypatch.setattr("onnxembed.adapters.two_stages.POINT_NUMBERS", 384 * 60)
+    monkeypatch.setattr("onnxembed.adapters.qdrant_points.POINT_NUMBERS", 384 * 60)
+    many = [*documents(), Document("word " * 70)]
+    with pytest.raises(
+        InputError, match=r"document 6 has 72 token vectors of 384 numbers, 27,648 in all; Qdrant takes"
+    ):
+        retriever.add_documents(many)
+    with pytest.raises(InputError, match=r"document 6 has 72 token vectors"):
+        await retriever.aadd_documents(many)
+    assert sent == []

@@ -20,6 +20,7 @@ from langchain_onnxembed import OnnxCrossEncoder, OnnxEmbeddings, OnnxLateIntera
 from onnxembed import LateInteractionTextEmbedding, TextCrossEncoder
 from onnxembed.errors import InputError, InputTypeError
 from tests.fixtures.passages import PASSAGES
+from tests.fixtures.spies import spied
 from tests.fixtures.text_models import REAL_MODEL, small_cross_encoder
 
 QUERY = "What is baked from flour?"
@@ -125,8 +126,8 @@ async def test_async_is_the_same_and_leaves_the_loop_free(make: Make, monkeypatc
     assert await reranker.arerank(documents(), QUERY) == reranker.rerank(documents(), QUERY)
     import time
 
-    work = type(reranker)._rank
-    monkeypatch.setattr(type(reranker), "_rank", lambda *given: (time.sleep(0.3), work(*given))[1])
+    core = type(reranker.engine)
+    monkeypatch.setattr(core, "rank_many", spied(core.rank_many, lambda *given, **named: time.sleep(0.3)))
     task = asyncio.create_task(reranker.acompress_documents(documents(), QUERY))
     ticks = 0
     while not task.done():
@@ -170,12 +171,12 @@ async def test_callbacks_are_told_of_one_run(make: Make) -> None:
     start = {"query": QUERY, "document_count": 6, "model": reranker.model, "top_n": 3}
     assert heard.events == [("start", start), ("end", scores(kept))]
     with pytest.raises(InputError):
-        reranker.compress_documents(documents(), "", callbacks=[heard])
+        reranker.compress_documents(documents(), "\ud800", callbacks=[heard])
     assert [name for name, _ in heard.events] == ["start", "end", "start", "error"]
     later = AsyncHeard()
     await reranker.acompress_documents(documents(), QUERY, callbacks=[later])
     with pytest.raises(InputError):
-        await reranker.acompress_documents(documents(), "", callbacks=[later])
+        await reranker.acompress_documents(documents(), "\ud800", callbacks=[later])
     assert later.events == ["start", "end", "start", "error"]
 
 
@@ -229,8 +230,9 @@ def test_bad_input(make: Make) -> None:
     reranker = make()
     with pytest.raises(InputTypeError, match=r"compress_documents was given a str, expected a list of Document"):
         reranker.compress_documents("text", QUERY)  # type: ignore[arg-type]
-    with pytest.raises(InputError, match="empty"):
-        reranker.compress_documents(documents(), "")
+    with pytest.raises(InputError, match="lone surrogate"):
+        reranker.compress_documents(documents(), "\ud800")
+    assert len(reranker.compress_documents(documents(), "")) == 3  # an empty query ranks like any text
     with pytest.raises(InputTypeError, match=r"text 1 is an int"):
         reranker.rerank(["a", 2], QUERY)  # type: ignore[list-item]
     with pytest.raises(ValueError, match=r"has no argument 'top_k'; here it is called 'top_n'"):

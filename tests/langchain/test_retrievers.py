@@ -13,7 +13,7 @@ from langchain_core.vectorstores import InMemoryVectorStore
 from langchain_tests.integration_tests import RetrieversIntegrationTests
 
 from langchain_onnxembed import OnnxEmbeddings, OnnxSparse, OnnxSparseRetriever
-from onnxembed import SparseTextEmbedding
+from onnxembed import SparseIndex, SparseTextEmbedding
 from onnxembed.errors import InputError, InputTypeError
 from tests.fixtures.passages import PASSAGES
 from tests.fixtures.text_models import REAL_MODEL
@@ -117,3 +117,49 @@ def test_bad_input() -> None:
         OnnxSparseRetriever.from_texts(["a"], k=0)
     with pytest.raises(InputError, match="k must be >= 1"):
         OnnxSparseRetriever.from_texts(["a"]).invoke("a", k=0)
+
+
+async def test_scores_come_with_the_documents() -> None:
+    retriever = OnnxSparseRetriever.from_documents(DOCUMENTS, k=3)
+    scored = retriever.similarity_search_with_score("wheels violin")
+    assert scored == await retriever.asimilarity_search_with_score("wheels violin")
+    assert [document for document, _ in scored] == retriever.invoke("wheels violin")
+    query, vectors = next(retriever.embedding.query_embed("wheels violin")), list(retriever.embedding.embed(PASSAGES))
+    positions, expected = SparseIndex(vectors).search(query, 3, idf=True)
+    assert [score for _, score in scored] == expected
+    assert numbers([document for document, _ in scored]) == positions
+    assert len(retriever.similarity_search_with_score("wheels violin", 1)) == 1
+    telling = OnnxSparseRetriever.from_documents(DOCUMENTS, k=3, include_scores=True)
+    for found in (telling.invoke("wheels violin"), await telling.ainvoke("wheels violin")):
+        assert [document.metadata["relevance_score"] for document in found] == expected
+    assert all("relevance_score" not in document.metadata for document in DOCUMENTS)
+
+
+async def test_filters_choose_what_may_be_found() -> None:
+    retriever = OnnxSparseRetriever.from_documents(DOCUMENTS, k=1)
+    assert numbers(retriever.invoke("wheels violin", filter={"number": 4})) == [4]
+    assert numbers(await retriever.ainvoke("wheels", filter=lambda document: document.metadata["number"] < 4)) == [0]
+    assert retriever.invoke("wheels violin", filter={"other": None}) == []
+    always = OnnxSparseRetriever.from_documents(DOCUMENTS, filter={"number": 0})
+    assert numbers(always.invoke("wheels violin")) == [0]
+    assert numbers(always.invoke("wheels violin", filter={"number": 3})) == [3]
+    with pytest.raises(InputTypeError, match="filter is str, expected a mapping of metadata"):
+        retriever.invoke("wheels", filter="number")
+
+
+async def test_documents_are_deleted_and_replaced() -> None:
+    retriever = OnnxSparseRetriever.from_texts(["zeppelin one"], [{"number": 0}])
+    ids = retriever.add_documents(
+        [Document("zeppelin two", id="b", metadata={"number": 1}), Document("zeppelin three")]
+    )
+    assert ids[0] == "b"
+    retriever.add_documents([Document("an airship", id="b", metadata={"number": 2})])
+    assert numbers(retriever.invoke("airship")) == [2]
+    retriever.delete([ids[1], "unknown"])
+    assert numbers(retriever.invoke("zeppelin")) == [0]
+    await retriever.adelete(["b"])
+    assert retriever.invoke("airship") == []
+    with pytest.raises(InputTypeError, match="delete was given a str, expected a list of str"):
+        retriever.delete("b")
+    with pytest.raises(InputTypeError, match="id 0 is a int, expected a str"):
+        retriever.delete([3])  # type: ignore[list-item]

@@ -127,7 +127,7 @@ async def test_hybrid_search_fuses_both_rankings() -> None:
 
 def test_the_collection_counts_idf() -> None:
     store = store_of(PASSAGES, RetrievalMode.SPARSE, OnnxSparse())
-    (params,) = store.client.get_collection("test").config.params.sparse_vectors.values()
+    (params,) = (store.client.get_collection("test").config.params.sparse_vectors or {}).values()
     assert params.modifier is models.Modifier.IDF
     # "wheels" is in two passages, "violin" in one: the rarer word decides.
     assert store.similarity_search("wheels violin", k=1)[0].page_content == PASSAGES[3]
@@ -161,9 +161,9 @@ def test_copies_and_pickles() -> None:
 
 def test_bad_input() -> None:
     with pytest.raises(ValueError, match=r"has no argument 'stop_words'; here it is called 'stopwords'"):
-        OnnxSparse(stop_words=["a"])
+        OnnxSparse(stop_words=["a"])  # type: ignore[call-arg]  # a wrong name, on purpose
     with pytest.raises(ValueError, match=r"has no argument 'languag'; did you mean 'language'"):
-        OnnxSparse(languag="german")
+        OnnxSparse(languag="german")  # type: ignore[call-arg]  # a wrong name, on purpose
     with pytest.raises(ValueError, match="Did you mean 'german'"):
         OnnxSparse(language="germam")
     with pytest.raises(ValueError, match="b=2"):

@@ -26,6 +26,7 @@ from onnxembed.adapters.qdrant import Collection
 from onnxembed.adapters.qdrant_points import TOKENS
 from onnxembed.errors import InputError, InputTypeError
 from tests.fixtures.passages import PASSAGES
+from tests.fixtures.spies import spied
 from tests.fixtures.text_models import REAL_MODEL
 
 QUERIES = ["What is baked from flour?", "How many strings has a violin?", "bicycles", "hot water"]
@@ -38,6 +39,13 @@ def core() -> LateInteractionTextEmbedding:
 
 def nodes() -> list[TextNode]:
     return [TextNode(text=text, id_=f"passage-{n}", metadata={}) for n, text in enumerate(PASSAGES)]
+
+
+def stored_vectors(retriever: OnnxLateInteractionRetriever) -> dict[str, models.VectorParams]:
+    assert retriever.client is not None
+    vectors = retriever.client.get_collection("late-interaction").config.params.vectors
+    assert isinstance(vectors, dict)
+    return vectors
 
 
 def texts(found: list[NodeWithScore]) -> list[str]:
@@ -53,7 +61,9 @@ def dense() -> OnnxEmbedding:
     return OnnxEmbedding(model_name=REAL_MODEL)
 
 
-def make(core: LateInteractionTextEmbedding, **options: Any) -> OnnxLateInteractionRetriever:
+def make(
+    core: LateInteractionTextEmbedding | OnnxLateInteractionRerank, **options: Any
+) -> OnnxLateInteractionRetriever:
     return OnnxLateInteractionRetriever.from_nodes(nodes(), core, **options)
 
 
@@ -72,7 +82,7 @@ def test_vectors_of_other_lengths_are_not_scaled() -> None:
     model = LateInteractionTextEmbedding(REAL_MODEL, dense=True, normalize=False)
     retriever = make(model, similarity_top_k=6)
     assert retriever.client is not None
-    (params,) = retriever.client.get_collection("late-interaction").config.params.vectors.values()
+    (params,) = stored_vectors(retriever).values()
     assert (params.distance, params.size) == (models.Distance.DOT, 384)
     expected, scores = exact(model, QUERIES[0])
     found = retriever.retrieve(QUERIES[0])
@@ -137,9 +147,11 @@ async def test_the_first_stage_chooses_and_maxsim_sorts(core: LateInteractionTex
         expected = [text for text in exact(core, query)[0] if text in candidates]
         assert texts(retriever.retrieve(query)) == texts(await retriever.aretrieve(query)) == expected
     assert retriever.client is not None
-    vectors = retriever.client.get_collection("late-interaction").config.params.vectors
+    vectors = stored_vectors(retriever)
     assert (vectors["first-stage"].size, vectors["first-stage"].distance) == (384, models.Distance.COSINE)
-    assert vectors[TOKENS].hnsw_config.m == 0
+    graph = vectors[TOKENS].hnsw_config
+    assert graph is not None
+    assert graph.m == 0
 
 
 async def test_any_embedding_serves_as_first_stage(core: LateInteractionTextEmbedding) -> None:
@@ -156,7 +168,7 @@ async def test_muvera_as_first_stage_reads_each_text_once(
     monkeypatch.setattr(
         LateInteractionTextEmbedding,
         "passage_embed",
-        lambda self, texts, **options: (read.extend(texts), embed(self, texts, **options))[1],
+        spied(embed, lambda model, texts, **options: read.extend(texts)),
     )
     muvera = OnnxMuveraEmbedding(model_name=REAL_MODEL, dense=True, k_sim=3, dim_proj=8)
     retriever = OnnxLateInteractionRetriever.from_nodes(
@@ -164,13 +176,13 @@ async def test_muvera_as_first_stage_reads_each_text_once(
     )
     assert read == PASSAGES
     assert retriever.client is not None
-    vectors = retriever.client.get_collection("late-interaction").config.params.vectors
+    vectors = stored_vectors(retriever)
     assert vectors["first-stage"].distance is models.Distance.DOT
     for query in QUERIES:
         assert texts(retriever.retrieve(query)) == texts(await retriever.aretrieve(query)) == exact(core, query, 1)[0]
     asked: list[Any] = []
     ask = QdrantClient.query_points
-    monkeypatch.setattr(QdrantClient, "query_points", lambda *a, **k: (asked.append(k["prefetch"]), ask(*a, **k))[1])
+    monkeypatch.setattr(QdrantClient, "query_points", spied(ask, lambda *a, **k: asked.append(k["prefetch"])))
     retriever.retrieve(QUERIES[0])
     assert (asked[0].query, asked[0].limit) == (muvera.get_query_embedding(QUERIES[0]), 3)
     read.clear()
@@ -182,7 +194,7 @@ async def test_muvera_as_first_stage_reads_each_text_once(
 async def test_queries_of_several_texts_add_their_scores_up(core: LateInteractionTextEmbedding) -> None:
     asked = QueryBundle("unused", custom_embedding_strs=QUERIES[:2])
     passages = list(core.passage_embed(PASSAGES))
-    total = sum(maxsim(vectors, passages) for vectors in core.query_embed(QUERIES[:2]))
+    total = np.sum([maxsim(vectors, passages) for vectors in core.query_embed(QUERIES[:2])], axis=0)
     for retriever in (make(core, similarity_top_k=6), make(core, similarity_top_k=6, prefetch=dense())):
         for found in (retriever.retrieve(asked), await retriever.aretrieve(asked)):
             assert texts(found) == [PASSAGES[n] for n in np.argsort(-total)]
@@ -223,8 +235,8 @@ async def test_odd_queries() -> None:
 async def test_the_event_loop_stays_free(core: LateInteractionTextEmbedding, monkeypatch: pytest.MonkeyPatch) -> None:
     retriever = make(core)
     ask, store = QdrantClient.query_points, QdrantClient.upsert
-    monkeypatch.setattr(QdrantClient, "query_points", lambda *a, **k: (time.sleep(0.2), ask(*a, **k))[1])
-    monkeypatch.setattr(QdrantClient, "upsert", lambda *a, **k: (time.sleep(0.2), store(*a, **k))[1])
+    monkeypatch.setattr(QdrantClient, "query_points", spied(ask, lambda *a, **k: time.sleep(0.2)))
+    monkeypatch.setattr(QdrantClient, "upsert", spied(store, lambda *a, **k: time.sleep(0.2)))
     for work in (retriever.aretrieve("violin"), retriever.aadd_nodes(nodes())):
         task = asyncio.ensure_future(work)
         ticks = 0
@@ -333,12 +345,8 @@ def test_bad_input(core: LateInteractionTextEmbedding) -> None:
 
 
 def test_without_the_qdrant_client(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (
-        "llama_index.retrievers.onnxembed",
-        "llama_index.retrievers.onnxembed.base",
-        "onnxembed.adapters.qdrant",
-    ):
+    for module in ("llama_index.retrievers.onnxembed.base", "onnxembed.adapters.qdrant"):
         monkeypatch.delitem(sys.modules, module)
     monkeypatch.setitem(sys.modules, "qdrant_client", None)
     with pytest.raises(ImportError, match=r'pip install "llama-index-onnxembed\[qdrant\]"'):
-        import llama_index.retrievers.onnxembed  # noqa: F401
+        import llama_index.retrievers.onnxembed.base  # noqa: F401

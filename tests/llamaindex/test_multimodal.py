@@ -26,6 +26,7 @@ from onnxembed import ImageEmbedding
 from onnxembed.adapters.engine import option_names
 from onnxembed.errors import InputError
 from tests.fixtures.image_models import pictures
+from tests.fixtures.spies import spied
 from tests.fixtures.text_models import small_clip, small_model
 
 
@@ -77,7 +78,8 @@ async def test_values_are_the_cores(paths: list[str]) -> None:
     embedding = make(embed_batch_size=4)
     core = ImageEmbedding("Qdrant/clip-ViT-B-32-vision", specific_model_path=small_clip()[1])
     expected = [vector.tolist() for vector in core.embed(paths)]
-    for got in (embedding.get_image_embedding_batch(paths), await embedding.aget_image_embedding_batch(paths)):
+    images: list[str | BytesIO] = [*paths]
+    for got in (embedding.get_image_embedding_batch(images), await embedding.aget_image_embedding_batch(images)):
         np.testing.assert_allclose(got, expected, atol=1e-6)
     one = embedding.get_image_embedding(paths[0])
     assert one == await embedding.aget_image_embedding(paths[0]) == pytest.approx(expected[0], abs=1e-6)
@@ -129,7 +131,7 @@ async def test_a_multimodal_index(paths: list[str]) -> None:
         return np.asarray(rows) / np.linalg.norm(rows, axis=-1, keepdims=True)
 
     question = "a quick brown fox"
-    cosines = unit(embedding.get_image_embedding_batch(paths)) @ unit(embedding.get_query_embedding(question))
+    cosines = unit(embedding.get_image_embedding_batch([*paths])) @ unit(embedding.get_query_embedding(question))
     expected = sorted(cosines, reverse=True)
     for hits in (retriever.text_to_image_retrieve(question), await retriever.atext_to_image_retrieve(question)):
         assert [hit.score for hit in hits] == pytest.approx(expected, abs=1e-5)
@@ -143,7 +145,7 @@ async def test_the_event_loop_stays_free(paths: list[str], monkeypatch: pytest.M
 
     embedding = make()
     work = ImageEmbedding.embed
-    monkeypatch.setattr(ImageEmbedding, "embed", lambda *a, **k: (time.sleep(0.3), work(*a, **k))[1])
+    monkeypatch.setattr(ImageEmbedding, "embed", spied(work, lambda *a, **k: time.sleep(0.3)))
     task = asyncio.create_task(embedding.aget_image_embedding(paths[0]))
     ticks = 0
     while not task.done():

@@ -122,7 +122,7 @@ def test_bad_input() -> None:
     with pytest.raises(ValueError, match=r"has no argument 'dimensions'; the length is r_reps \* 2 \*\* k_sim"):
         make(dimensions=128)
     with pytest.raises(ValueError, match="here it is called 'model_name'"):
-        OnnxMuveraEmbedding(model=REAL_MODEL)
+        OnnxMuveraEmbedding(model=REAL_MODEL)  # type: ignore[call-arg]  # a wrong name, on purpose
     with pytest.raises(ValueError, match="greater than or equal to 1"):
         make(r_reps=0)
     with pytest.raises(InputError, match="dim_proj=385 is more than dim=384"):

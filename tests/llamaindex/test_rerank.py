@@ -25,6 +25,7 @@ from llama_index.postprocessor.onnxembed_rerank import OnnxLateInteractionRerank
 from onnxembed import LateInteractionTextEmbedding, TextCrossEncoder
 from onnxembed.errors import InputError
 from tests.fixtures.passages import PASSAGES
+from tests.fixtures.spies import spied
 from tests.fixtures.text_models import REAL_MODEL, small_cross_encoder
 
 QUERY = "What is baked from flour?"
@@ -171,9 +172,9 @@ async def test_events_come_in_pairs(make: Make, events: Events) -> None:
     reranker.postprocess_nodes([], query_str=QUERY)
     assert events.names == pair * 3
     with pytest.raises(InputError):
-        reranker.postprocess_nodes(nodes(), query_str="")
+        reranker.postprocess_nodes(nodes(), query_str="\ud800")
     with pytest.raises(InputError):
-        await reranker.apostprocess_nodes(nodes(), query_str="")
+        await reranker.apostprocess_nodes(nodes(), query_str="\ud800")
     assert events.names == pair * 5
     make(top_n=None).postprocess_nodes(nodes(), query_str=QUERY)
     assert events.seen[-2].top_n == 6
@@ -226,8 +227,8 @@ async def test_the_event_loop_stays_free(make: Make, monkeypatch: pytest.MonkeyP
     import time
 
     reranker = make()
-    work = type(reranker)._rank
-    monkeypatch.setattr(type(reranker), "_rank", lambda *given: (time.sleep(0.3), work(*given))[1])
+    core = type(reranker.engine)
+    monkeypatch.setattr(core, "rank_many", spied(core.rank_many, lambda *given, **named: time.sleep(0.3)))
     task = asyncio.create_task(reranker.apostprocess_nodes(nodes(), query_str=QUERY))
     ticks = 0
     while not task.done():

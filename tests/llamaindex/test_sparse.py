@@ -108,7 +108,10 @@ def test_encoders_have_sides_and_travel() -> None:
         assert encoder(PASSAGES) == expected
     indices, values = sparse.query_encoder()(["violins", "the"])
     assert (len(indices[0]), values) == (1, [[1.0], []])
-    assert sparse.doc_encoder().embedding.engine is sparse.query_encoder().embedding.engine
+    document, query = sparse.doc_encoder().embedding, sparse.query_encoder().embedding
+    assert isinstance(document, OnnxSparseEmbedding)
+    assert isinstance(query, OnnxSparseEmbedding)
+    assert document.engine is query.engine
 
 
 def nodes() -> list[TextNode]:
@@ -123,7 +126,7 @@ def test_the_collection_counts_idf() -> None:
     client = QdrantClient(":memory:")
     context = StorageContext.from_defaults(vector_store=open_store(client=client))
     VectorStoreIndex(nodes(), storage_context=context, embed_model=OnnxEmbedding(model_name=REAL_MODEL))
-    (params,) = client.get_collection("test").config.params.sparse_vectors.values()
+    (params,) = (client.get_collection("test").config.params.sparse_vectors or {}).values()
     assert params.modifier is models.Modifier.IDF
 
 
@@ -202,7 +205,7 @@ def test_class_hierarchy() -> None:
 
 def test_bad_input() -> None:
     with pytest.raises(ValueError, match=r"has no argument 'model'; here it is called 'model_name'"):
-        OnnxSparseEmbedding(model="Qdrant/bm25")
+        OnnxSparseEmbedding(model="Qdrant/bm25")  # type: ignore[call-arg]  # a wrong name, on purpose
     with pytest.raises(ValueError, match="Did you mean 'german'"):
         OnnxSparseEmbedding(language="germam")
     with pytest.raises(InputTypeError, match=r"was given a str, expected a list of str"):

@@ -46,10 +46,19 @@ _HOMES = {
 }
 
 
+# Those that need an extra; without it they can be imported, and name it when an object is made.
+_OPTIONAL = {"OnnxLateInteractionRetriever", "OnnxMilvusSparse", "OnnxSparse", "OnnxSparseRetriever"}
+
+
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(_HOMES[name]), name)
+    if name in _OPTIONAL:
+        from onnxembed.adapters.extras import load_class
+
+        value = load_class(name, _HOMES[name])
+    else:
+        value = getattr(import_module(_HOMES[name]), name)
     globals()[name] = value
     return value
 

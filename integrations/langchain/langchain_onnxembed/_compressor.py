@@ -10,7 +10,7 @@ from langchain_core.documents import BaseDocumentCompressor, Document
 from pydantic import Field
 from typing_extensions import override
 
-from langchain_onnxembed._documents import SINGLE
+from langchain_onnxembed._documents import SCORE, SINGLE, as_documents
 from langchain_onnxembed._model import NamedModel
 from onnxembed.adapters.checks import as_list
 from onnxembed.adapters.rerank import RankingModel
@@ -44,7 +44,7 @@ class Compressor(NamedModel, RankingModel, BaseDocumentCompressor):
         Returns:
             Copies of the documents, with the score under ``relevance_score`` in their metadata.
         """
-        documents = as_list(documents, "compress_documents", "Document", SINGLE)
+        documents = as_documents(documents, "compress_documents")
         if callbacks is None:
             return self._compress(documents, query)
         manager = CallbackManager.configure(inheritable_callbacks=callbacks)
@@ -61,7 +61,7 @@ class Compressor(NamedModel, RankingModel, BaseDocumentCompressor):
     async def acompress_documents(
         self, documents: Sequence[Document], query: str, callbacks: Callbacks | None = None
     ) -> Sequence[Document]:
-        documents = as_list(documents, "acompress_documents", "Document", SINGLE)
+        documents = as_documents(documents, "acompress_documents")
         if callbacks is None:
             return await self._in_pool(lambda: self._compress(documents, query))
         manager = AsyncCallbackManager.configure(inheritable_callbacks=callbacks)
@@ -95,7 +95,8 @@ class Compressor(NamedModel, RankingModel, BaseDocumentCompressor):
         top_n: int | None = None,
     ) -> list[list[RankedIndex]]:
         """Rank the documents of many queries at once, which share batches; gives what `rerank` gives, per query."""
-        texts = [_texts(as_list(documents, "rerank", "str or Document", SINGLE)) for documents in documents_per_query]
+        lists = as_list(documents_per_query, "rerank_batch", "lists of documents", SINGLE)
+        texts = [_texts(as_list(documents, "rerank", "str or Document", SINGLE)) for documents in lists]
         asked = as_list(queries, "rerank_batch", "str", SINGLE)
         return [
             [RankedIndex(index=place.index, relevance_score=place.score) for place in ranking]
@@ -121,9 +122,9 @@ def _texts(documents: Iterable[str | Document]) -> list[str]:
 
 def _scored(document: Document, score: float) -> Document:
     """A copy of a document, of its own class and with its id, that tells its score."""
-    metadata = {name: value for name, value in document.metadata.items() if name != "relevance_score"}
-    return document.model_copy(update={"metadata": {**metadata, "relevance_score": score}})
+    metadata = {name: value for name, value in document.metadata.items() if name != SCORE}
+    return document.model_copy(update={"metadata": {**metadata, SCORE: score}})
 
 
 def _outputs(kept: Sequence[Document]) -> dict[str, Any]:
-    return {"documents": list(kept), "scores": [document.metadata["relevance_score"] for document in kept]}
+    return {"documents": list(kept), "scores": [document.metadata[SCORE] for document in kept]}

@@ -7,12 +7,14 @@ from typing import Any
 
 from langchain_core.documents import Document
 
-from onnxembed.adapters.checks import as_list
-from onnxembed.errors import InputTypeError
+from onnxembed.adapters.checks import as_list, as_texts
+from onnxembed.errors import InputError, InputTypeError
 
-__all__ = ["SINGLE", "as_documents", "documents_of", "texts_of"]
+__all__ = ["SCORE", "SINGLE", "as_documents", "as_ids", "documents_of", "texts_of"]
 
 SINGLE = "wrap a single one in a list"
+SCORE = "relevance_score"
+"""The metadata key that documents have their score under."""
 
 
 def as_documents(documents: Iterable[Document], method: str) -> list[Document]:
@@ -26,11 +28,20 @@ def as_documents(documents: Iterable[Document], method: str) -> list[Document]:
     return given
 
 
+def as_ids(ids: Iterable[str]) -> list[str]:
+    """Check the ids of documents."""
+    given = as_list(ids, "delete", "str", SINGLE)
+    for index, one in enumerate(given):
+        if not isinstance(one, str):
+            raise InputTypeError(f"id {index} is a {type(one).__name__}, expected a str")
+    return given
+
+
 def documents_of(texts: Iterable[str], metadatas: Sequence[Mapping[str, Any]] | None) -> list[Document]:
     """Make documents of texts, with the metadata of each if there are any."""
-    texts = as_list(texts, "from_texts", "str", SINGLE)
+    texts = as_texts(texts, "from_texts", SINGLE)
     if metadatas is not None and len(metadatas) != len(texts):
-        raise ValueError(f"{len(texts)} texts and {len(metadatas)} metadatas; pass one for each text")
+        raise InputError(f"{len(texts)} texts and {len(metadatas)} metadatas; pass one for each text")
     known = [{}] * len(texts) if metadatas is None else metadatas
     return [Document(text, metadata=dict(one)) for text, one in zip(texts, known, strict=True)]
 

@@ -6,7 +6,7 @@ from langchain_core.embeddings import Embeddings
 from pydantic import ConfigDict, Field
 from typing_extensions import override
 
-from onnxembed.adapters.checks import as_list
+from onnxembed.adapters.checks import as_texts
 from onnxembed.adapters.dense import VectorModel
 from onnxembed.adapters.engine import EngineModel
 from onnxembed.adapters.option_types import ModelName
@@ -34,7 +34,7 @@ class TextVectors(NamedModel, VectorModel, Embeddings):
 
     @override
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
-        texts = as_list(texts, "embed_documents", "str", SINGLE_TEXT)
+        texts = as_texts(texts, "embed_documents", SINGLE_TEXT)
         return self._vectors(texts, "document") if texts else []
 
     @override
@@ -43,7 +43,7 @@ class TextVectors(NamedModel, VectorModel, Embeddings):
 
     @override
     async def aembed_documents(self, texts: list[str]) -> list[list[float]]:
-        texts = as_list(texts, "embed_documents", "str", SINGLE_TEXT)
+        texts = as_texts(texts, "embed_documents", SINGLE_TEXT)
         return await self._in_pool(lambda: self.embed_documents(texts)) if texts else []
 
     @override

@@ -7,6 +7,7 @@ from pydantic import Field
 from typing_extensions import override
 
 from langchain_onnxembed._model import NamedModel
+from onnxembed.adapters.checks import as_list
 from onnxembed.adapters.fields import RERANK_MODEL
 from onnxembed.adapters.option_types import ModelName
 from onnxembed.adapters.rerank import CrossEncoderModel
@@ -27,8 +28,10 @@ class OnnxCrossEncoder(CrossEncoderModel, NamedModel, BaseCrossEncoder):
 
     @override
     def score(self, text_pairs: list[tuple[str, str]]) -> list[float]:
-        pairs = [tuple(pair) if isinstance(pair, list) else pair for pair in text_pairs]
-        return list(self.engine.rerank_pairs(pairs, self.batch_size, self.parallel))
+        given = as_list(text_pairs, "score", "pairs of texts", "wrap a single one in a list")
+        pairs = [tuple(pair) if isinstance(pair, list) else pair for pair in given]
+        with self._in_our_words():
+            return list(self.engine.rerank_pairs(pairs, self.batch_size, self.parallel))
 
     async def ascore(self, text_pairs: list[tuple[str, str]]) -> list[float]:
         """Score pairs of texts, without blocking the event loop."""

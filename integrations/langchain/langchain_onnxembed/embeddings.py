@@ -9,7 +9,7 @@ from pydantic import Field
 from typing_extensions import override
 
 from langchain_onnxembed._model import SINGLE_TEXT, TextVectors
-from onnxembed.adapters.checks import as_list
+from onnxembed.adapters.checks import as_texts
 from onnxembed.adapters.dense import DenseModel
 from onnxembed.adapters.fields import DENSE_MODEL
 from onnxembed.adapters.option_types import ModelName
@@ -84,15 +84,17 @@ class OnnxEmbeddings(DenseModel, TextVectors):
 
     def token_count(self, texts: str | list[str]) -> int:
         """Count the tokens of one text or of several together, for a text splitter's ``length_function``."""
-        return self.engine.token_count(texts)
+        with self._in_our_words():
+            return self.engine.token_count(texts)
 
     @override
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
-        texts = as_list(texts, "embed_documents", "str", SINGLE_TEXT)
+        texts = as_texts(texts, "embed_documents", SINGLE_TEXT)
         if not self.show_progress or not texts:
             return super().embed_documents(texts)
         from tqdm.auto import tqdm  # type: ignore[import-untyped]
 
-        vectors = self.engine.passage_embed(texts, batch_size=self.batch_size, parallel=self.parallel)
-        bar = tqdm(vectors, total=len(texts), desc="Embedding documents", unit="document")
-        return [vector.tolist() for vector in bar]
+        with self._in_our_words():
+            vectors = self.engine.passage_embed(texts, batch_size=self.batch_size, parallel=self.parallel)
+            bar = tqdm(vectors, total=len(texts), desc="Embedding documents", unit="document")
+            return [vector.tolist() for vector in bar]

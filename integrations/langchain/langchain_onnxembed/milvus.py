@@ -6,15 +6,18 @@ from pydantic import Field
 from typing_extensions import override
 
 from langchain_onnxembed._model import SINGLE_TEXT, NamedModel
-from onnxembed.adapters.checks import as_list
+from onnxembed.adapters.checks import as_texts
 from onnxembed.adapters.fields import SPARSE_MODEL
 from onnxembed.adapters.option_types import ModelName
 from onnxembed.adapters.sparse import SparseModel
+from onnxembed.errors import MissingExtraError
 
 try:
     from langchain_milvus.utils.sparse import BaseSparseEmbedding
 except ImportError as error:
-    raise ImportError('OnnxMilvusSparse needs langchain-milvus: pip install "langchain-onnxembed[milvus]"') from error
+    raise MissingExtraError(
+        'OnnxMilvusSparse needs langchain-milvus: pip install "langchain-onnxembed[milvus]"'
+    ) from error
 
 __all__ = ["OnnxMilvusSparse"]
 
@@ -30,7 +33,7 @@ class OnnxMilvusSparse(SparseModel, NamedModel, BaseSparseEmbedding):  # type: i
 
     @override
     def embed_documents(self, texts: list[str]) -> list[dict[int, float]]:
-        texts = as_list(texts, "embed_documents", "str", SINGLE_TEXT)
+        texts = as_texts(texts, "embed_documents", SINGLE_TEXT)
         return [vector.as_dict() for vector in self._sparse(texts, "document")]
 
     @override

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
-from urllib.parse import unquote, urlsplit
 
 from pydantic import Field
 
 from langchain_onnxembed.embeddings import OnnxEmbeddings
-from onnxembed.adapters.checks import as_list
+from onnxembed.adapters.checks import as_items
 from onnxembed.adapters.fields import MULTIMODAL_TEXT_MODEL
 from onnxembed.adapters.images import ImageHalf
 from onnxembed.adapters.option_types import ModelName
@@ -56,10 +55,9 @@ class OnnxMultimodalEmbeddings(ImageHalf, OnnxEmbeddings):
             One vector per image, in the same order.
 
         Raises:
-            ValueError: Images and texts have vectors of different lengths.
+            InputError: Images and texts have vectors of different lengths.
         """
-        images = [_without_scheme(uri) for uri in as_list(uris, "embed_image", "images", "wrap a single one in a list")]
-        return self._image_vectors(images) if images else []
+        return self._image_vectors(as_items(uris, "embed_image", "images", "wrap a single one in a list"))
 
     def embed_images(self, uris: list[Any]) -> list[list[float]]:
         """Embed images; another name of `embed_image`."""
@@ -68,10 +66,3 @@ class OnnxMultimodalEmbeddings(ImageHalf, OnnxEmbeddings):
     async def aembed_image(self, uris: list[Any]) -> list[list[float]]:
         """Embed images as `embed_image` does, without blocking the event loop."""
         return await self.image_engine.run_async(lambda: self.embed_image(uris))
-
-
-def _without_scheme(uri: Any) -> Any:
-    """A path in place of a ``file:`` URI; everything else as it is."""
-    if isinstance(uri, str) and uri.startswith("file:"):
-        return unquote(urlsplit(uri).path)
-    return uri

@@ -2,51 +2,65 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 from langchain_core.callbacks import AsyncCallbackManagerForRetrieverRun, CallbackManagerForRetrieverRun
 from langchain_core.documents import Document
-from langchain_core.retrievers import BaseRetriever
-from pydantic import ConfigDict, Field, PrivateAttr
+from pydantic import Field, PrivateAttr
 
-from langchain_onnxembed._documents import as_documents, documents_of, texts_of
-from onnxembed.adapters.fields import SPARSE_MODEL
+from langchain_onnxembed._documents import as_documents, as_ids, documents_of, texts_of
+from langchain_onnxembed._retriever import ScoringRetriever
+from onnxembed.adapters.checks import wrong_type
+from onnxembed.adapters.memory import SparseMemory, named, sparse_core_model
 from onnxembed.adapters.sparse import SparseModel
-from onnxembed.errors import InputError
+from onnxembed.errors import MissingExtraError
+
+try:
+    import scipy.sparse  # noqa: F401 - the index needs it as soon as there is an object
+except ImportError as error:
+    raise MissingExtraError('OnnxSparseRetriever needs SciPy: pip install "langchain-onnxembed[retriever]"') from error
 
 if TYPE_CHECKING:
-    from onnxembed import SparseIndex, SparseTextEmbedding
+    from onnxembed import SparseTextEmbedding
 
 __all__ = ["OnnxSparseRetriever"]
 
+Filter = Mapping[str, Any] | Callable[[Document], bool]
 
-class OnnxSparseRetriever(BaseRetriever):
+
+class OnnxSparseRetriever(ScoringRetriever):
     """Exact sparse retrieval in memory: BM25, or a sparse model such as SPLADE.
 
     Documents live in this object, their vectors in an inverted index. Inverse document frequencies are those of the
     documents at hand. Only documents that share a word with the query are found.
+
+    A ``filter`` is a mapping of metadata that must be equal, or a function from a document to whether it may be found.
 
     Usage:
         ```python
         from langchain_onnxembed import OnnxSparseRetriever  # pip install "langchain-onnxembed[retriever]"
 
         retriever = OnnxSparseRetriever.from_documents(documents, k=4)
+        retriever.similarity_search_with_score("zeppelins", filter={"language": "en"})
         hybrid = EnsembleRetriever(retrievers=[retriever, store.as_retriever()], weights=[0.5, 0.5])
         ```
     """
 
-    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
-
     embedding: Any = Field(description="The core's sparse model.")
-    k: int = Field(default=4, ge=1, description="Most documents that a query finds.")
 
-    # Both change together, as one: a query of another thread sees the old pair or the new one.
-    _content: tuple[tuple[Document, ...], SparseIndex | None] = PrivateAttr(default=((), None))
+    _memory: SparseMemory[Document] = PrivateAttr(default_factory=SparseMemory)
 
     @classmethod
     def from_documents(
-        cls, documents: Iterable[Document], embedding: SparseTextEmbedding | SparseModel | None = None, *, k: int = 4
+        cls,
+        documents: Iterable[Document],
+        embedding: SparseTextEmbedding | SparseModel | None = None,
+        *,
+        k: int = 4,
+        filter: Filter | None = None,  # noqa: A002 - LangChain's name
+        include_scores: bool = False,
     ) -> Self:
         """Index documents.
 
@@ -55,12 +69,15 @@ class OnnxSparseRetriever(BaseRetriever):
             embedding: The sparse model, from the core or an adapter; BM25 in English when left out, with the mean
                 length that these documents have.
             k: Most documents that a query finds.
+            filter: Which documents may be found; ``None`` for all.
+            include_scores: Whether found documents have their score under ``relevance_score`` in their metadata.
 
         Returns:
             The retriever.
         """
         documents = as_documents(documents, "from_documents")
-        retriever = cls(embedding=_core_model(embedding, texts_of(documents)), k=k)
+        model = sparse_core_model(embedding, texts_of(documents))
+        retriever = cls(embedding=model, k=k, filter=filter, include_scores=include_scores)
         retriever.add_documents(documents)
         return retriever
 
@@ -72,22 +89,52 @@ class OnnxSparseRetriever(BaseRetriever):
         embedding: SparseTextEmbedding | SparseModel | None = None,
         *,
         k: int = 4,
+        filter: Filter | None = None,  # noqa: A002 - LangChain's name
+        include_scores: bool = False,
     ) -> Self:
         """Index texts, with the metadata of each, as `from_documents` does documents."""
-        return cls.from_documents(documents_of(texts, metadatas), embedding, k=k)
+        documents = documents_of(texts, metadatas)
+        return cls.from_documents(documents, embedding, k=k, filter=filter, include_scores=include_scores)
 
-    def add_documents(self, documents: Iterable[Document]) -> None:
-        """Index further documents."""
-        from onnxembed import SparseIndex
+    def add_documents(self, documents: Iterable[Document]) -> list[str]:
+        """Index further documents; one with an `id` replaces the document that had it.
 
+        Args:
+            documents: Their texts and metadata; an iterator is read whole first.
+
+        Returns:
+            The id of each, by which `delete` knows it; a new one where it has none.
+        """
         documents = as_documents(documents, "add_documents")
         vectors = list(self.embedding.passage_embed(texts_of(documents)))
-        present, index = self._content
-        self._content = ((*present, *documents), (index or SparseIndex()).extended(vectors))
+        names = named(document.id for document in documents)
+        self._memory.add(names, documents, vectors)
+        return names
 
-    async def aadd_documents(self, documents: Iterable[Document]) -> None:
-        """Index further documents without blocking the event loop."""
-        await self.embedding.run_async(lambda: self.add_documents(documents))
+    async def aadd_documents(self, documents: Iterable[Document]) -> list[str]:
+        """Index further documents as `add_documents` does, without blocking the event loop."""
+        added: list[str] = await self.embedding.run_async(partial(self.add_documents, documents))
+        return added
+
+    def delete(self, ids: Iterable[str]) -> None:
+        """Remove the documents of these ids; others are passed over."""
+        self._memory.remove(as_ids(ids))
+
+    async def adelete(self, ids: Iterable[str]) -> None:
+        """Remove documents as `delete` does, without blocking the event loop."""
+        await self.embedding.run_async(partial(self.delete, ids))
+
+    def _limit(self, k: int | None) -> int:
+        return self.k if k is None else k  # the index checks it
+
+    def _scored(self, query: str, k: int, only: Any) -> list[tuple[Document, float]]:
+        vector = next(self.embedding.query_embed([query]))
+        found = self._memory.search(vector, k, idf=self.embedding.requires_idf, keep=_keeper(only))
+        return [(document, score) for _, document, score in found]
+
+    async def _ascored(self, query: str, k: int, only: Any) -> list[tuple[Document, float]]:
+        found: list[tuple[Document, float]] = await self.embedding.run_async(partial(self._scored, query, k, only))
+        return found
 
     def _get_relevant_documents(
         self,
@@ -95,8 +142,9 @@ class OnnxSparseRetriever(BaseRetriever):
         *,
         run_manager: CallbackManagerForRetrieverRun,  # noqa: ARG002  # LangChain's interface
         k: int | None = None,
+        filter: Filter | None = None,  # noqa: A002 - LangChain's name
     ) -> list[Document]:
-        return self._search(query, k)
+        return self._told(self.similarity_search_with_score(query, k, filter))
 
     async def _aget_relevant_documents(
         self,
@@ -104,26 +152,16 @@ class OnnxSparseRetriever(BaseRetriever):
         *,
         run_manager: AsyncCallbackManagerForRetrieverRun,  # noqa: ARG002  # LangChain's interface
         k: int | None = None,
+        filter: Filter | None = None,  # noqa: A002 - LangChain's name
     ) -> list[Document]:
-        found: list[Document] = await self.embedding.run_async(lambda: self._search(query, k))
-        return found
-
-    def _search(self, query: str, k: int | None) -> list[Document]:
-        documents, index = self._content
-        vector = next(self.embedding.query_embed([query]))
-        if index is None:
-            return []
-        positions, _ = index.search(vector, self.k if k is None else k, idf=self.embedding.requires_idf)
-        return [documents[position] for position in positions]
+        return self._told(await self.asimilarity_search_with_score(query, k, filter))
 
 
-def _core_model(embedding: SparseTextEmbedding | SparseModel | None, texts: list[str]) -> SparseTextEmbedding:
-    if embedding is not None:
-        return embedding.engine if isinstance(embedding, SparseModel) else embedding
-    from onnxembed import SparseTextEmbedding
-
-    bm25 = SparseTextEmbedding(SPARSE_MODEL)
-    try:
-        return bm25.fit(texts)
-    except InputError:  # not one word in them: there is no length to measure
-        return bm25
+def _keeper(only: Any) -> Callable[[Document], bool] | None:
+    if only is None or callable(only):
+        return only  # type: ignore[no-any-return]  # what the user says of it
+    if not isinstance(only, Mapping):
+        raise wrong_type("filter", only, "a mapping of metadata, or a function of a Document")
+    absent = object()
+    wanted = dict(only)
+    return lambda document: all(document.metadata.get(name, absent) == value for name, value in wanted.items())

@@ -8,15 +8,16 @@ from pydantic import Field
 from typing_extensions import override
 
 from langchain_onnxembed._model import SINGLE_TEXT, NamedModel
-from onnxembed.adapters.checks import as_list
+from onnxembed.adapters.checks import as_texts
 from onnxembed.adapters.fields import SPARSE_MODEL
 from onnxembed.adapters.option_types import ModelName
 from onnxembed.adapters.sparse import SparseModel
+from onnxembed.errors import MissingExtraError
 
 try:
     from langchain_qdrant.sparse_embeddings import SparseEmbeddings, SparseVector
 except ImportError as error:
-    raise ImportError('OnnxSparse needs langchain-qdrant: pip install "langchain-onnxembed[qdrant]"') from error
+    raise MissingExtraError('OnnxSparse needs langchain-qdrant: pip install "langchain-onnxembed[qdrant]"') from error
 
 if TYPE_CHECKING:
     from onnxembed import SparseEmbedding
@@ -65,7 +66,7 @@ class OnnxSparse(SparseModel, NamedModel, SparseEmbeddings):
 
     @override
     def embed_documents(self, texts: list[str]) -> list[SparseVector]:
-        texts = as_list(texts, "embed_documents", "str", SINGLE_TEXT)
+        texts = as_texts(texts, "embed_documents", SINGLE_TEXT)
         return [_as_qdrants(vector) for vector in self._sparse(texts, "document")]
 
     @override

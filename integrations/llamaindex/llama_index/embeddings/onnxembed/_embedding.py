@@ -14,9 +14,9 @@ from pydantic import BaseModel, Field
 from typing_extensions import override
 
 from llama_index.embeddings.onnxembed.cache import Role, RoleCache
-from onnxembed.adapters.checks import as_list
+from onnxembed.adapters.checks import as_texts
 from onnxembed.adapters.dense import VectorModel
-from onnxembed.errors import InputTypeError
+from onnxembed.adapters.described import Described
 
 __all__ = ["VectorEmbedding"]
 
@@ -44,8 +44,8 @@ class VectorEmbedding(VectorModel, BaseEmbedding):
         default=256,
         gt=0,
         le=2048,
-        description="Texts handed over at a time. The engine sorts them by length and cuts its own batches, so larger "
-        "windows are faster.",
+        description="Texts passed to the engine at a time. The engine sorts them by length and cuts its own batches, "
+        "so larger windows are faster.",
     )
     embeddings_cache: Any = Field(
         default=None,
@@ -65,6 +65,17 @@ class VectorEmbedding(VectorModel, BaseEmbedding):
                 "device": self.device,
             }
         return {**memo["payload"]}
+
+    @override
+    def to_dict(self, **kwargs: Any) -> dict[str, Any]:
+        """Give all settings as plain data.
+
+        The text of the dictionary, ``str(...)``, is what an ``IngestionPipeline`` hashes to know nodes that it has
+        embedded before. It names the vectors (see `cache_namespace`), and finds the model's files for that: nodes are
+        embedded again where vectors would differ, such as by other weights, and not where threads, devices or batch
+        sizes do.
+        """
+        return Described(super().to_dict(**kwargs), lambda: self.cache_namespace)
 
     @override
     def get_query_embedding(self, query: str) -> Embedding:
@@ -174,8 +185,4 @@ def _pickles(value: Any) -> bool:
 
 def _as_texts(texts: Iterable[str]) -> list[str]:
     """Check all texts before the first one is embedded: the framework's windows would hide the position."""
-    texts = as_list(texts, "get_text_embedding_batch", "str", "use get_text_embedding for a single text")
-    for index, text in enumerate(texts):
-        if not isinstance(text, str):
-            raise InputTypeError(f"text {index} is a {type(text).__name__}, expected a str; convert it first")
-    return texts
+    return as_texts(texts, "get_text_embedding_batch", "use get_text_embedding for a single text")

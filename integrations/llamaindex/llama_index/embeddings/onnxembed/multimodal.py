@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar
+from io import BytesIO
+from typing import Any, ClassVar, cast
 
 from llama_index.core.base.embeddings.base import Embedding
 from llama_index.core.embeddings.multi_modal_base import MultiModalEmbedding
@@ -15,6 +17,7 @@ from pydantic import Field
 from typing_extensions import override
 
 from llama_index.embeddings.onnxembed.base import OnnxEmbedding
+from onnxembed.adapters.checks import as_items
 from onnxembed.adapters.fields import MULTIMODAL_TEXT_MODEL
 from onnxembed.adapters.images import ImageHalf
 from onnxembed.adapters.option_types import ModelName
@@ -22,6 +25,11 @@ from onnxembed.adapters.option_types import ModelName
 __all__ = ["OnnxMultiModalEmbedding"]
 
 _dispatcher = get_dispatcher(__name__)
+
+_get_image: Any = inspect.unwrap(MultiModalEmbedding.get_image_embedding)
+_get_images: Any = inspect.unwrap(MultiModalEmbedding.get_image_embedding_batch)
+_aget_image: Any = inspect.unwrap(MultiModalEmbedding.aget_image_embedding)
+_aget_images: Any = inspect.unwrap(MultiModalEmbedding.aget_image_embedding_batch)
 
 
 class OnnxMultiModalEmbedding(ImageHalf, OnnxEmbedding, MultiModalEmbedding):
@@ -53,20 +61,59 @@ class OnnxMultiModalEmbedding(ImageHalf, OnnxEmbedding, MultiModalEmbedding):
     def class_name(cls) -> str:
         return "OnnxMultiModalEmbedding"
 
+    # Each call is a span, as each call with texts is. The framework's methods are called undecorated.
+
+    @_dispatcher.span
+    @override
+    def get_image_embedding(self, img_file_path: ImageType) -> Embedding:
+        return cast("Embedding", _get_image(self, img_file_path))
+
+    @_dispatcher.span
+    @override
+    async def aget_image_embedding(self, img_file_path: ImageType) -> Embedding:
+        await self._in_pool(self.to_payload)  # the length of the vectors may have to be loaded
+        return cast("Embedding", await _aget_image(self, img_file_path))
+
+    @_dispatcher.span
+    @override
+    def get_image_embedding_batch(
+        self, img_file_paths: list[ImageType], show_progress: bool = False
+    ) -> list[Embedding]:
+        return cast("list[Embedding]", _get_images(self, _listed(img_file_paths), show_progress))
+
+    @_dispatcher.span
+    @override
+    async def aget_image_embedding_batch(
+        self, img_file_paths: list[ImageType], show_progress: bool = False
+    ) -> list[Embedding]:
+        given = _listed(img_file_paths)
+        if not given:
+            return []
+        await self._in_pool(self.to_payload)
+        return cast("list[Embedding]", await _aget_images(self, given, show_progress))
+
     def _get_image_embedding(self, img_file_path: ImageType) -> Embedding:
-        return self._get_image_embeddings([img_file_path])[0]
+        return self._embedded([img_file_path])[0]
 
     async def _aget_image_embedding(self, img_file_path: ImageType) -> Embedding:
-        return (await self._aget_image_embeddings([img_file_path]))[0]
+        return (await self._aembedded([img_file_path]))[0]
 
+    @_dispatcher.span
     def _get_image_embeddings(self, img_file_paths: list[ImageType]) -> list[Embedding]:
+        return self._embedded(img_file_paths)
+
+    @_dispatcher.span
+    async def _aget_image_embeddings(self, img_file_paths: list[ImageType]) -> list[Embedding]:
+        return await self._aembedded(img_file_paths)
+
+    def _embedded(self, img_file_paths: list[ImageType]) -> list[Embedding]:
         # The framework tells its old callbacks of images, but not its event handlers.
         _dispatcher.event(EmbeddingStartEvent(model_dict=self.to_payload()))
         embeddings = self._image_vectors([_rewound(image) for image in img_file_paths])
         _dispatcher.event(EmbeddingEndEvent(chunks=_named(img_file_paths), embeddings=embeddings))
         return embeddings
 
-    async def _aget_image_embeddings(self, img_file_paths: list[ImageType]) -> list[Embedding]:
+    async def _aembedded(self, img_file_paths: list[ImageType]) -> list[Embedding]:
         run = self.image_engine.run_async
         model = await run(self.to_payload)  # the length of the vectors may have to be loaded
         _dispatcher.event(EmbeddingStartEvent(model_dict=model))
@@ -78,6 +125,21 @@ class OnnxMultiModalEmbedding(ImageHalf, OnnxEmbedding, MultiModalEmbedding):
 def _named(images: Iterable[ImageType]) -> list[str]:
     """What events call each image."""
     return [os.fspath(image) if isinstance(image, str | os.PathLike) else "<image bytes>" for image in images]
+
+
+def _listed(images: Iterable[Any]) -> list[Any]:
+    """All images, since the framework counts them; what an iterator hands over is copied, as it may change next."""
+    given = as_items(images, "get_image_embedding_batch", "images", "use get_image_embedding for a single one")
+    return list(given) if isinstance(given, list | tuple) else [_own(image) for image in given]
+
+
+def _own(image: Any) -> Any:
+    if isinstance(image, str | bytes | os.PathLike):
+        return image
+    if hasattr(image, "read"):
+        return BytesIO(_rewound(image).read())
+    copy = getattr(image, "copy", None)
+    return copy() if callable(copy) else bytes(image)
 
 
 def _rewound(image: Any) -> Any:

@@ -54,6 +54,8 @@ class Reranker(RankingModel, BaseNodePostprocessor):
             results.extend(self._kept(nodes, query))
         return results
 
+    # The framework makes spans of what it has as an abstract method, which this one is not.
+    @_dispatcher.span
     async def _apostprocess_nodes(
         self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
     ) -> list[NodeWithScore]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
@@ -10,20 +10,22 @@ from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.callbacks.base import CallbackManager
 from llama_index.core.constants import DEFAULT_SIMILARITY_TOP_K
-from llama_index.core.schema import BaseNode, ImageNode, MetadataMode, NodeWithScore, QueryBundle
+from llama_index.core.schema import BaseNode, ImageNode, NodeWithScore, QueryBundle
 from llama_index.core.vector_stores.utils import metadata_dict_to_node, node_to_metadata_dict
+from llama_index_instrumentation import get_dispatcher
 
+from llama_index.retrievers.onnxembed._nodes import as_nodes, asked_of, texts_of
 from onnxembed.adapters.checks import positive, wrong_type
 from onnxembed.adapters.late_interaction import LateInteractionModel, core_model
 from onnxembed.adapters.windows import windows
-from onnxembed.errors import InputError, InputTypeError
+from onnxembed.errors import InputError, InputTypeError, MissingExtraError
 
 try:
     from onnxembed.adapters.qdrant import AsyncCollection, Collection, as_async_client, as_client
     from onnxembed.adapters.qdrant_points import Search, batches
     from onnxembed.adapters.two_stages import TwoStages
 except ImportError as error:
-    raise ImportError(
+    raise MissingExtraError(
         'OnnxLateInteractionRetriever needs qdrant-client: pip install "llama-index-onnxembed[qdrant]"'
     ) from error
 
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
     Matrices = Iterator[np.ndarray[Any, np.dtype[Any]]]
 
 __all__ = ["OnnxLateInteractionRetriever"]
+
+_dispatcher = get_dispatcher(__name__)
 
 
 class OnnxLateInteractionRetriever(BaseRetriever):
@@ -123,7 +127,7 @@ class OnnxLateInteractionRetriever(BaseRetriever):
         prefetch_k: int = 100,
     ) -> Self:
         """Make a retriever and index nodes, which needs ``client`` or neither client; see `add_nodes`."""
-        nodes = _checked(nodes)
+        nodes = as_nodes(nodes)
         made = cls(embedding, client, aclient, collection_name, similarity_top_k, prefetch, prefetch_k)
         made.add_nodes(nodes)
         return made
@@ -137,17 +141,19 @@ class OnnxLateInteractionRetriever(BaseRetriever):
         """Index further nodes. One replaces the node that had its id."""
         nodes = self._readable(nodes)
         self._open(create=True)
+        self._refuse_large(nodes)
         reader = self._stages.reader
         for window in windows(nodes):
-            self._store(window, None if reader is None else reader.get_text_embedding_batch(_texts_of(window)))
+            self._store(window, None if reader is None else reader.get_text_embedding_batch(texts_of(window)))
 
     async def aadd_nodes(self, nodes: Iterable[BaseNode]) -> None:
         """Index further nodes as `add_nodes` does, without blocking the event loop."""
         nodes = self._readable(nodes)
         await self._aopen(create=True)
         run, reader = self._stages.tokens.run_async, self._stages.reader
+        await run(partial(self._refuse_large, nodes))
         for window in windows(nodes):
-            first = None if reader is None else await reader.aget_text_embedding_batch(_texts_of(window))
+            first = None if reader is None else await reader.aget_text_embedding_batch(texts_of(window))
             if self._aclient is None:
                 await run(partial(self._store, window, first))
                 continue
@@ -156,11 +162,12 @@ class OnnxLateInteractionRetriever(BaseRetriever):
                 await self._acollection(self._aclient).add(batch)
 
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
-        asked, reader = _asked(query_bundle), self._stages.reader
+        asked, reader = asked_of(query_bundle), self._stages.reader
         return self._find(asked, None if reader is None else reader.get_agg_embedding_from_queries(asked))
 
+    @_dispatcher.span
     async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
-        asked, reader = _asked(query_bundle), self._stages.reader
+        asked, reader = asked_of(query_bundle), self._stages.reader
         first = None if reader is None else await reader.aget_agg_embedding_from_queries(asked)
         run = self._stages.tokens.run_async
         if self._aclient is None:
@@ -197,7 +204,7 @@ class OnnxLateInteractionRetriever(BaseRetriever):
 
     def _readable(self, nodes: Iterable[BaseNode]) -> list[BaseNode]:
         """Refuse what the model cannot read, before anything is read."""
-        given = _checked(nodes)
+        given = as_nodes(nodes)
         for index, node in enumerate(given):
             if self._pages is not None and not isinstance(node, ImageNode):
                 raise InputTypeError(
@@ -206,13 +213,17 @@ class OnnxLateInteractionRetriever(BaseRetriever):
                 )
         return given
 
+    def _refuse_large(self, nodes: list[BaseNode]) -> None:
+        if self._pages is None:  # how many vectors a picture has is known when it has been read
+            self._stages.refuse_large_texts(texts_of(nodes))
+
     def _store(self, nodes: list[BaseNode], first_stage: list[list[float]] | None) -> None:
         self._collection().add(self._points(nodes, first_stage))
 
     def _points(self, nodes: list[BaseNode], first_stage: list[list[float]] | None) -> Iterator[PointStruct]:
         model: Any = self._stages.tokens
         if self._pages is None:
-            matrices = model.passage_embed(_texts_of(nodes))
+            matrices = model.passage_embed(texts_of(nodes))
         else:
             matrices = self._pages.embed_image(node.resolve_image() for node in nodes if isinstance(node, ImageNode))
         entries = ((node.node_id, node_to_metadata_dict(node)) for node in nodes)
@@ -242,26 +253,6 @@ def _core_model(given: object) -> tuple[CoreModel, LateInteractionMultimodalEmbe
         )
         raise wrong_type("embedding", given, expected)
     return model, None
-
-
-def _checked(nodes: Iterable[BaseNode]) -> list[BaseNode]:
-    if isinstance(nodes, str) or not isinstance(nodes, Iterable):
-        raise wrong_type("nodes", nodes, "a list of nodes; wrap a single one in a list")
-    given = list(nodes)
-    for index, node in enumerate(given):
-        if not isinstance(node, BaseNode):
-            raise wrong_type(f"node {index}", node, "a node, such as TextNode(text=...)")
-    return given
-
-
-def _texts_of(nodes: Sequence[BaseNode]) -> list[str]:
-    """What is embedded of nodes: their texts, with the metadata that belong to them."""
-    return [node.get_content(metadata_mode=MetadataMode.EMBED) for node in nodes]
-
-
-def _asked(query_bundle: QueryBundle) -> list[str]:
-    """The texts to search with; an empty query is one, too."""
-    return query_bundle.embedding_strs or [query_bundle.query_str]
 
 
 def _nodes(found: list[ScoredPoint]) -> list[NodeWithScore]:

@@ -10,10 +10,11 @@ from pydantic import Field
 from typing_extensions import override
 
 from llama_index.sparse_embeddings.onnxembed.encoders import EncodedTexts, SparseEncoder
-from onnxembed.adapters.checks import as_list
+from onnxembed.adapters.checks import as_texts
 from onnxembed.adapters.fields import SPARSE_MODEL
 from onnxembed.adapters.option_types import InputType, ModelName
 from onnxembed.adapters.sparse import SparseModel
+from onnxembed.errors import MissingExtraError
 
 if TYPE_CHECKING:
     from qdrant_client.models import SparseVectorParams
@@ -51,7 +52,7 @@ class OnnxSparseEmbedding(SparseModel, BaseSparseEmbedding):
     }
 
     model_name: ModelName = SPARSE_MODEL
-    embed_batch_size: int = Field(default=256, gt=0, le=2048, description="Texts handed over at a time.")
+    embed_batch_size: int = Field(default=256, gt=0, le=2048, description="Texts passed to the engine at a time.")
 
     @override
     @classmethod
@@ -72,28 +73,17 @@ class OnnxSparseEmbedding(SparseModel, BaseSparseEmbedding):
         return SparseEncoder(self, "query")
 
     def sparse_config(self) -> SparseVectorParams:
-        """Give the store's ``sparse_config``.
-
-        Returns:
-            The parameters, with the IDF modifier where the store must weigh terms by their rarity.
-
-        Raises:
-            ImportError: If qdrant-client is not installed.
-        """
+        """Give the store's ``sparse_config``, with the IDF modifier where the store must weigh terms by rarity."""
         try:
             from qdrant_client.models import Modifier, SparseVectorParams
         except ImportError as error:
-            raise ImportError(
+            raise MissingExtraError(
                 "sparse_config() needs the Qdrant client: pip install llama-index-vector-stores-qdrant"
             ) from error
         return SparseVectorParams(modifier=Modifier.IDF if self.requires_idf else None)
 
     def qdrant_kwargs(self) -> dict[str, Any]:
-        """Give all arguments that ``QdrantVectorStore`` needs for hybrid search with this model.
-
-        Returns:
-            ``enable_hybrid``, ``sparse_doc_fn``, ``sparse_query_fn`` and ``sparse_config``.
-        """
+        """Give all arguments that ``QdrantVectorStore`` needs for hybrid search with this model."""
         return {
             "enable_hybrid": True,
             "sparse_doc_fn": self.doc_encoder(),
@@ -112,18 +102,18 @@ class OnnxSparseEmbedding(SparseModel, BaseSparseEmbedding):
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """Make the object that `to_dict` described."""
-        return cls.model_validate(dict(data))
+        return cls(**data)
 
     @override
     def get_text_embedding_batch(
         self, texts: list[str], show_progress: bool = False, **kwargs: Any
     ) -> list[SparseEmbedding]:
-        texts = as_list(texts, "get_text_embedding_batch", "str", _SINGLE)
+        texts = as_texts(texts, "get_text_embedding_batch", _SINGLE)
         return super().get_text_embedding_batch(texts, show_progress, **kwargs)
 
     @override
     async def aget_text_embedding_batch(self, texts: list[str], show_progress: bool = False) -> list[SparseEmbedding]:
-        texts = as_list(texts, "get_text_embedding_batch", "str", _SINGLE)
+        texts = as_texts(texts, "get_text_embedding_batch", _SINGLE)
         return await super().aget_text_embedding_batch(texts, show_progress)
 
     def _get_query_embedding(self, query: str) -> SparseEmbedding:
