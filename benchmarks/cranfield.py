@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,7 @@ def _field(entry: str, name: str) -> str:
 
 
 def ndcg(rankings: Mapping[str, Ranking], relevant: Mapping[str, Mapping[str, int]], depth: int = DEPTH) -> float:
-    """Measure rankings: normalised discounted cumulative gain (Järvelin and Kekäläinen, 2002), mean of the questions.
+    """Measure rankings: normalized discounted cumulative gain (Järvelin and Kekäläinen, 2002), mean of the questions.
 
     Args:
         rankings: For each question the documents found, best first.
@@ -119,16 +120,14 @@ def with_langchain(collection: Collection) -> Searches:
         retrieval_mode=RetrievalMode.HYBRID,
         location=":memory:",
     ).as_retriever(search_kwargs={"k": CANDIDATES})
-    return {
-        name: lambda question, retriever=retriever: [hit.metadata["number"] for hit in retriever.invoke(question)]
-        for name, retriever in retrievers.items()
-    }
+    return {name: partial(_asked, retriever.invoke) for name, retriever in retrievers.items()}
 
 
 def with_llama_index(collection: Collection) -> Searches:
     """Search with Qdrant through LlamaIndex: dense, sparse, and both fused, by relative scores and reciprocal ranks."""
     from llama_index.core import StorageContext, VectorStoreIndex
     from llama_index.core.retrievers import QueryFusionRetriever
+    from llama_index.core.retrievers.fusion_retriever import FUSION_MODES
     from llama_index.core.schema import TextNode
     from llama_index.vector_stores.qdrant import QdrantVectorStore
     from qdrant_client import QdrantClient
@@ -157,15 +156,16 @@ def with_llama_index(collection: Collection) -> Searches:
     retrievers["hybrid"] = QueryFusionRetriever(
         [retrievers["dense"], retrievers["sparse"]],
         llm=_no_llm(),
-        mode="reciprocal_rerank",
+        mode=FUSION_MODES.RECIPROCAL_RANK,
         num_queries=1,
         similarity_top_k=CANDIDATES,
         use_async=False,
     )
-    return {
-        name: lambda question, retriever=retriever: [hit.metadata["number"] for hit in retriever.retrieve(question)]
-        for name, retriever in retrievers.items()
-    }
+    return {name: partial(_asked, retriever.retrieve) for name, retriever in retrievers.items()}
+
+
+def _asked(ask: Callable[[str], list[Any]], question: str) -> list[str]:
+    return [hit.metadata["number"] for hit in ask(question)]
 
 
 def _no_llm() -> Any:

@@ -31,7 +31,7 @@ def _export(
 ) -> None:
     import torch
 
-    class Named(torch.nn.Module):
+    class Named(torch.nn.Module):  # type: ignore[misc]  # torch is installed apart from us: a base of no known type
         """Gives one tensor, and takes its inputs by position."""
 
         def __init__(self) -> None:
@@ -76,11 +76,11 @@ def make_cross_encoder(folder: Path) -> None:
 
 
 def make_colbert(folder: Path) -> None:
-    """A BERT with a projection to 128 numbers a token."""
+    """A BERT with a projection to 128 numbers per token."""
     import torch
     from transformers import BertConfig, BertModel
 
-    class Colbert(torch.nn.Module):
+    class Colbert(torch.nn.Module):  # type: ignore[misc]  # torch is installed apart from us: a base of no known type
         def __init__(self) -> None:
             super().__init__()
             self.bert = BertModel(BertConfig(**SIZES), add_pooling_layer=False)

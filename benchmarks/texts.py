@@ -22,7 +22,7 @@ def as_written(count: int, seed: int = 0) -> list[str]:
 
 
 def log_uniform(count: int, seed: int = 0) -> list[str]:
-    """The same words cut anew, so that every length scale is equally frequent: harder on whoever sorts by length."""
+    """The same words cut anew, so that every length scale is equally frequent, with less padding to save by sorting."""
     words = re.findall(r"\S+\s*", "\n\n".join(_documents()))
     draw = random.Random(seed)  # noqa: S311
     texts: list[str] = []

@@ -1,4 +1,4 @@
-"""One measurement in a process of its own, told as one line of JSON.
+"""One measurement in a process of its own, reported as one line of JSON.
 
 Runs as a script in either library's interpreter, so it imports nothing of this project but the library it measures.
 """

@@ -29,7 +29,7 @@ def load_model() -> None:
     started = time.perf_counter()
     embeddings = OnnxEmbeddings(model=MODEL, lazy_load=False)
     print(
-        f"Model {MODEL}: {embeddings.dimension} numbers a vector, ready in {time.perf_counter() - started:.1f} s "
+        f"Model {MODEL}: {embeddings.dimension} numbers per vector, ready in {time.perf_counter() - started:.1f} s "
         "(the first time includes its compilation to ONNX; without PyTorch)."
     )
 

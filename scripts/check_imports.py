@@ -7,7 +7,7 @@ python scripts/check_imports.py            list what breaks a rule; exit status 
 - A package imports from another adapter package only names in the ``__all__`` of a public module of it.
 - The core imports, besides Python's own modules, only its dependencies.
 - A module of the core imports from ``onnxembed`` itself only where it stands above the kinds of models.
-- Nobody imports a private name (``_name``) of another module.
+- Nobody imports a private name (``_name``) of another module, or reads one off an imported module.
 - No circle of modules inside a package, of the imports that run when a module is loaded.
 """
 
@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import ast
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,7 +85,11 @@ class Tree:
     def __init__(self, root: Path) -> None:
         self.modules = dict(_modules(root))
         self._imports = {
-            name: list(_imports(name, tree, self._is_package(name))) for name, tree in self.modules.items()
+            name: [
+                *_imports(name, tree, self._is_package(name)),
+                *_attributes(name, tree, self._is_package(name), self.modules.keys()),
+            ]
+            for name, tree in self.modules.items()
         }
 
     def imports(self, package: str) -> Iterator[Import]:
@@ -220,12 +224,34 @@ def _imports(importer: str, tree: ast.Module, is_package: bool) -> Iterator[Impo
             for alias in node.names:
                 yield Import(importer, alias.name, "", loading)
         else:
-            module = node.module or ""
-            if node.level:
-                base = importer.split(".")[: None if is_package and node.level == 1 else -node.level + is_package]
-                module = ".".join([*base, *([module] if module else [])])
+            module = _absolute(importer, node, is_package)
             for alias in node.names:
                 yield Import(importer, module, alias.name, loading)
+
+
+def _attributes(importer: str, tree: ast.Module, is_package: bool, modules: Container[str]) -> Iterator[Import]:
+    """What is read off an imported module by a dot, as if it were imported by itself."""
+    bound: dict[str, str] = {}
+    for node, _ in _statements(tree.body, loading=True):
+        for alias in node.names:
+            if isinstance(node, ast.ImportFrom):
+                bound[alias.asname or alias.name] = f"{_absolute(importer, node, is_package)}.{alias.name}"
+            elif alias.asname is not None:
+                bound[alias.asname] = alias.name
+    for read in ast.walk(tree):
+        if isinstance(read, ast.Attribute) and isinstance(read.value, ast.Name):
+            module = bound.get(read.value.id, "")
+            if module in modules:
+                yield Import(importer, module, read.attr, loading=False)
+
+
+def _absolute(importer: str, node: ast.ImportFrom, is_package: bool) -> str:
+    """The module that ``from ... import`` names, without leading dots."""
+    module = node.module or ""
+    if not node.level:
+        return module
+    base = importer.split(".")[: None if is_package and node.level == 1 else -node.level + is_package]
+    return ".".join([*base, *([module] if module else [])])
 
 
 def _statements(body: Iterable[ast.AST], *, loading: bool) -> Iterator[tuple[ast.Import | ast.ImportFrom, bool]]:

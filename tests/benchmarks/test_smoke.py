@@ -7,15 +7,16 @@ import json
 import math
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from benchmarks import compare, cranfield, dense, machine, models, report, tasks, texts, worker
+from benchmarks import cancelled, compare, cranfield, dense, machine, models, report, tasks, texts, worker
 
 
-def make_results() -> dict:
-    def runs(seconds, mebibytes):
+def make_results() -> dict[str, Any]:
+    def runs(seconds: list[float], mebibytes: int) -> dict[str, Any]:
         return {"seconds": seconds, "peak_bytes": [mebibytes * 2**20] * len(seconds)}
 
     versions = {"python": "3.13.0", "onnxruntime": "1.31.1"}
@@ -58,7 +59,7 @@ def make_results() -> dict:
 
 
 @pytest.mark.parametrize("workload", texts.WORKLOADS)
-def test_texts_are_the_same_each_time_and_of_mixed_lengths(workload):
+def test_texts_are_the_same_each_time_and_of_mixed_lengths(workload: str) -> None:
     made = texts.WORKLOADS[workload](200)
     assert made == texts.WORKLOADS[workload](200)
     assert len(made) == 200
@@ -68,18 +69,18 @@ def test_texts_are_the_same_each_time_and_of_mixed_lengths(workload):
     assert words[20] * 4 < words[180], "the shortest tenth and the longest tenth should be far apart"
 
 
-def test_log_uniform_texts_are_longer_than_written_ones():
+def test_log_uniform_texts_are_longer_than_written_ones() -> None:
     written, uniform = (sum(len(text.split()) for text in make(200)) for make in texts.WORKLOADS.values())
     assert uniform > written
 
 
-def test_queries_are_different_and_of_ten_words():
+def test_queries_are_different_and_of_ten_words() -> None:
     asked = texts.queries(330)
     assert len(set(asked)) == 330
     assert {len(query.split()) for query in asked} == {10}
 
 
-def test_throughput_is_compared_call_by_call_and_with_the_best():
+def test_throughput_is_compared_call_by_call_and_with_the_best() -> None:
     default, by_32, by_16, best = report.throughput_figures(make_results())
     assert (default.result, default.ours, default.theirs, default.met) == (20.0, "50.0/s", "2.5/s", True)
     assert (by_32.result, by_32.met) == (8.0, True)
@@ -88,7 +89,7 @@ def test_throughput_is_compared_call_by_call_and_with_the_best():
     assert "batch_size=1)" in best.label
 
 
-def test_other_figures_hold_ratios_of_medians_against_upper_bounds():
+def test_other_figures_hold_ratios_of_medians_against_upper_bounds() -> None:
     figures = {figure.label: figure for figure in report.other_figures(make_results())}
     assert figures["peak memory, at their defaults"].result == pytest.approx(0.05)
     assert figures["import of TextEmbedding"].result == 0.06
@@ -98,7 +99,7 @@ def test_other_figures_hold_ratios_of_medians_against_upper_bounds():
     assert figures["largest difference of any number"].row()[3:] == ["2.0e-07", "<= 1.0e-05", "met"]
 
 
-def test_report_tells_figures_targets_and_circumstances():
+def test_report_tells_figures_targets_and_circumstances() -> None:
     results = make_results()
     text = report.to_markdown(results, [*report.throughput_figures(results), *report.other_figures(results)])
     assert "| texts/s, both at their defaults | 50.0/s | 2.5/s | 20x | >= 15x | met |" in text
@@ -112,7 +113,7 @@ def test_report_tells_figures_targets_and_circumstances():
 @pytest.mark.parametrize(
     ("fraction", "expected"), [(0.0, 1), (0.5, 2), (0.51, 3), (0.95, 4), (1.0, 4)], ids=lambda value: str(value)
 )
-def test_percentile(fraction, expected):
+def test_percentile(fraction: float, expected: int) -> None:
     assert report.percentile([4, 1, 3, 2], fraction) == expected
 
 
@@ -124,44 +125,44 @@ def test_percentile(fraction, expected):
         ("", "unknown"),
     ],
 )
-def test_processor_names_become_file_names(cpu, name):
+def test_processor_names_become_file_names(cpu: str, name: str) -> None:
     assert machine.slug(cpu) == name
 
 
-def test_machine_facts_name_no_place():
+def test_machine_facts_name_no_place() -> None:
     facts = machine.describe_machine()
     assert facts["cores"] >= 1
     assert "/" not in json.dumps({key: value for key, value in facts.items() if key != "cpu"})
 
 
-def test_worker_needs_nothing_but_the_library_it_measures():
+def test_worker_needs_nothing_but_the_library_it_measures() -> None:
     tree = ast.parse(Path(worker.__file__).read_text(encoding="utf-8"))
     imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
-    imported |= {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    imported |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     roots = {name.partition(".")[0] for name in imported} - {"__future__"}
     assert roots - sys.stdlib_module_names == {"numpy"}
 
 
-def test_a_worker_answers_in_json():
+def test_a_worker_answers_in_json() -> None:
     ours = dense.Contender("onnxembed", "onnxembed", sys.executable, None)
     result = ours.measure("import")
     assert 0 <= result["bare_seconds"] <= result["seconds"]
 
 
-def test_a_missing_interpreter_is_told_before_anything_runs(monkeypatch, capsys):
+def test_a_missing_interpreter_is_told_before_anything_runs(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("ONNXEMBED_PEERS", "nowhere/python")
     with pytest.raises(SystemExit):
         dense.main([])
     assert "nowhere/python is not there" in capsys.readouterr().err
 
 
-def test_bulk_runs_stop_when_enough_was_measured(monkeypatch, tmp_path):
-    import numpy as np
-
+def test_bulk_runs_stop_when_enough_was_measured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     seconds = {"ours": 1.0, "weights": 1.0, "theirs": 30.0}
-    told = []
+    told: list[tuple[str, str]] = []
 
-    def measure(self, measurement, *options):
+    def measure(self: dense.Contender, measurement: str, *options: str) -> dict[str, Any]:
         told.append((self.name, options[-1]))
         np.save(tmp_path / "vectors.npy", np.full((2, 3), 0.5 if self.name == "theirs" else 0.25, dtype=np.float32))
         return {"seconds": seconds[self.name], "peak_bytes": 7}
@@ -177,34 +178,34 @@ def test_bulk_runs_stop_when_enough_was_measured(monkeypatch, tmp_path):
     assert told.count(("theirs", "8")) == 1
 
 
-def test_comparisons_name_tasks_and_models_that_exist():
+def test_comparisons_name_tasks_and_models_that_exist() -> None:
     for comparison in (one for kind in compare.COMPARISONS.values() for one in kind):
         assert comparison.task in tasks.OPENERS
         assert comparison.model in {None, "bm25", "bm42", *models.MAKERS}
 
 
-def test_results_that_differ_are_noticed(tmp_path):
+def test_results_that_differ_are_noticed(tmp_path: Path) -> None:
     for library, values in (("onnxembed", [[1.0, 2.0]]), ("fastembed", [[1.0, 2.5]])):
         np.savez(tmp_path / f"{library}.npz", values=values, lengths=[1])
-    assert compare._difference(tmp_path) == 0.5
+    assert compare.largest_difference(tmp_path) == 0.5
     np.savez(tmp_path / "fastembed.npz", values=[[1.0, 2.0], [3.0, 4.0]], lengths=[2])
-    assert compare._difference(tmp_path) == float("inf")
+    assert compare.largest_difference(tmp_path) == float("inf")
 
 
-def test_a_table_of_comparisons():
+def test_a_table_of_comparisons() -> None:
     figure = {"speed_ratio": 9.876, "least_speed": 8, "memory_ratio": 0.04, "most_memory": 0.05}
     drawn = compare.table({"figures": {"BM25": {**figure, "largest_difference": 0}}})
     assert "| BM25 | 9.88 times | >= 8 | 0.040 | <= 0.050 | 0.0e+00 |" in drawn
 
 
-def test_ndcg_by_hand():
+def test_ndcg_by_hand() -> None:
     relevant = {"1": {"a": 1, "b": 1, "c": 0}}
     assert cranfield.ndcg({"1": ["a", "b"]}, relevant) == 1.0
     assert cranfield.ndcg({"1": ["c", "a"]}, relevant) == pytest.approx((1 / math.log2(3)) / (1 + 1 / math.log2(3)))
     assert cranfield.ndcg({"1": []}, relevant) == 0.0
 
 
-def test_a_collection_is_read(tmp_path):
+def test_a_collection_is_read(tmp_path: Path) -> None:
     (tmp_path / "cran.all.1400.xml").write_text(
         "<doc>\n<docno>1</docno>\n<title>a\nwing .</title>\n<text>a\nwing .\n  lift</text>\n</doc>\n"
         "<doc>\n<docno>2</docno>\n<title>only a title</title>\n<text></text>\n</doc>"
@@ -215,3 +216,11 @@ def test_a_collection_is_read(tmp_path):
     assert collection.documents == {"1": "a wing . lift", "2": "only a title"}
     assert collection.questions == {"1": "what lifts"}
     assert collection.relevant == {"1": {"2": 1, "1": 0}}
+
+
+def test_cancelled_requests_are_measured() -> None:
+    from onnxembed import TextEmbedding
+    from tests.fixtures.text_models import small_model
+
+    found = cancelled.measure(TextEmbedding(small_model(), token_budget=64), rounds=1, count=50)
+    assert found["ratio"] > 0

@@ -43,9 +43,9 @@ def test_every_known_model_is_there_once(capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_json(capsys: pytest.CaptureFixture[str]) -> None:
-    (model,) = listed(capsys, "all-minilm-l6-v2", "--kind", "text")
+    (model,) = listed(capsys, "all-minilm-l6-v2", "--kind", "dense")
     assert model == {
-        "kind": "text",
+        "kind": "dense",
         "model": "sentence-transformers/all-MiniLM-L6-v2",
         "dim": 384,
         "size_in_GB": 0.09,
@@ -59,7 +59,7 @@ def test_json(capsys: pytest.CaptureFixture[str]) -> None:
 def test_table(capsys: pytest.CaptureFixture[str]) -> None:
     assert table(capsys, "minilm-l6-v2") == [
         "kind    model                                    dim  size_in_GB  license",
-        "text    sentence-transformers/all-MiniLM-L6-v2   384        0.09  apache-2.0",
+        "dense   sentence-transformers/all-MiniLM-L6-v2   384        0.09  apache-2.0",
         "sparse  Qdrant/bm42-all-minilm-l6-v2-attentions             0.09  apache-2.0",
     ]
 
@@ -79,7 +79,7 @@ def test_other_filters(capsys: pytest.CaptureFixture[str]) -> None:
     assert 5 < len(small) < len(everything)
     assert listed(capsys, "--license", "MIT") == [model for model in everything if model["license"] == "mit"]
     assert listed(capsys, "bge", "--dim", "384", "--license", "mit", "--max-size", "0.1") == [
-        {"kind": "text", "model": "BAAI/bge-small-en-v1.5", "dim": 384, "size_in_GB": 0.067, "license": "mit"}
+        {"kind": "dense", "model": "BAAI/bge-small-en-v1.5", "dim": 384, "size_in_GB": 0.067, "license": "mit"}
     ]
 
 

@@ -36,7 +36,7 @@ TEXTS = (
 )
 
 
-class Half(torch.nn.Module):
+class Half(torch.nn.Module):  # type: ignore[misc]  # torch is installed apart from us: a base of no known type
     """The image side or the text side of a CLIP, as a graph has it."""
 
     def __init__(self, model: CLIPModel, side: str) -> None:
@@ -81,7 +81,7 @@ def export(model: CLIPModel, folder: Path, side: str, inputs: dict[str, Any], ou
     )
 
 
-@torch.no_grad()
+@torch.no_grad()  # type: ignore[untyped-decorator]  # torch is installed apart from us
 def main(folder: Path) -> None:
     """Write the folders and the vectors."""
     model = random_clip()

@@ -28,7 +28,7 @@ LIMIT, DIM = 128, 24
 PYLATE_QUERY, PYLATE_DOCUMENT = 24, 64
 
 
-class PlainColbert(torch.nn.Module):
+class PlainColbert(torch.nn.Module):  # type: ignore[misc]  # torch is installed apart from us: a base of no known type
     """BERT and a linear layer."""
 
     def __init__(self, seed: int, vocabulary: int) -> None:
@@ -45,7 +45,7 @@ class PlainColbert(torch.nn.Module):
         return self.linear(self.bert(input_ids, attention_mask=attention_mask).last_hidden_state)
 
 
-@torch.no_grad()
+@torch.no_grad()  # type: ignore[untyped-decorator]  # torch is installed apart from us
 def encode(
     model: PlainColbert,
     tokenizer: Any,
@@ -155,7 +155,7 @@ def main(folder: Path) -> None:
     documents = [*as_written(40), ""]
     asked = [*queries(20), "", queries(1, words=60)[0]]
     (folder / "texts.json").write_text(json.dumps({"documents": documents, "queries": asked}), encoding="utf-8")
-    found: dict[str, np.ndarray] = {}
+    found: dict[str, Any] = {}
     model, tokenizer = write_colbert(folder / "colbert")
     skipped = frozenset(tokenizer.convert_tokens_to_ids(list(string.punctuation)))
     for number, text in enumerate(documents):

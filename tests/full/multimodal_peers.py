@@ -68,7 +68,7 @@ def main(folder: Path) -> None:
     from fastembed import LateInteractionMultimodalEmbedding
 
     warnings.simplefilter("ignore")
-    found: dict[str, np.ndarray] = {}
+    found: dict[str, Any] = {}
     told: dict[str, float] = {}
     for name, kind in KINDS.items():
         path = write_form(folder / name, Form(kind))

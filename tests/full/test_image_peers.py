@@ -53,7 +53,7 @@ def peers(tmp_path_factory: pytest.TempPathFactory) -> Peers:
 
 
 def unit(rows: np.ndarray) -> np.ndarray:
-    return rows / np.linalg.norm(rows, axis=-1, keepdims=True)
+    return np.asarray(rows / np.linalg.norm(rows, axis=-1, keepdims=True))
 
 
 def image_vectors(peers: Peers, batch_size: int = 16) -> np.ndarray:

@@ -8,6 +8,7 @@ import random
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -48,7 +49,7 @@ def peers(tmp_path_factory: pytest.TempPathFactory) -> Peers:
         return Peers(folder, pairs, dict(scores))
 
 
-def opened(peers: Peers, name: str, **options: int) -> TextCrossEncoder:
+def opened(peers: Peers, name: str, **options: Any) -> TextCrossEncoder:
     return TextCrossEncoder(NAMES[name], specific_model_path=peers.folder / name, **options)
 
 

@@ -109,7 +109,7 @@ def export_minilm(folder: Path, length: int) -> None:
     source = minilm_folder()
     model = AutoModel.from_pretrained(source, attn_implementation="eager").eval()
 
-    class TokenVectors(torch.nn.Module):
+    class TokenVectors(torch.nn.Module):  # type: ignore[misc]  # torch is installed apart from us: a base of no known type
         def __init__(self) -> None:
             super().__init__()
             self.model = model

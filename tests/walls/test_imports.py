@@ -24,6 +24,7 @@ BREACHES = {
     "a framework in the core": ("core/onnxembed/text/model.py", "import langchain_core"),
     "pydantic in the core": ("core/onnxembed/text/model.py", "import pydantic"),
     "one adapter in the other": (LLAMA_INDEX, "import langchain_onnxembed"),
+    "the other in the one": (LANGCHAIN, "from llama_index.embeddings.onnxembed import OnnxEmbedding"),
 }
 """What the contracts refuse: the file and the line that is put into it."""
 
@@ -34,6 +35,12 @@ FURTHER_BREACHES = {
     "a private module of another package": (
         LLAMA_INDEX,
         "from llama_index.postprocessor.onnxembed_rerank._reranker import Reranker",
+    ),
+    "a private name off a module": (LANGCHAIN, "from onnxembed.adapters import fields\n_ = fields._anything"),
+    "a name that is not exported, off a module": (LANGCHAIN, "import onnxembed.errors as e\n_ = e.annotations"),
+    "a private name off a module of the core": (
+        "core/onnxembed/text/model.py",
+        "from onnxembed.text import engine\n_ = engine._anything",
     ),
     "a private name in the core": ("core/onnxembed/text/model.py", "from onnxembed.text.engine import _anything"),
     "a model in the runtime, by the front door": (RUNTIME, "from onnxembed import TextEmbedding"),

@@ -9,7 +9,9 @@ import pytest
 from scripts.volume import CORE, LANGCHAIN, LLAMA_INDEX, Shared, Volume, shared_runs, volume
 from tests.walls.copies import ROOT
 
-MOST_LINES = 29_410 - 4_500
+# The house was rebuilt from 29,410 lines to 23,529 (at most 24,910 were allowed). What has come since brings
+# capabilities: a change that adds more raises this number knowingly.
+MOST_LINES = 27_000
 TEXT = '''"""A module
 of two lines."""
 
