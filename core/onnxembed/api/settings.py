@@ -24,7 +24,7 @@ class EngineSettings(Generic[SpecT_co]):
     Two model objects with equal engine settings share one engine in a process.
 
     Attributes:
-        model: The model.
+        model: Its description.
         store: Where its files may come from.
         request: Providers and devices.
         threads: Intra-op threads, or ``None`` for all usable processors.

@@ -1,4 +1,4 @@
-"""What a `Worker` has done: servers are asked, what comes is written, and that something comes is told.
+"""What a `Worker` does: it asks servers, writes what comes, and reports that something comes.
 
 Files of the Hub come by ``hf_hub_download``, which keeps them in the cache that all tools share. Archives, lists of
 files, and files of mirrors that do not answer its HEAD requests come by plain requests of the same session.

@@ -202,8 +202,8 @@ class LateInteractionMultimodalEmbedding(VectorModel[MultimodalOptions, Multimod
             batch_size: Most pages in a batch.
             parallel: Batches run at once.
             password: What opens a protected document.
-            on_error: As for `embed_image`, for pages that cannot be drawn or used. A document that cannot be opened is
-                an error always.
+            on_error: Like that of `embed_image`, for pages that cannot be drawn or used. A document that cannot be
+                opened is always an error.
 
         Returns:
             An iterator of float32 arrays (tokens, dim), in the order of the pages.

@@ -150,7 +150,7 @@ def _read(source: object, limits: ImageLimits) -> Path | bytes:
         path = sources.local_path(source)
         if path is None:
             return sources.read(source, name, limits)
-        path = os.path.expanduser(path)  # noqa: PTH111  # a name that no Path can hold is told below
+        path = os.path.expanduser(path)  # noqa: PTH111  # a name that no Path can hold is refused below
         sources.check_file(path, name, "a PDF", ": pass the files in that folder one by one")
         return Path(path)
     if sources.is_file_object(source):

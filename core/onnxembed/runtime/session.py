@@ -170,7 +170,7 @@ def _open(
             raise InputError(f"session option {name}={value!r} is refused by ONNX Runtime: {error}") from error
     providers = [(name, dict(pairs)) for name, pairs in settings.placement.providers]
     try:
-        # Unless it is told not to, it takes another provider when one fails, and writes of it to standard output.
+        # By default it takes another provider when one fails, and writes of it to standard output.
         return onnxruntime.InferenceSession(
             str(model),
             sess_options=options,

@@ -68,7 +68,7 @@ class Bm25Settings:
     def identity(self) -> str:
         """Say in one line what decides which terms a text has.
 
-        Stemmers and segmenters of the caller are told apart by their names only.
+        The caller's stemmers and segmenters differ by their names only.
         """
         options = self.options
         stemmer = "none" if options.disable_stemmer else "snowball"

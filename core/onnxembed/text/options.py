@@ -81,7 +81,7 @@ def settle(options: DenseOptions, model: DenseModel, *, size_known: bool) -> Den
 
     Args:
         options: The caller's options.
-        model: The model.
+        model: The description of the model.
         size_known: Whether the description's own length is that of the files; a small stand-in folder may differ.
 
     Returns:
