@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from onnxembed.catalog.registry import Registry
 from onnxembed.errors import InputTypeError, ModelNotFoundError
 from onnxembed.foreign import reading
-from onnxembed.hub.files import Files, FolderFiles
 from onnxembed.spec import ModelSpec
+
+if TYPE_CHECKING:
+    from onnxembed.hub.files import Files
 
 SpecT = TypeVar("SpecT", bound=ModelSpec)
 
@@ -50,6 +52,8 @@ def find_model(
     if named is None:
         return registry.find(name), None  # raises, offering the nearest names
     with reading(named):
+        from onnxembed.hub.files import FolderFiles
+
         return describe(FolderFiles(named)), str(named)
 
 

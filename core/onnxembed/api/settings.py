@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 from onnxembed.api.options import EngineOptions
-from onnxembed.hub.folder import ModelFolder
-from onnxembed.hub.settings import StoreSettings
 from onnxembed.runtime.onnx import import_onnxruntime
 from onnxembed.runtime.providers import Device, ProviderRequest, check_request, parse_request
 from onnxembed.runtime.session import OptionValue, parse_session_options
 from onnxembed.spec import ModelSpec
+
+if TYPE_CHECKING:
+    from onnxembed.hub.folder import ModelFolder
+    from onnxembed.hub.settings import StoreSettings
 
 SpecT = TypeVar("SpecT", bound=ModelSpec)
 SpecT_co = TypeVar("SpecT_co", bound=ModelSpec, covariant=True)
@@ -60,6 +62,8 @@ def engine_settings(model: SpecT, folder: str | None, options: EngineOptions) ->
 
 def store_settings(folder: str | None, options: EngineOptions) -> StoreSettings:
     """Say where a model's files may come from."""
+    from onnxembed.hub.settings import StoreSettings
+
     return StoreSettings(
         cache_dir=None if options.cache_dir is None else str(options.cache_dir),
         local_files_only=options.local_files_only,

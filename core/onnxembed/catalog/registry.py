@@ -5,16 +5,16 @@ from __future__ import annotations
 import threading
 from enum import Enum
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Generic
+from typing import TYPE_CHECKING, Generic, TypeVar
 
-from onnxembed.catalog.reader import SpecT, stored_models
 from onnxembed.errors import InputError, InputTypeError, UnknownModelError
 from onnxembed.runtime.per_process import PerProcess
+from onnxembed.spec import ModelSpec
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from onnxembed.spec import ModelSpec
+SpecT = TypeVar("SpecT", bound=ModelSpec)
 
 _OFFERED_NAMES = 3
 _NEAR = 0.6
@@ -47,6 +47,8 @@ class Registry(Generic[SpecT]):
         """The models that are always there, in the order of their file."""
         # Two threads may both read it: the results are equal, and one of them stays.
         if self._catalogue is None:
+            from onnxembed.catalog.reader import stored_models
+
             self._catalogue = stored_models(self._kind, self._file_name)
         return self._catalogue
 
