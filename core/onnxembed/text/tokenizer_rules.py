@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from onnxembed.errors import InputError, InputTypeError, ModelError
+from onnxembed.errors import InputError, ModelError
 from onnxembed.hub.files import Files, FolderFiles
 
 # Architectures whose position numbers begin after the padding id, so that two of the stated positions are not usable.
@@ -93,19 +93,6 @@ def table_rows(config: Mapping[str, Any]) -> int | None:
     """Tokens that the model has vectors for: the largest vocabulary that ``config.json`` states."""
     stated = [_limit(part.get("vocab_size")) for part in (config, text_config(config))]
     return max((rows for rows in stated if rows is not None), default=None)
-
-
-def check_max_length(max_length: int | None) -> int | None:
-    """Check the ``max_length`` argument before any file is looked for: a number of tokens, or ``None``."""
-    if max_length is None:
-        return None
-    if not isinstance(max_length, int) or isinstance(max_length, bool):
-        raise InputTypeError(
-            f"max_length={max_length!r} is a {type(max_length).__name__}; expected a number of tokens or None"
-        )
-    if not 1 <= max_length <= sys.maxsize:
-        raise InputError(f"max_length={max_length}: expected at least 1 token, and at most {sys.maxsize}")
-    return max_length
 
 
 def read_rules(

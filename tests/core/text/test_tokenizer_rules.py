@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from onnxembed.api.options import TextOptions
 from onnxembed.errors import InputError, InputTypeError, ModelError
 from onnxembed.text.tokenizer_rules import (
     TokenizerRules,
-    check_max_length,
     read_rules,
     special_tokens,
     token_text,
@@ -100,18 +100,18 @@ def test_no_limit_at_all_is_an_error_that_a_caller_can_mend(tmp_path: Path) -> N
 @pytest.mark.parametrize("length", [0, -3, sys.maxsize + 1])
 def test_impossible_limits_are_refused(length: int) -> None:
     with pytest.raises(InputError, match=f"max_length={length}: expected at least 1 token"):
-        check_max_length(length)
+        TextOptions("model", max_length=length)
 
 
 @pytest.mark.parametrize("length", ["256", 256.0, True])
 def test_limits_are_integers(length: Any) -> None:
     with pytest.raises(InputTypeError, match=r"max_length=.*expected a number of tokens or None"):
-        check_max_length(length)
+        TextOptions("model", max_length=length)
 
 
 def test_usable_limits_are_returned() -> None:
-    assert check_max_length(None) is None
-    assert check_max_length(256) == 256
+    assert TextOptions("model", max_length=None).max_length is None
+    assert TextOptions("model", max_length=256).max_length == 256
 
 
 @pytest.mark.parametrize(
