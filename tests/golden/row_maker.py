@@ -1,0 +1,107 @@
+"""Makes the rows of ``tests/golden/rows`` from folders that a library has just saved; see `tests.fixtures.model_rows`.
+
+A maker, ``make_rows_*.py``, builds each small model with the library, saves it, and calls `make_row` with a function
+that computes the values by that library from the folder. Run as ``python -m tests.golden.make_rows_<family>``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tests.fixtures.model_rows import ROWS, jittered
+
+_TEXT_ENDINGS = (".jinja",)
+_SHARED = ("tokenizer.json",)
+
+
+def make_row(
+    name: str,
+    folder: Path,
+    compute: Callable[[Path], Mapping[str, Any]],
+    *,
+    architecture: str,
+    head: str,
+    kind: str,
+    library: str,
+    options: Mapping[str, Any] | None = None,
+) -> None:
+    """Give a saved model the weights that follow from their names, compute its values, and write its row.
+
+    Args:
+        name: The row's name.
+        folder: The saved model; its ``safetensors`` files are rewritten in place.
+        compute: Gives the library's values for `TEXTS` from the folder, by their name.
+        architecture: The family.
+        head: What stands on the body.
+        kind: What `open_model` calls it.
+        library: The library and its version.
+        options: Further arguments of our class.
+    """
+    weights = {path.relative_to(folder).as_posix(): _rewrite(path) for path in sorted(folder.rglob("*.safetensors"))}
+    expected = {key: _plain(value) for key, value in compute(folder).items()}
+    row = {
+        "architecture": architecture,
+        "head": head,
+        "kind": kind,
+        "library": library,
+        "options": dict(options or {}),
+        "files": _files(folder),
+        "weights": weights,
+        "expected": expected,
+    }
+    ROWS.mkdir(exist_ok=True)
+    (ROWS / f"{name}.json").write_text(json.dumps(row, separators=(",", ":")) + "\n")
+
+
+def _rewrite(path: Path) -> dict[str, list[Any]]:
+    from safetensors import safe_open
+    from safetensors.numpy import save_file
+
+    described: dict[str, list[Any]] = {}
+    tensors = {}
+    with safe_open(path, "np") as stored:
+        for name in stored.keys():  # noqa: SIM118  # it is no mapping
+            tensor = stored.get_tensor(name)
+            described[name] = [str(tensor.dtype), list(tensor.shape)]
+            if tensor.dtype.kind == "f":
+                tensors[name] = jittered(name, tensor.shape).astype(tensor.dtype)
+            else:
+                described[name].append(tensor.ravel().tolist())
+                tensors[name] = tensor
+    save_file(tensors, path, metadata={"format": "pt"})
+    return described
+
+
+def _files(folder: Path) -> dict[str, Any]:
+    files: dict[str, Any] = {}
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if path.suffix in _TEXT_ENDINGS:
+            files[name] = path.read_text()
+        elif path.suffix == ".json":
+            content = json.loads(path.read_text())
+            files[name] = _shared(content) if path.name in _SHARED else content
+    return files
+
+
+def _shared(content: Any) -> dict[str, str]:
+    text = json.dumps(content, separators=(",", ":"), ensure_ascii=False)
+    target = ROWS / "shared" / f"{hashlib.sha256(text.encode()).hexdigest()[:12]}.json"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(text + "\n")
+    return {"$file": target.relative_to(ROWS).as_posix()}
+
+
+def _plain(value: Any) -> Any:
+    """Numbers as JSON has them, to the eight digits that tell any two float32 numbers of one size apart."""
+    if isinstance(value, dict):
+        return {str(key): float(f"{number:.8g}") for key, number in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return [_plain(item) for item in value] if np.ndim(value) else float(f"{float(value):.8g}")
