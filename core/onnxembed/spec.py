@@ -27,6 +27,12 @@ class PoolingType(StrEnum):
     """The mean of the tokens that the attention mask keeps."""
     LAST_TOKEN = "LAST_TOKEN"  # noqa: S105  # a pooling, no password
     """The last token that the attention mask keeps, on whichever side the padding is."""
+    MAX = "MAX"
+    """The largest of each number over the tokens that the attention mask keeps."""
+    MEAN_SQRT_LEN = "MEAN_SQRT_LEN"
+    """The sum of the tokens that the attention mask keeps, divided by the square root of their number."""
+    WEIGHTED_MEAN = "WEIGHTED_MEAN"
+    """The mean of the tokens that the attention mask keeps, each weighted by its position, counted from 1."""
     DISABLED = "DISABLED"
     """The graph's own output, one vector per item."""
 
@@ -45,6 +51,9 @@ class GraphHead(StrEnum):
     VOCABULARY_MAXIMUM = "vocabulary_maximum"
     """``max_logits`` (batch, vocabulary): the largest masked-language-model logit of each entry of the vocabulary over
     the tokens, -infinity for an item of padding alone; and ``splade``, ``log1p(max(max_logits, 0))``."""
+    CLASSIFICATION = "classification"
+    """``logits`` (batch, labels): what the model's classification head says of each text or pair, before any
+    activation of its scores."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,16 +1,17 @@
-"""A folder with a model as it is published: its configuration, ``config.json``, and weights, ``model.safetensors``."""
+"""A published model: its configuration, ``config.json``, and its weights, one ``safetensors`` file or several."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from onnxembed.compile.names import PREFIXES, canonical_name
-from onnxembed.errors import ModelError, UnsupportedModelError
+from onnxembed.compile.names import WeightNames
+from onnxembed.errors import ModelError
+from onnxembed.formats.facts import Facts
 from onnxembed.formats.json_file import parse_object
-from onnxembed.formats.safetensors import SafetensorsFile
+from onnxembed.formats.shards import INDEX_FILE, WEIGHTS_FILE, Tensors, open_tensors
 from onnxembed.suggest import listed
 
 if TYPE_CHECKING:
@@ -18,28 +19,39 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 CONFIG_FILE = "config.json"
-WEIGHTS_FILE = "model.safetensors"
 
 _NAMES_SHOWN = 8
+_MOST_LAYERS = 10_000  # of a configuration without weights that would bound it
 
 
 class Checkpoint:
-    """A published model, open for reading: settings by name, weights by canonical name; a context manager."""
+    """A published model, open for reading; a context manager.
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._config = _read_config(folder / CONFIG_FILE)
-        if self._config.get("quantization_config") is not None:
-            raise UnsupportedModelError(
-                f"{folder / CONFIG_FILE}: the weights are quantised (quantization_config); use the original weights"
-            )
-        self._file = _open_weights(folder)
-        self._names = {canonical_name(name): name for name in self._file.names}
-        if len(self._names) != len(self._file.names):
-            self._file.close()
+    Settings are read by name from ``config``, weights by canonical name, one at a time.
+    """
+
+    def __init__(self, config: Facts, names: WeightNames, weights: Path | None) -> None:
+        """Open the weights of a model.
+
+        Args:
+            config: Its configuration.
+            names: How its family spells weights.
+            weights: The ``safetensors`` file, or the index of several; ``None`` for the configuration alone.
+
+        Raises:
+            ModelError: A file is missing or damaged, or two weights have the same canonical name.
+        """
+        self.config = config
+        self._weights = weights
+        self._tensors: Tensors | None = None if weights is None else open_tensors(weights)
+        published = () if self._tensors is None else self._tensors.names
+        self._names = {names.canonical(name): name for name in published}
+        if len(self._names) != len(published):
+            self.close()
+            twice = [name for name in published if self._names[names.canonical(name)] != name]
             raise ModelError(
-                f"{folder / WEIGHTS_FILE}: several weights have the same name apart from the prefixes "
-                f"{', '.join(PREFIXES)}; save the model again"
+                f"{weights}: several weights have the same name apart from prefixes and spelling, such as "
+                f"{listed(twice, _NAMES_SHOWN)}; save the model again"
             )
 
     def __enter__(self) -> Checkpoint:
@@ -48,62 +60,32 @@ class Checkpoint:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._file.close()
+        self.close()
 
-    @property
-    def config_path(self) -> Path:
-        """The configuration file."""
-        return self._folder / CONFIG_FILE
+    def close(self) -> None:
+        """Let go of the files."""
+        if self._tensors is not None:
+            self._tensors.close()
 
-    @property
-    def model_type(self) -> str:
-        """The family, as the configuration names it, or empty."""
-        return self.text("model_type", "")
-
-    @property
-    def architecture(self) -> str:
-        """The class that the weights were saved from, or empty."""
-        names = self._config.get("architectures")
-        return str(names[0]) if isinstance(names, list) and names else ""
-
-    def positive_integer(self, key: str, default: int | None = None) -> int:
-        """A setting that must be a whole number above 0; without a default it must be there."""
-        value = self._config.get(key, default)
-        if type(value) is not int or value < 1:
-            raise self._wrong(key, value, "a whole number above 0")
-        return value
-
-    def positive_float(self, key: str, default: float) -> float:
-        """A setting that must be a number above 0."""
-        value = self._config.get(key, default)
-        if type(value) not in (int, float) or not 0 < value < float("inf"):
-            raise self._wrong(key, value, "a number above 0")
-        return float(value)
-
-    def text(self, key: str, default: str) -> str:
-        """A setting that must be text."""
-        value = self._config.get(key, default)
-        if not isinstance(value, str):
-            raise self._wrong(key, value, "text")
-        return value
-
-    def require(self, key: str, accepted: Collection[object], default: object) -> None:
-        """Refuse a setting that changes what the graph would have to compute."""
-        value = self._config.get(key, default)
-        if value not in accepted:
-            raise UnsupportedModelError(
-                f"{self._folder / CONFIG_FILE}: {key} is {value!r}; known here: {', '.join(map(repr, accepted))}. "
-                "Use a model that comes with an ONNX file"
+    def layers(self, key: str) -> int:
+        """Read a number of layers; each takes a weight at least, so a senseless number ends here."""
+        layers = self.config.whole(key)
+        most = _MOST_LAYERS if self._weights is None else len(self._names)
+        if layers > most:
+            raise ModelError(
+                f"{self.config.where}: {key} is {layers}, but there are {most} weights in all; "
+                "fetch both files again, from the same model"
             )
+        return layers
 
     def check_weights(self, expected: Mapping[str, tuple[int, ...]], ignored: Sequence[str]) -> None:
         """Check names and shapes of the weights; the error names all that are wrong, up to a few of each."""
         missing = [name for name in expected if name not in self._names]
         extra = [name for name in self._names if name not in expected and not name.startswith(tuple(ignored))]
         misshaped = [
-            f"{name} {self._shape(name)} instead of {shape}"
+            f"{name} {self.shape(name)} instead of {shape}"
             for name, shape in expected.items()
-            if name in self._names and self._shape(name) != shape
+            if name in self._names and self.shape(name) != shape
         ]
         findings = [
             f"{what}: {listed(names, _NAMES_SHOWN)}"
@@ -112,41 +94,44 @@ class Checkpoint:
         ]
         if findings:
             raise ModelError(
-                f"{self._folder / WEIGHTS_FILE} does not fit {CONFIG_FILE} beside it; weights {'; '.join(findings)}. "
+                f"{self._weights} does not fit {self.config.where}; weights {'; '.join(findings)}. "
                 "Fetch both files again, from the same model"
             )
 
-    @property
-    def weight_count(self) -> int:
-        """Number of weights."""
-        return len(self._names)
-
     def has_weight(self, name: str) -> bool:
-        """Whether there is a weight of that name."""
+        """Tell whether there is a weight of that name."""
         return name in self._names
 
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Give the shape of a weight without touching its bytes."""
+        return self._open().shape(self._names[name])
+
     def weight(self, name: str) -> NDArray[np.float32]:
-        """A weight as ``float32``; half precision is widened, which is exact."""
+        """Give a weight as ``float32``; half precision is widened, which is exact."""
         import numpy as np
 
-        value = self._file.tensor(self._names[name])
+        value = self._open().tensor(self._names[name])
         if value.dtype.kind != "f":
             raise ModelError(
-                f"{self._folder / WEIGHTS_FILE}: the weight {name} is of type {value.dtype}, expected floating point; "
+                f"{self._weights}: the weight {name} is of type {value.dtype}, expected floating point; "
                 "use the model's original weights"
+            )
+        # Both are NaN where any number is.
+        if value.size and not np.isfinite([value.min(), value.max()]).all():
+            raise ModelError(
+                f"{self._weights}: the weight {name} holds numbers that are not finite; fetch the file again"
             )
         return value.astype(np.float32, copy=False)
 
-    def _shape(self, name: str) -> tuple[int, ...]:
-        return self._file.shape(self._names[name])
-
-    def _wrong(self, key: str, value: object, expected: str) -> ModelError:
-        return ModelError(
-            f"{self._folder / CONFIG_FILE}: {key} is {value!r:.100}, expected {expected}; fetch the file again"
-        )
+    def _open(self) -> Tensors:
+        if self._tensors is None:
+            raise ValueError("prepare() reads no weights: there may be only a configuration")
+        return self._tensors
 
 
-def _read_config(path: Path) -> Mapping[str, Any]:
+def read_config(folder: Path) -> Facts:
+    """Read the configuration of the model in a folder."""
+    path = folder / CONFIG_FILE
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -154,16 +139,17 @@ def _read_config(path: Path) -> Mapping[str, Any]:
             f"{path} cannot be read ({error.strerror or error}); "
             f"a model's folder holds {CONFIG_FILE} and {WEIGHTS_FILE}, check the path"
         ) from error
-    return parse_object(content, str(path))
+    return Facts(parse_object(content, str(path)), str(path))
 
 
-def _open_weights(folder: Path) -> SafetensorsFile:
-    path = folder / WEIGHTS_FILE
-    if not path.exists():
-        others = sorted(file.name for pattern in ("*.safetensors*", "*.bin", "*.pt") for file in folder.glob(pattern))
-        there = f"; it holds {listed(others, _NAMES_SHOWN)}" if others else ""
-        raise ModelError(
-            f"{folder} holds no {WEIGHTS_FILE}{there}. Weights in several files and pickled weights are not read: "
-            f"save the model again as one {WEIGHTS_FILE}"
-        )
-    return SafetensorsFile(path)
+def find_weights(folder: Path) -> Path:
+    """Give the file of the weights in a folder, or the index of several."""
+    for name in (WEIGHTS_FILE, INDEX_FILE):
+        if (folder / name).is_file():
+            return folder / name
+    others = sorted(file.name for pattern in ("*.safetensors*", "*.bin", "*.pt") for file in folder.glob(pattern))
+    there = f"; it holds {listed(others, _NAMES_SHOWN)}" if others else ""
+    raise ModelError(
+        f"{folder} holds no {WEIGHTS_FILE}{there}. Weights are read from that file, or from those that {INDEX_FILE} "
+        "names, never from pickled ones: save the model again as safetensors"
+    )

@@ -1,6 +1,7 @@
 """Builds an ONNX graph node by node, and writes it to a file.
 
-Tensors are kept as views until the file is written: compiling takes little more memory than the largest tensor.
+Tensors are views of the weights' files, or are made while the file is written: compiling takes little more memory than
+the largest tensor.
 """
 
 from __future__ import annotations
@@ -8,14 +9,17 @@ from __future__ import annotations
 import os
 import secrets
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from onnxembed.errors import UnsupportedModelError
 from onnxembed.formats import onnx_schema as schema
 from onnxembed.formats.protobuf import MessageWriter
+from onnxembed.runtime.onnx import import_onnxruntime
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,8 +36,14 @@ AttributeValue = int | float | Sequence[int]
 Dimension = int | str
 
 _ELEMENT_TYPES = {"float16": FLOAT16, "float32": FLOAT, "int32": INT32, "int64": INT64}
-_IR_VERSION = 8
-_OPSET = 17
+OPSET = 17
+"""The version of ONNX's operators that every supported ONNX Runtime has."""
+OPSET_WITH_ATTENTION = 23
+"""The first version with ``Attention``, ``RotaryEmbedding`` and ``RMSNormalization``."""
+_OPSET_WITH_AXES_AS_INPUT = 18
+# The version of the file's format, and the first ONNX Runtime that has all operators used here, by opset.
+_IR_VERSIONS = {OPSET: 8, OPSET_WITH_ATTENTION: 10}
+_RUNTIMES = {OPSET: (1, 20), OPSET_WITH_ATTENTION: (1, 23)}
 LARGEST_INLINE_BYTES = 1_500_000_000
 """Protobuf ends at 2 GiB; above this the tensors go to a file of their own."""
 _SMALLEST_EXTERNAL_BYTES = 1024
@@ -43,13 +53,27 @@ _EXTERNAL_ALIGNMENT = 4096
 class GraphBuilder:
     """An ONNX graph under construction; values are known by name."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, opset: int = OPSET) -> None:
+        """Take the name of the graph, and the version of its operators: `OPSET` or `OPSET_WITH_ATTENTION`."""
         self._name = name
+        self._opset = opset
         self._inputs: list[MessageWriter] = []
         self._outputs: list[MessageWriter] = []
         self._nodes: list[MessageWriter] = []
-        self._initializers: dict[str, NDArray[Any]] = {}
+        self._initializers: dict[str, _Tensor] = {}
+        self._values: set[str] = set()
         self._domains: set[str] = set()
+
+    def check_runtime(self, where: str) -> None:
+        """Refuse a graph whose operators the installed ONNX Runtime lacks; ``where`` is what messages name."""
+        version = import_onnxruntime().__version__
+        installed = tuple(int(part) for part in version.split(".")[:2])
+        needed = _RUNTIMES[self._opset]
+        if installed < needed:
+            raise UnsupportedModelError(
+                f"{where}: this architecture needs ONNX Runtime {needed[0]}.{needed[1]} or later, installed is "
+                f"{version}; upgrade onnxruntime"
+            )
 
     def input(self, name: str, element_type: int, shape: Sequence[Dimension]) -> str:
         """Declare an input of the graph; return its name."""
@@ -62,13 +86,23 @@ class GraphBuilder:
 
     def initializer(self, name: str, value: NDArray[Any]) -> str:
         """Add a constant tensor; return its name."""
+        return self.later(name, value.shape, lambda: value, value.dtype.name)
+
+    def later(
+        self, name: str, shape: tuple[int, ...], make: Callable[[], NDArray[Any]], element_type: str = "float32"
+    ) -> str:
+        """Add a constant tensor that is made while the file is written; return its name."""
         if name in self._initializers:
             raise ValueError(f"the graph already has a tensor {name!r}; give each its own name")
-        self._initializers[name] = value
+        self._initializers[name] = _Tensor(shape, element_type, make)
         return name
 
-    def integers(self, name: str, values: Sequence[int]) -> str:
-        """Add a constant vector, int64; return its name."""
+    def has_tensor(self, name: str) -> bool:
+        """Tell whether there is a constant tensor of that name."""
+        return name in self._initializers
+
+    def integers(self, name: str, values: int | Sequence[int]) -> str:
+        """Add a constant number or vector, int64; return its name."""
         import numpy as np
 
         return self.initializer(name, np.array(values, np.int64))
@@ -89,7 +123,11 @@ class GraphBuilder:
         domain: str = "",
         further_outputs: Sequence[str] = (),
     ) -> str:
-        """Add an operator, named after its first output; an empty name leaves an optional input or output out."""
+        """Add an operator, named after its first output; an empty name leaves an optional input or output out.
+
+        An output name that is taken gets a number: layers that share weights share the beginnings of their names.
+        """
+        output = self._free(output)
         node = MessageWriter()
         for name in inputs:
             node.text(schema.NODE_INPUT, name)
@@ -104,12 +142,20 @@ class GraphBuilder:
         self._nodes.append(node)
         return output
 
+    def reduce(self, op_type: str, value: str, axes: Sequence[int], output: str, *, keepdims: bool) -> str:
+        """Add ``ReduceMax``, ``ReduceMean`` or ``ReduceL2``, whose axes later versions of ONNX take as an input."""
+        attributes: dict[str, AttributeValue] = {"keepdims": int(keepdims)}
+        if self._opset < _OPSET_WITH_AXES_AS_INPUT:
+            return self.node(op_type, [value], output, {**attributes, "axes": axes})
+        along = self.integers(f"{output}.axes", axes)
+        return self.node(op_type, [value, along], output, attributes)
+
     def write(self, target: Path, *, largest_inline_bytes: int) -> tuple[Path, ...]:
         """Write the model, whole or not at all, and return the files written.
 
         With more bytes of tensors than ``largest_inline_bytes`` they go to ``<name>.data`` beside it.
         """
-        total = sum(value.nbytes for value in self._initializers.values())
+        total = sum(len(value) for value in self._initializers.values())
         if total <= largest_inline_bytes:
             with replacing(target) as file:
                 self._model().write_to(file)
@@ -137,63 +183,78 @@ class GraphBuilder:
             for message in messages:
                 yield number, message
 
+    def _free(self, name: str) -> str:
+        free, count = name, 1
+        while free in self._values:
+            count += 1
+            free = f"{name}.{count}"
+        self._values.add(free)
+        return free
+
     def _model(self, tensors: Sequence[MessageWriter] | None = None) -> MessageWriter:
         graph = MessageWriter()
         for number, message in self.fields(tensors):
             graph.message(number, message)
         graph.text(schema.GRAPH_NAME, self._name)
-        model = MessageWriter().integer(schema.MODEL_IR_VERSION, _IR_VERSION).text(schema.MODEL_PRODUCER, "onnxembed")
+        model = MessageWriter().integer(schema.MODEL_IR_VERSION, _IR_VERSIONS[self._opset])
+        model.text(schema.MODEL_PRODUCER, "onnxembed")
         for domain in sorted(self._domains | {""}):
-            opset = (
-                MessageWriter().text(schema.OPSET_DOMAIN, domain).integer(schema.OPSET_VERSION, 1 if domain else _OPSET)
-            )
+            version = 1 if domain else self._opset
+            opset = MessageWriter().text(schema.OPSET_DOMAIN, domain).integer(schema.OPSET_VERSION, version)
             model.message(schema.MODEL_OPSET_IMPORT, opset)
         return model.message(schema.MODEL_GRAPH, graph)
 
 
 @dataclass(frozen=True, slots=True)
-class _TensorBytes:
-    """A tensor as the little-endian bytes of the file; a transposed one is copied only while it is written."""
+class _Tensor:
+    """A constant tensor, as the little-endian bytes of the file; it is made, and transposed, only while written."""
 
-    value: NDArray[Any]
+    shape: tuple[int, ...]
+    element_type: str
+    make: Callable[[], NDArray[Any]]
 
     def __len__(self) -> int:
-        return self.value.nbytes
+        import numpy as np
+
+        return prod(self.shape) * np.dtype(self.element_type).itemsize
 
     def tobytes(self) -> memoryview:
         import numpy as np
 
-        little = np.ascontiguousarray(self.value, dtype=self.value.dtype.newbyteorder("<"))
+        value = self.make()
+        if value.shape != self.shape or value.dtype.name != self.element_type:
+            raise ValueError(f"a tensor of {self.element_type} {self.shape} is {value.dtype} {value.shape}")
+        little = np.ascontiguousarray(value, dtype=value.dtype.newbyteorder("<"))
         return little.reshape(-1).view(np.uint8).data
 
 
-def _write_external(file: IO[bytes], tensors: Mapping[str, NDArray[Any]], location: str) -> list[MessageWriter]:
+def _write_external(file: IO[bytes], tensors: Mapping[str, _Tensor], location: str) -> list[MessageWriter]:
     """Write the large tensors to a data file; return the descriptions of all."""
     described = []
     for name, value in tensors.items():
-        if value.nbytes < _SMALLEST_EXTERNAL_BYTES:
+        if len(value) < _SMALLEST_EXTERNAL_BYTES:
             described.append(_inline_tensor(name, value))
             continue
         file.write(b"\0" * (-file.tell() % _EXTERNAL_ALIGNMENT))
         tensor = _tensor_head(name, value)
-        for key, entry in (("location", location), ("offset", str(file.tell())), ("length", str(value.nbytes))):
+        for key, entry in (("location", location), ("offset", str(file.tell())), ("length", str(len(value)))):
             tensor.message(
                 schema.TENSOR_EXTERNAL_DATA, MessageWriter().text(schema.ENTRY_KEY, key).text(schema.ENTRY_VALUE, entry)
             )
-        file.write(_TensorBytes(value).tobytes())
+        file.write(value.tobytes())
         described.append(tensor.integer(schema.TENSOR_DATA_LOCATION, schema.DATA_LOCATION_EXTERNAL))
     return described
 
 
-def _inline_tensor(name: str, value: NDArray[Any]) -> MessageWriter:
-    return _tensor_head(name, value).data(schema.TENSOR_RAW_DATA, _TensorBytes(value))
+def _inline_tensor(name: str, value: _Tensor) -> MessageWriter:
+    return _tensor_head(name, value).data(schema.TENSOR_RAW_DATA, value)
 
 
-def _tensor_head(name: str, value: NDArray[Any]) -> MessageWriter:
+def _tensor_head(name: str, value: _Tensor) -> MessageWriter:
     tensor = MessageWriter()
     for size in value.shape:
         tensor.integer(schema.TENSOR_DIMS, size)
-    return tensor.integer(schema.TENSOR_DATA_TYPE, _ELEMENT_TYPES[value.dtype.name]).text(schema.TENSOR_NAME, name)
+    return tensor.integer(schema.TENSOR_DATA_TYPE, _ELEMENT_TYPES[value.element_type]).text(schema.TENSOR_NAME, name)
 
 
 def _value_info(name: str, element_type: int, shape: Sequence[Dimension]) -> MessageWriter:

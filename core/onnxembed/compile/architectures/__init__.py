@@ -1,1 +1,9 @@
 """Bodies of models, one file for each family of architectures."""
+
+from __future__ import annotations
+
+from onnxembed.compile.architecture import Architecture
+from onnxembed.compile.architectures import bert
+
+ARCHITECTURES: tuple[Architecture, ...] = (*bert.ARCHITECTURES,)
+"""All that can be compiled; of several that serve one model type, the one that knows the class."""

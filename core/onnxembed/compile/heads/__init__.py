@@ -2,30 +2,59 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from onnxembed.compile.body import Body, Shapes
 from onnxembed.compile.heads.attentions import add_attentions, add_cls_attention
+from onnxembed.compile.heads.classification import add_logits, classification_weights
 from onnxembed.compile.heads.pooling import add_vectors
 from onnxembed.compile.heads.vocabulary import add_vocabulary_maximum, vocabulary_weights
+from onnxembed.errors import UnsupportedModelError
 from onnxembed.spec import GraphHead
 
 if TYPE_CHECKING:
     from onnxembed.spec import PoolingType
 
+# What a body must have for a head to end it, as the field of `Body` that says so.
+_NEEDED = {
+    GraphHead.CLS_ATTENTION: "add_all_but_last",
+    GraphHead.ATTENTIONS: "add_all_but_last",
+    GraphHead.VOCABULARY_MAXIMUM: "vocabulary_head",
+    GraphHead.CLASSIFICATION: "classification_head",
+}
+_WEIGHTS: Mapping[GraphHead, Callable[[Body], Shapes]] = {
+    GraphHead.VOCABULARY_MAXIMUM: vocabulary_weights,
+    GraphHead.CLASSIFICATION: classification_weights,
+}
+_ADD: Mapping[GraphHead, Callable[[Body], None]] = {
+    GraphHead.CLS_ATTENTION: add_cls_attention,
+    GraphHead.ATTENTIONS: add_attentions,
+    GraphHead.VOCABULARY_MAXIMUM: add_vocabulary_maximum,
+    GraphHead.CLASSIFICATION: add_logits,
+}
+
+
+def check_head(body: Body, head: GraphHead) -> None:
+    """Refuse a head that the family does not have."""
+    needed = _NEEDED.get(head)
+    if needed is not None and getattr(body, needed) is None:
+        raise UnsupportedModelError(
+            f"{body.into.checkpoint.config.where}: this architecture has no head {head.value!r} that can be compiled; "
+            "use a model that comes with an ONNX file"
+        )
+
 
 def head_weights(body: Body, head: GraphHead) -> Shapes:
     """Name and shape of each weight that a head has beside those of the body."""
-    return vocabulary_weights(body) if head is GraphHead.VOCABULARY_MAXIMUM else {}
+    weights = _WEIGHTS.get(head)
+    return {} if weights is None else weights(body)
 
 
-def add_head(body: Body, head: GraphHead, pooling: PoolingType) -> None:
+def add_head(body: Body, head: GraphHead, poolings: Sequence[PoolingType]) -> None:
     """Add the body, as much of it as the head needs, and the head's outputs."""
-    if head is GraphHead.CLS_ATTENTION:
-        add_cls_attention(body)
-    elif head is GraphHead.ATTENTIONS:
-        add_attentions(body)
-    elif head is GraphHead.VOCABULARY_MAXIMUM:
-        add_vocabulary_maximum(body)
+    add = _ADD.get(head)
+    if add is None:
+        add_vectors(body, poolings)
     else:
-        add_vectors(body, pooling)
+        add(body)

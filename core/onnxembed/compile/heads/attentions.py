@@ -9,6 +9,7 @@ from onnxembed.compile.layers.attention import attention_probabilities
 
 def add_cls_attention(body: Body) -> None:
     """Add the output ``cls_attention`` (batch, sequence), at the cost of one query per text."""
+    assert body.add_all_but_last is not None  # `check_head` has seen to it
     hidden, last = body.add_all_but_last()
     first = _first_position(body.into.graph, hidden, axis=1)
     row = attention_probabilities(body.into, last, first, hidden, ATTENTION_MASK, "cls_probabilities")
@@ -17,6 +18,7 @@ def add_cls_attention(body: Body) -> None:
 
 def add_attentions(body: Body) -> None:
     """Add ``attention_<layers>`` with all probabilities (batch, heads, sequence, sequence), and ``cls_attention``."""
+    assert body.add_all_but_last is not None  # `check_head` has seen to it
     hidden, last = body.add_all_but_last()
     graph, output = body.into.graph, f"attention_{body.layers}"
     attention_probabilities(body.into, last, hidden, hidden, ATTENTION_MASK, output)
@@ -31,5 +33,5 @@ def _first_position(graph: GraphBuilder, value: str, *, axis: int) -> str:
 
 def _give_cls_attention(graph: GraphBuilder, row: str) -> None:
     """Average one query's probabilities (batch, heads, 1, sequence) over the heads."""
-    graph.node("ReduceMean", [row], "cls_attention", {"axes": [1, 2], "keepdims": 0})
+    graph.reduce("ReduceMean", row, [1, 2], "cls_attention", keepdims=False)
     graph.output("cls_attention", FLOAT, ["batch", "sequence"])

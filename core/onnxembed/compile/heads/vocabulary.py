@@ -6,36 +6,34 @@ made and reduced a part of the vocabulary at a time, so that they never exist al
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 
-from onnxembed.compile.body import ATTENTION_MASK, Body, Shapes
-from onnxembed.compile.graph_builder import BOOL, FLOAT
-from onnxembed.compile.layers.linear import activated
-from onnxembed.compile.layers.normalization import layer_norm
+from onnxembed.compile.body import ATTENTION_MASK, Body, Shapes, VocabularyHead
+from onnxembed.compile.graph_builder import BOOL, FLOAT, GraphBuilder
+from onnxembed.compile.heads.steps import add_steps, step_weights
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from onnxembed.compile.checkpoint import Checkpoint
-    from onnxembed.compile.graph_builder import GraphBuilder
 
 MAX_LOGITS = "max_logits"
 """The output with the largest logit of each entry of the vocabulary."""
 
-_TRANSFORM = "cls.predictions.transform"
-_DECODER = "cls.predictions.decoder.weight"
-_BIAS = "cls.predictions.bias"
-_WORDS = "embeddings.word_embeddings.weight"
 PART = 2048  # entries of the vocabulary at a time
 
 
 def vocabulary_weights(body: Body) -> Shapes:
     """Name and shape of each weight of the head."""
+    head = _head(body)
+    bias = _bias(body, head)
     return {
-        f"{_TRANSFORM}.dense.weight": (body.hidden, body.hidden),
-        f"{_TRANSFORM}.dense.bias": (body.hidden,),
-        f"{_TRANSFORM}.LayerNorm.weight": (body.hidden,),
-        f"{_TRANSFORM}.LayerNorm.bias": (body.hidden,),
-        _decoder(body.into.checkpoint): (body.vocabulary, body.hidden),
-        _BIAS: (body.vocabulary,),
+        **step_weights(head.steps),
+        _decoder(body, head): (body.vocabulary, head.inputs),
+        **({} if bias is None else {bias: (body.vocabulary,)}),
     }
 
 
@@ -43,33 +41,55 @@ def add_vocabulary_maximum(body: Body) -> None:
     """Add the outputs ``max_logits`` and ``splade`` (both batch, vocabulary)."""
     import numpy as np
 
-    into, graph, hidden = body.into, body.into.graph, body.add_all()
-    dense = activated(into, f"{_TRANSFORM}.dense", hidden, body.activation)
-    states = layer_norm(into, f"{_TRANSFORM}.LayerNorm", dense, f"{_TRANSFORM}.normalized", body.epsilon)
+    into, graph, head = body.into, body.into.graph, _head(body)
+    states = add_steps(into, head.steps, body.add_all())
     kept = graph.node("Cast", [ATTENTION_MASK], "kept", {"to": BOOL})
     states = _without_padding(graph, states, kept)
+    maxima = graph.node("Concat", list(_maxima(body, head, states)), "maxima", {"axis": 1})
+    bias = _bias(body, head)
+    if bias is not None:
+        # The bias of an entry is the same for every token, so it can wait until there is one number per entry.
+        maxima = graph.node("Add", [maxima, into.weight(bias)], "biased_maxima")
 
-    table = into.checkpoint.weight(_decoder(into.checkpoint))
-    parts = []
-    for start in range(0, len(table), PART):
-        weight = graph.initializer(f"{_DECODER}.from_{start}", table[start : start + PART].T)
-        logits = graph.node("MatMul", [states, weight], f"logits.from_{start}")
-        parts.append(graph.node("ReduceMax", [logits], f"maxima.from_{start}", {"axes": [1], "keepdims": 0}))
-    maxima = graph.node("Concat", parts, "maxima", {"axis": 1})
-    # The bias of an entry is the same for every token, so it can wait until there is one number per entry.
-    biased = graph.node("Add", [maxima, into.weight(_BIAS)], "biased_maxima")
-
-    any_kept = graph.node("ReduceMax", [ATTENTION_MASK], "token_is_there", {"axes": [1], "keepdims": 1})
+    any_kept = graph.reduce("ReduceMax", ATTENTION_MASK, [1], "token_is_there", keepdims=True)
     there = graph.node("Cast", [any_kept], "item_has_tokens", {"to": BOOL})
     lowest = graph.floats("minus_infinity", -np.inf)
-    give_splade(graph, graph.node("Where", [there, biased, lowest], MAX_LOGITS))
+    give_splade(graph, graph.node("Where", [there, maxima, lowest], MAX_LOGITS))
     for name in (MAX_LOGITS, "splade"):
-        graph.output(name, FLOAT, ["batch", len(table)])
+        graph.output(name, FLOAT, ["batch", body.vocabulary])
 
 
-def _decoder(checkpoint: Checkpoint) -> str:
+def _maxima(body: Body, head: VocabularyHead, states: str) -> Iterator[str]:
+    """Add the largest products of token vectors and decoder, a part of the vocabulary at a time."""
+    graph, decoder = body.into.graph, _decoder(body, head)
+    for start in range(0, body.vocabulary, PART):
+        rows = slice(start, min(start + PART, body.vocabulary))
+        shape = (head.inputs, rows.stop - rows.start)
+        weight = graph.later(f"{decoder}.from_{start}", shape, partial(_part, body.into.checkpoint, decoder, rows))
+        logits = graph.node("MatMul", [states, weight], f"logits.from_{start}")
+        yield graph.reduce("ReduceMax", logits, [1], f"maxima.from_{start}", keepdims=False)
+
+
+def _part(checkpoint: Checkpoint, decoder: str, rows: slice) -> NDArray[np.float32]:
+    return checkpoint.weight(decoder)[rows].T
+
+
+def _head(body: Body) -> VocabularyHead:
+    assert body.vocabulary_head is not None  # `check_head` has seen to it
+    return body.vocabulary_head
+
+
+def _decoder(body: Body, head: VocabularyHead) -> str:
     """The weights that give the logits: those of the head, or the word vectors where it shares them."""
-    return _DECODER if checkpoint.has_weight(_DECODER) else _WORDS
+    checkpoint = body.into.checkpoint
+    tied = head.table is not None and checkpoint.config.flag("tie_word_embeddings", True)
+    return head.decoder if head.table is None or not tied or checkpoint.has_weight(head.decoder) else head.table
+
+
+def _bias(body: Body, head: VocabularyHead) -> str | None:
+    """The name that the bias goes by here; the first of those that it may have where none is there."""
+    there = [name for name in head.biases if body.into.checkpoint.has_weight(name)]
+    return next(iter(there or head.biases), None)
 
 
 def _without_padding(graph: GraphBuilder, states: str, kept: str) -> str:

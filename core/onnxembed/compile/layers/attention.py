@@ -37,17 +37,30 @@ class SelfAttention:
 
 
 def fused_attention(
-    into: WeightedGraph, attention: SelfAttention, hidden: str, mask: str, *, bias: str, output: str
+    into: WeightedGraph,
+    attention: SelfAttention,
+    hidden: str,
+    mask: str,
+    *,
+    bias: str,
+    output: str,
+    attention_bias: str = "",
 ) -> str:
-    """Add the operator; the mask (batch, sequence) is int32, 1 for tokens and 0 for padding."""
+    """Add the operator; the mask (batch, sequence) is int32, 1 for tokens and 0 for padding.
+
+    ``attention_bias`` (batch or 1, heads or 1, sequence, sequence), where there is one, is added to the scores.
+    """
     import numpy as np
 
     names = (attention.query, attention.key, attention.value)
     projected = [product(into, name, hidden) for name in names]
     # The operator takes the three biases as one.
-    biases = into.graph.initializer(bias, np.concatenate([into.checkpoint.weight(f"{name}.bias") for name in names]))
+    if not into.graph.has_tensor(bias):
+        checkpoint, size = into.checkpoint, 3 * attention.heads * attention.head_size
+        into.graph.later(bias, (size,), lambda: np.concatenate([checkpoint.weight(f"{name}.bias") for name in names]))
+    inputs = [*projected, bias, mask, *([attention_bias] if attention_bias else [])]
     attributes = {"num_heads": attention.heads, "mask_filter_value": MASKED_SCORE}
-    return into.graph.node("MultiHeadAttention", [*projected, biases, mask], output, attributes, domain=MICROSOFT)
+    return into.graph.node("MultiHeadAttention", inputs, output, attributes, domain=MICROSOFT)
 
 
 def attention_probabilities(

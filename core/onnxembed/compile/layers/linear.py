@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 from onnxembed.compile.graph_builder import MICROSOFT
+from onnxembed.compile.layers.activation import FUSED_WITH_BIAS, activation
 from onnxembed.compile.layers.weighted_graph import WeightedGraph
-
-# Operators that add the bias and activate, by the names that configurations use; Relu has no fused form.
-ACTIVATIONS = {"gelu": "BiasGelu", "gelu_new": "FastGelu", "gelu_pytorch_tanh": "FastGelu", "relu": "Relu"}
 
 
 def product(into: WeightedGraph, name: str, value: str) -> str:
     """Multiply by a layer's weights, which checkpoints store as (outputs, inputs)."""
-    weight = into.graph.initializer(f"{name}.weight", into.checkpoint.weight(f"{name}.weight").T)
-    return into.graph.node("MatMul", [value, weight], f"{name}.product")
+    return into.graph.node("MatMul", [value, into.transposed(f"{name}.weight")], f"{name}.product")
 
 
-def linear(into: WeightedGraph, name: str, value: str) -> str:
-    """Multiply by a layer's weights and add its bias."""
-    return into.graph.node("Add", [product(into, name, value), into.weight(f"{name}.bias")], f"{name}.output")
+def linear(into: WeightedGraph, name: str, value: str, *, bias: bool = True) -> str:
+    """Multiply by a layer's weights and add its bias, if it has one."""
+    multiplied = product(into, name, value)
+    return into.graph.node("Add", [multiplied, into.weight(f"{name}.bias")], f"{name}.output") if bias else multiplied
 
 
-def activated(into: WeightedGraph, name: str, value: str, activation: str) -> str:
-    """A linear layer followed by an activation, a key of ``ACTIVATIONS``."""
+def activated(into: WeightedGraph, name: str, value: str, kind: str) -> str:
+    """A linear layer with bias followed by an activation, a key of ``ACTIVATIONS``."""
+    operator = FUSED_WITH_BIAS.get(kind)
+    if operator is None:
+        return activation(into.graph, kind, linear(into, name, value), f"{name}.activated")
     inputs = [product(into, name, value), into.weight(f"{name}.bias")]
-    operator = ACTIVATIONS[activation]
-    if operator == "Relu":
-        return into.graph.node(operator, [into.graph.node("Add", inputs, f"{name}.sum")], f"{name}.output")
     return into.graph.node(operator, inputs, f"{name}.output", domain=MICROSOFT)

@@ -12,11 +12,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class WeightedGraph:
-    """What layers are added to; a layer's name is the beginning of the names of its weights."""
+    """What layers are added to; a layer's name is the beginning of the names of its weights.
+
+    A weight is read while the graph is written, and is added once, however many layers share it.
+    """
 
     graph: GraphBuilder
     checkpoint: Checkpoint
 
     def weight(self, name: str) -> str:
-        """Add a weight as it is."""
-        return self.graph.initializer(name, self.checkpoint.weight(name))
+        """Add a weight as it is; return its name in the graph."""
+        if not self.graph.has_tensor(name):
+            self.graph.later(name, self.checkpoint.shape(name), lambda: self.checkpoint.weight(name))
+        return name
+
+    def transposed(self, name: str) -> str:
+        """Add a matrix (outputs, inputs) the other way round; return its name in the graph."""
+        added = f"{name}.transposed"
+        if not self.graph.has_tensor(added):
+            self.graph.later(added, self.checkpoint.shape(name)[::-1], lambda: self.checkpoint.weight(name).T)
+        return added

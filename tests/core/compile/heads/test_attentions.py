@@ -76,9 +76,9 @@ def test_what_nobody_reads_is_left_out(tmp_path: Path) -> None:
     names = {tensor.name for tensor in onnx.load(path).graph.initializer}
     last = "encoder.layer.1."
     assert {name for name in names if name.startswith(last)} == {
-        f"{last}attention.self.{role}.{kind}" for role in ("query", "key") for kind in ("weight", "bias")
+        f"{last}attention.self.{role}.{kind}" for role in ("query", "key") for kind in ("weight.transposed", "bias")
     }
-    assert "encoder.layer.0.output.dense.weight" in names
+    assert "encoder.layer.0.output.dense.weight.transposed" in names
 
 
 @pytest.mark.parametrize("head", [GraphHead.CLS_ATTENTION, GraphHead.ATTENTIONS])

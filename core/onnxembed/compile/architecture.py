@@ -1,0 +1,31 @@
+"""What the compiler knows of one family of architectures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from onnxembed.compile.names import WeightNames
+
+if TYPE_CHECKING:
+    from onnxembed.compile.body import Body
+    from onnxembed.compile.checkpoint import Checkpoint
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """A family of models that one body serves.
+
+    Attributes:
+        model_types: Values of ``model_type`` in ``config.json``.
+        classes: Names that ``architectures`` there may give; a configuration without any is accepted.
+        names: How its weights are spelled.
+        prepare: Takes the keys of ``checkpoint.config`` that it knows and describes the body. It reads no weight:
+            `onnxembed.compile.refusal` calls it where there is only a configuration.
+    """
+
+    model_types: tuple[str, ...]
+    classes: tuple[str, ...]
+    names: WeightNames
+    prepare: Callable[[Checkpoint], Body]

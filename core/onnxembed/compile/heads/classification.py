@@ -1,0 +1,28 @@
+"""The end of a graph: the logits of a classification head, from which cross-encoders make their scores."""
+
+from __future__ import annotations
+
+from onnxembed.compile.body import Body, ClassificationHead, Linear, Shapes
+from onnxembed.compile.graph_builder import FLOAT
+from onnxembed.compile.heads.pooling import add_pooled
+from onnxembed.compile.heads.steps import add_steps, step_weights
+
+
+def classification_weights(body: Body) -> Shapes:
+    """Name and shape of each weight of the head."""
+    return step_weights(_head(body).steps)
+
+
+def add_logits(body: Body) -> None:
+    """Add the output ``logits`` (batch, labels)."""
+    head, graph = _head(body), body.into.graph
+    vector = add_pooled(graph, body.add_all(), head.pooling)
+    logits = add_steps(body.into, head.steps, vector)
+    labels = next(step.outputs for step in reversed(head.steps) if isinstance(step, Linear))
+    graph.node("Identity", [logits], "logits")
+    graph.output("logits", FLOAT, ["batch", labels])
+
+
+def _head(body: Body) -> ClassificationHead:
+    assert body.classification_head is not None  # `check_head` has seen to it
+    return body.classification_head
