@@ -107,6 +107,8 @@ class ModelSpec:
         sources: Where the files are, tried in turn.
         model_file: The graph (``.onnx``) or a static model's ``.safetensors`` file, relative to the model's folder.
         additional_files: Further files that must be there, such as external data.
+        body_folder: The folder of the tokenizer, the configuration and the weights, relative to the model's; empty for
+            the model's own.
         license: The licence of the weights, as an SPDX identifier in lower case where there is one.
         size_in_gb: Download size in GB.
         description: One line for people.
@@ -118,6 +120,7 @@ class ModelSpec:
     _: KW_ONLY
     model_file: str = "onnx/model.onnx"
     additional_files: tuple[str, ...] = ()
+    body_folder: str = ""
     license: str = ""
     size_in_gb: float = 0.0
     description: str = ""
@@ -132,7 +135,7 @@ class ModelSpec:
     @property
     def companion_file(self) -> str:
         """The file that must lie in the folder beside the graph."""
-        return TOKENIZER_FILE
+        return f"{self.body_folder}/{TOKENIZER_FILE}" if self.body_folder else TOKENIZER_FILE
 
     @property
     def recipe(self) -> Recipe | None:

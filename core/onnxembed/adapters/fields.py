@@ -51,6 +51,7 @@ class EngineFields(Refusing):
     local_files_only: bool = False
     revision: str | None = None
     model_path: PathText | None = None
+    accept_unknown: tuple[str, ...] = ()
     device: DeviceName = "auto"
     device_ids: list[int] | None = None
     providers: list[Provider] | None = None

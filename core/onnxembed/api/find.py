@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from onnxembed.api.options import EngineOptions
 from onnxembed.catalog.registry import Registry
 from onnxembed.errors import InputTypeError, ModelNotFoundError
 from onnxembed.foreign import reading
@@ -20,8 +21,7 @@ SpecT = TypeVar("SpecT", bound=ModelSpec)
 
 def find_model(
     registry: Registry[SpecT],
-    model_name: str | os.PathLike[str],
-    specific_model_path: str | os.PathLike[str] | None,
+    options: EngineOptions,
     describe: Callable[[Files], SpecT],
 ) -> tuple[SpecT, str | None]:
     """Find the description of a model, and the folder that holds its files, if one was named.
@@ -30,8 +30,7 @@ def find_model(
 
     Args:
         registry: The known models of this kind.
-        model_name: A name, or a folder.
-        specific_model_path: A folder with the files of the named model.
+        options: The options: a name or a folder, and how it is described.
         describe: Describes the model in a folder by its files.
 
     Returns:
@@ -42,9 +41,10 @@ def find_model(
         UnknownModelError: If no model has the name; the message offers the nearest ones.
         ModelNotFoundError: If a folder that was named is not there.
     """
+    model_name = options.model_name
     name = stated_name(model_name)
-    if specific_model_path is not None:
-        folder = existing_folder(specific_model_path, "specific_model_path")
+    if options.specific_model_path is not None:
+        folder = existing_folder(options.specific_model_path, "specific_model_path")
         return registry.find(name), str(folder)
     if registry.holds(name):
         return registry.find(name), None
@@ -54,7 +54,9 @@ def find_model(
     with reading(named):
         from onnxembed.hub.files import FolderFiles
 
-        return describe(FolderFiles(named)), str(named)
+        files = FolderFiles(named)
+        files.accept_unknown = tuple(options.accept_unknown)
+        return describe(files), str(named)
 
 
 def stated_name(model_name: object) -> str:

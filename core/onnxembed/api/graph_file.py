@@ -73,10 +73,13 @@ class GraphFile:
 
 
 @contextmanager
-def prepared_graph(folder: ModelFolder, model: ModelSpec, store: StoreSettings) -> Iterator[GraphFile]:
+def prepared_graph(
+    folder: ModelFolder, model: ModelSpec, store: StoreSettings, accept_unknown: tuple[str, ...] = ()
+) -> Iterator[GraphFile]:
     """Give a graph that may be loaded while the context lasts; it runs no code and reads no foreign files.
 
-    A folder that holds neither a graph nor weights is a `ModelNotFoundError`.
+    ``accept_unknown`` are keys of ``config.json`` that the compiler passes over. A folder that holds neither a graph
+    nor weights is a `ModelNotFoundError`.
     """
     found = find_graph(folder.path, model.model_file)
     if found is not None:
@@ -85,7 +88,8 @@ def prepared_graph(folder: ModelFolder, model: ModelSpec, store: StoreSettings) 
             found, facts = _reduced(found, facts, store)
         yield _describe(loadable_model_path(found, facts.external_data, store), facts, compiled=False)
         return
-    weights = folder.path / WEIGHTS_FILE
+    body = folder.path / model.body_folder
+    weights = body / WEIGHTS_FILE
     if not weights.is_file():
         tried = ", ".join(dict.fromkeys((model.model_file, *GRAPH_LAYOUTS, WEIGHTS_FILE)))
         raise ModelNotFoundError(f"{folder.path} holds no model: none of {tried} is there")
@@ -94,7 +98,7 @@ def prepared_graph(folder: ModelFolder, model: ModelSpec, store: StoreSettings) 
             f"{folder.path} holds weights but no graph, and a model of this kind cannot be compiled from weights; "
             f"expected {model.model_file}"
         )
-    making, compile_to = _compiling(folder.path, model.recipe)
+    making, compile_to = _compiling(body, model.recipe, accept_unknown)
     with kept_graph(store, weights, making, compile_to) as path:
         yield _describe(path, inspect_graph(path), compiled=True)
 
@@ -103,7 +107,7 @@ def _describe(path: Path, facts: GraphFacts, *, compiled: bool) -> GraphFile:
     return GraphFile(path, facts.inputs, facts.outputs, compiled, facts.dynamically_quantized)
 
 
-def _compiling(folder: Path, recipe: Recipe) -> tuple[str, Make]:
+def _compiling(folder: Path, recipe: Recipe, accept_unknown: tuple[str, ...]) -> tuple[str, Make]:
     """What decides a compiled graph beside the weights, and what compiles it."""
 
     def compile_to(target: Path) -> None:
@@ -111,7 +115,9 @@ def _compiling(folder: Path, recipe: Recipe) -> tuple[str, Make]:
 
         # Weights beside the graph are mapped; inside it they would be parsed and copied at every start.
         try:
-            compile_model(folder, target, head=recipe.head, pooling=recipe.pooling, single_file=False)
+            compile_model(
+                folder, target, head=recipe.head, pooling=recipe.pooling, single_file=False, accepted=accept_unknown
+            )
         except OSError:
             raise  # of the disk that is written to: `keep` goes on without keeping
         except Exception as error:
@@ -122,7 +128,9 @@ def _compiling(folder: Path, recipe: Recipe) -> tuple[str, Make]:
             ) from error
 
     config = (folder / CONFIG_FILE).read_bytes() if (folder / CONFIG_FILE).is_file() else b""
-    return f"{recipe!r}\0{hashlib.sha256(config).hexdigest()}", compile_to
+    # Keys are accepted by one caller, not by the next who asks for the same graph.
+    accepted = f"\0{accept_unknown!r}" if accept_unknown else ""
+    return f"{recipe!r}\0{hashlib.sha256(config).hexdigest()}{accepted}", compile_to
 
 
 def _reduced(graph: Path, facts: GraphFacts, store: StoreSettings) -> tuple[Path, GraphFacts]:

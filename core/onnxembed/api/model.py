@@ -234,6 +234,8 @@ class Model(Generic[OptionsT, SpecT, EngineT]):
     def _digest(self, relevant: object) -> str:
         """Hash the content of the files that are loaded and whatever else changes the results; loads no weights."""
         base: GraphEngine[SpecT] = cast("Any", self._engine).base  # every engine that is made of files has one
+        if self._settings.accept_unknown:
+            relevant = (relevant, self._settings.accept_unknown)
         return hashlib.sha256(f"{base.settings.content}\0{relevant!r}".encode()).hexdigest()[:32]
 
 

@@ -49,6 +49,13 @@ def revision_name(value: object, name: str) -> str:
     return value
 
 
+def key_names(value: object, name: str) -> tuple[str, ...]:
+    """Read names of keys."""
+    if isinstance(value, str) or not isinstance(value, Sequence) or not all(isinstance(key, str) for key in value):
+        raise InputTypeError(f"{name}={value!r}: expected names of keys, such as ('key',)")
+    return tuple(value)
+
+
 def device(value: object, name: str) -> Device | str:
     """Read a device; ``None`` leaves the choice to the machine."""
     return Device.AUTO if value is None else parse_device(value, name)
@@ -71,6 +78,8 @@ class EngineOptions:
         lazy_load: Whether files are looked for and loaded on first use instead of in the constructor.
         local_files_only: Whether nothing may be downloaded.
         specific_model_path: A folder that holds the files of ``model_name``; no other place is looked at.
+        accept_unknown: Keys of a model's JSON files that are not known here, and that are passed over instead of
+            refusing the model; each as its last name, or with the keys that lead to it, joined by dots.
         revision: Branch, tag or commit of the Hub repository.
         enable_cpu_mem_arena: Whether ONNX Runtime keeps freed memory for later runs.
         session_options: Further attributes of ``onnxruntime.SessionOptions``, or configuration entries.
@@ -86,6 +95,7 @@ class EngineOptions:
     _: KW_ONLY
     local_files_only: bool = option(False, check_flag)
     specific_model_path: str | os.PathLike[str] | None = option(None, folder_path)
+    accept_unknown: Sequence[str] = option((), key_names)
     revision: str | None = option(None, revision_name)
     enable_cpu_mem_arena: bool | None = option(None, check_session_option)
     session_options: Mapping[str, OptionValue] | None = option(None, read_session_options)

@@ -34,6 +34,7 @@ class EngineSettings(Generic[SpecT_co]):
         max_length: The caller's token limit, or ``None`` for the model's own.
         folder: Where the files were found; ``None`` before they were looked for.
         content: The name of the files' content, by which engines of files that changed differ.
+        accept_unknown: Keys of the files that are passed over although they are not known here.
     """
 
     model: SpecT_co
@@ -44,6 +45,7 @@ class EngineSettings(Generic[SpecT_co]):
     max_length: int | None
     folder: ModelFolder | None = None
     content: str = ""
+    accept_unknown: tuple[str, ...] = ()
 
 
 def engine_settings(model: SpecT, folder: str | None, options: EngineOptions) -> EngineSettings[SpecT]:
@@ -57,6 +59,7 @@ def engine_settings(model: SpecT, folder: str | None, options: EngineOptions) ->
         threads=options.threads,
         session_options=parse_session_options(options.session_options, options.enable_cpu_mem_arena),
         max_length=getattr(options, "max_length", None),
+        accept_unknown=tuple(options.accept_unknown),
     )
 
 

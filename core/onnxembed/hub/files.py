@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from onnxembed.errors import ModelError, ModelNotFoundError, UnsafeModelError
+from onnxembed.formats.facts import Facts
 from onnxembed.formats.json_file import parse_json, parse_object
 from onnxembed.hub.folder import GRAPH_LAYOUTS, safe_relative
 from onnxembed.spec import ModelSource
@@ -34,6 +35,12 @@ class Files(ABC):
     """What a model is called that is described by these files: the folder's path, or ``org/name``."""
     sources: tuple[ModelSource, ...] = ()
     """Where the files are brought from; none for a folder, whose files are here."""
+    accept_unknown: tuple[str, ...] = ()
+    """Keys of the metadata that are passed over although nobody knows them; see `Facts.finish`."""
+
+    def __init__(self) -> None:
+        """Begin with nothing read."""
+        self._facts: dict[str, Facts] = {}
 
     @abstractmethod
     def names(self) -> tuple[str, ...]:
@@ -74,6 +81,17 @@ class Files(ABC):
         """Read a JSON object; empty where the file is missing."""
         return parse_object(self.read(name, limit), self.label(name)) if self.has(name) else {}
 
+    def facts(self, name: str) -> Facts:
+        """Read a JSON object key by key: the same `Facts` for all who ask, empty where the file is missing."""
+        if name not in self._facts:
+            self._facts[name] = Facts(self.json_object(name), self.label(name))
+        return self._facts[name]
+
+    @property
+    def all_facts(self) -> dict[str, Facts]:
+        """The `Facts` that were asked for, by the names of their files."""
+        return dict(self._facts)
+
     @abstractmethod
     def _size(self, name: str) -> int | None: ...
 
@@ -85,6 +103,7 @@ class FolderFiles(Files):
     """The files of a folder; links are followed."""
 
     def __init__(self, folder: Path) -> None:
+        super().__init__()
         self.folder = folder
         self.where = self.model_name = str(folder)
         self._graphs: dict[str, GraphFacts] = {}
@@ -127,6 +146,7 @@ class RepositoryFiles(Files):
 
     def __init__(self, repository: str, revision: str, listing: Listing, reader: Callable[[str, int], bytes]) -> None:
         """Take a listing, and what gives the content of a listed file of at most so many bytes."""
+        super().__init__()
         self.where = f"{repository}@{revision}"
         self.model_name = repository
         self.sources = (ModelSource(hf=repository),)

@@ -112,7 +112,7 @@ def missing_files(folder: Path, model: ModelSpec) -> tuple[str, ...]:
 def missing_from_any_layout(folder: Path, model: ModelSpec) -> tuple[str, ...]:
     """What a folder lacks where a graph in another usual place, or weights to compile, are as good."""
     missing = missing_files(folder, model)
-    if not missing or not absent(folder, COMPILABLE_FILES):
+    if not missing or not absent(folder / model.body_folder, COMPILABLE_FILES):
         return ()
     for graph in GRAPH_LAYOUTS:
         if not absent(folder, (graph, model.companion_file)):

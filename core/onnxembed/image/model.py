@@ -50,7 +50,7 @@ class ImageEmbedding(VectorModel[ImageOptions, ImageModel, "ImageEngine"]):
 
     @constructor(ImageOptions)
     def __init__(self, options: ImageOptions) -> None:
-        model, folder = find_model(image_registry, options.model_name, options.specific_model_path, _describe_files)
+        model, folder = find_model(image_registry, options, _describe_files)
         self._open(model, folder, options, _make_engine)
 
     # what the model is

@@ -15,8 +15,10 @@ from onnxembed.errors import InputError, ModelError, ModelNotFoundError, Unsuppo
 from onnxembed.hub.files import Files
 from onnxembed.hub.folder import CONFIG_FILE, GRAPH_LAYOUTS, WEIGHTS_FILE, safe_relative
 from onnxembed.late_interaction.spec import PUNCTUATION, LateInteractionModel, SkipRule
+from onnxembed.metadata.prompts import SETTINGS_FILE
+from onnxembed.metadata.stages import STAGES_FILE, read_stages
 from onnxembed.spec import PoolingType
-from onnxembed.text.layout import SETTINGS_FILE, STAGES_FILE, is_text_model, read_stages, require_text_model
+from onnxembed.text.layout import is_text_model, require_text_model
 from onnxembed.text.spec import DenseModel
 from onnxembed.text.tokenizer_rules import token_text
 

@@ -296,7 +296,7 @@ class LateInteractionTextEmbedding(VectorModel[LateInteractionOptions, LateInter
 def _find(options: LateInteractionOptions) -> tuple[LateInteractionModel, str | None]:
     """Find a model of the catalogue, or one in a folder that describes itself."""
     try:
-        return find_model(late_interaction_registry, options.model_name, options.specific_model_path, _describe_files)
+        return find_model(late_interaction_registry, options, _describe_files)
     except UnknownModelError as error:
         name = stated_name(options.model_name)
         if not dense_registry.holds(name):
@@ -311,7 +311,7 @@ def _find_dense(options: LateInteractionOptions) -> tuple[LateInteractionModel, 
     """Find a dense model, for its token vectors."""
     from onnxembed.late_interaction.discovery import token_vectors_of
 
-    model, folder = find_model(dense_registry, options.model_name, options.specific_model_path, _describe_dense_files)
+    model, folder = find_model(dense_registry, options, _describe_dense_files)
     return token_vectors_of(model), folder
 
 

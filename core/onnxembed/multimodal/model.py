@@ -51,8 +51,7 @@ class LateInteractionMultimodalEmbedding(VectorModel[MultimodalOptions, Multimod
 
     @constructor(MultimodalOptions)
     def __init__(self, options: MultimodalOptions) -> None:
-        name, place = options.model_name, options.specific_model_path
-        model, folder = find_model(multimodal_registry, name, place, _describe_files)
+        model, folder = find_model(multimodal_registry, options, _describe_files)
         self._open(model, folder, options, _make_engine)
 
     # texts

@@ -13,9 +13,11 @@ from onnxembed.errors import ModelNotFoundError, UnsupportedModelError
 from onnxembed.formats.onnx_graph import TensorInfo
 from onnxembed.hub.files import Files, FolderFiles, graph_name
 from onnxembed.hub.folder import CONFIG_FILE, GRAPH_LAYOUTS
+from onnxembed.metadata.prompts import SETTINGS_FILE
+from onnxembed.metadata.stages import read_stages
 from onnxembed.rerank.spec import Activation, CrossEncoderModel
 from onnxembed.spec import TOKENIZER_FILE
-from onnxembed.text.layout import SETTINGS_FILE, architectures, read_stages, require_tokenizer
+from onnxembed.text.layout import architectures, require_tokenizer
 
 _ACTIVATIONS: Mapping[str, Activation] = {"Identity": Activation.RAW, "Sigmoid": Activation.SIGMOID}
 _HEAD = "ForSequenceClassification"

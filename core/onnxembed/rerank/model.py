@@ -50,7 +50,7 @@ class TextCrossEncoder(Model[CrossEncoderOptions, CrossEncoderModel, "CrossEncod
 
     @constructor(CrossEncoderOptions)
     def __init__(self, options: CrossEncoderOptions) -> None:
-        model, folder = find_model(rerank_registry, options.model_name, options.specific_model_path, _describe_files)
+        model, folder = find_model(rerank_registry, options, _describe_files)
         self._open(model, folder, options, _make_engine)
 
     # what the model is

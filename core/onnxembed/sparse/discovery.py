@@ -11,6 +11,7 @@ from onnxembed.errors import UnsupportedModelError
 from onnxembed.formats.onnx_graph import TensorInfo
 from onnxembed.hub.files import Files
 from onnxembed.hub.folder import CONFIG_FILE, GRAPH_LAYOUTS
+from onnxembed.metadata.stages import read_stages
 from onnxembed.sparse.spec import (
     ATTENTIONS,
     FACTS,
@@ -20,7 +21,7 @@ from onnxembed.sparse.spec import (
     SparseKind,
     SparseModel,
 )
-from onnxembed.text.layout import architectures, is_text_model, read_stages, require_text_model
+from onnxembed.text.layout import architectures, is_text_model, require_text_model
 
 _SPLADE_STAGES = frozenset({"MLMTransformer", "SpladePooling"})
 

@@ -40,7 +40,7 @@ class SparseTextEmbedding(Model[SparseOptions, SparseModel, "SparseEngine | Bm25
 
     @constructor(SparseOptions)
     def __init__(self, options: SparseOptions) -> None:
-        model, folder = find_model(sparse_registry, options.model_name, options.specific_model_path, _describe_files)
+        model, folder = find_model(sparse_registry, options, _describe_files)
         options = settle(options, model)
         self._open(model, folder, options, _engine_maker(model, folder, options))
 

@@ -14,15 +14,10 @@ from typing import Any
 from onnxembed.errors import UnsupportedModelError
 from onnxembed.hub.files import Files, graph_name
 from onnxembed.hub.folder import CONFIG_FILE, GRAPH_LAYOUTS, WEIGHTS_FILE
+from onnxembed.metadata.prompts import SETTINGS_FILE
+from onnxembed.metadata.stages import STAGES_FILE, read_stages
 from onnxembed.spec import PoolingType
-from onnxembed.text.layout import (
-    SETTINGS_FILE,
-    STAGES_FILE,
-    architectures,
-    is_text_model,
-    read_stages,
-    require_text_model,
-)
+from onnxembed.text.layout import architectures, is_text_model, require_text_model
 from onnxembed.text.spec import DenseModel, Matryoshka, Prompts
 from onnxembed.text.tokenizer_rules import text_config
 

@@ -1,48 +1,11 @@
-"""What the files of every text model have in common: a graph or weights, a tokenizer, stages, an architecture."""
+"""What the files of every text model have in common: a graph or weights, a tokenizer, an architecture."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from onnxembed.errors import ModelNotFoundError, UnsafeModelError
+from onnxembed.errors import ModelNotFoundError
 from onnxembed.hub.files import Files, graph_name
-from onnxembed.hub.folder import CONFIG_FILE, GRAPH_LAYOUTS, WEIGHTS_FILE, safe_relative
+from onnxembed.hub.folder import CONFIG_FILE, GRAPH_LAYOUTS, WEIGHTS_FILE
 from onnxembed.spec import TOKENIZER_FILE
-
-STAGES_FILE = "modules.json"
-# Of names that every file system takes.
-_LONGEST_PATH = 255
-SETTINGS_FILE = "config_sentence_transformers.json"
-
-
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """A stage of a sentence-transformers model.
-
-    Attributes:
-        kind: Its class without the package, such as ``Pooling``; empty where the entry names none.
-        path: Its folder; empty for the model's own.
-    """
-
-    kind: str
-    path: str
-
-
-def read_stages(files: Files) -> tuple[Stage, ...]:
-    """Read ``modules.json``; empty where there is none. A stage outside the folder is an `UnsafeModelError`."""
-    listed = files.json(STAGES_FILE)
-    return tuple(_stage(entry) for entry in listed) if isinstance(listed, list) else ()
-
-
-def _stage(entry: object) -> Stage:
-    if not isinstance(entry, dict) or not isinstance(entry.get("type"), str):
-        return Stage("", "")
-    path = str(entry.get("path", "")).rstrip("/")
-    if len(path) > _LONGEST_PATH:
-        raise UnsafeModelError(
-            f"{STAGES_FILE} names a folder of {len(path)} characters; expected one such as '1_Pooling'"
-        )
-    return Stage(entry["type"].rsplit(".", 1)[-1], "" if path in ("", ".") else safe_relative(path))
 
 
 def architectures(files: Files) -> tuple[str, ...]:

@@ -53,7 +53,7 @@ class TextEmbedding(VectorModel[DenseOptions, DenseModel, "DenseEngine"]):
     def __init__(self, options: DenseOptions) -> None:
         chosen = None if options.pooling is None else PoolingType(options.pooling)
         describe = partial(_describe_files, chosen)
-        model, folder = find_model(dense_registry, options.model_name, options.specific_model_path, describe)
+        model, folder = find_model(dense_registry, options, describe)
         if chosen is not None:
             model = replace(model, pooling=chosen)
         # A folder that is opened under the name of a model may hold a smaller stand-in, and only a static model's table

@@ -68,7 +68,10 @@ class TextEngine(Generic[SpecT]):
         return self.base.loaded
 
     def _load_tokenizer(self) -> TextTokenizer:
-        return self.base.healed(lambda: load_tokenizer(self.base.folder.path, self.settings.max_length))
+        def load() -> TextTokenizer:
+            return load_tokenizer(self.base.folder.path / self.settings.model.body_folder, self.settings.max_length)
+
+        return self.base.healed(load)
 
     def _load(self) -> LoadedText:
         loaded, rules, fixed = self.base.graph, self.tokenizer.rules, self._pad_to_max_length

@@ -26,7 +26,10 @@ MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 
 
 def find_model(name: object, folder: object) -> tuple[DenseModel, str | None]:
-    return find(dense_registry, name, folder, describe)  # type: ignore[arg-type]
+    options = EngineOptions("a")
+    object.__setattr__(options, "model_name", name)  # values that the options themselves refuse
+    object.__setattr__(options, "specific_model_path", folder)
+    return find(dense_registry, options, describe)
 
 
 def test_names_are_found_in_any_case() -> None:

@@ -199,14 +199,23 @@ def test_prompts(prompts: object, expected: Prompts, folder: Path) -> None:
 
 
 def test_unknown_stages_are_refused(folder: Path) -> None:
-    write(folder / "modules.json", [TRANSFORMER, POOLING, {"path": "2_Dense", "type": "x.Dense"}, {"type": 5}, "odd"])
-    with pytest.raises(UnsupportedModelError, match=r"lists the stages Dense, which are not supported"):
+    write(folder / "modules.json", [TRANSFORMER, POOLING, {"path": "2_Dense", "type": "x.Dense"}])
+    with pytest.raises(UnsupportedModelError, match=r"lists the stages x\.Dense, which are not supported"):
         describe(FolderFiles(folder))
 
 
-def test_modules_that_are_no_list(folder: Path) -> None:
-    write(folder / "modules.json", {"a": 1})
-    assert describe(FolderFiles(folder), PoolingType.MEAN).normalize is False
+@pytest.mark.parametrize("modules", [{"a": 1}, "odd", ["odd"], [TRANSFORMER, 5]])
+def test_modules_that_are_no_list_of_stages(modules: object, folder: Path) -> None:
+    write(folder / "modules.json", modules)
+    with pytest.raises(ModelError, match=r"modules\.json is no list of stages"):
+        describe(FolderFiles(folder))
+
+
+@pytest.mark.parametrize("kind", [None, 5, ["a"]])
+def test_stages_without_a_class(kind: object, folder: Path) -> None:
+    write(folder / "modules.json", [TRANSFORMER, {"path": "1_Pooling", "type": kind}])
+    with pytest.raises(ModelError, match=r"modules\.json, stage 1: type is .*, expected text"):
+        describe(FolderFiles(folder))
 
 
 def test_folders_without_a_model(tmp_path: Path) -> None:
