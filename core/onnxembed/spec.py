@@ -54,6 +54,11 @@ class GraphHead(StrEnum):
     CLASSIFICATION = "classification"
     """``logits`` (batch, labels): what the model's classification head says of each text or pair, before any
     activation of its scores."""
+    OWN_VECTOR = "own_vector"
+    """``pooled`` (batch, dim), the vector that a text half makes of a text by itself (CLIP, SigLIP), and
+    ``sentence_embedding``, the same scaled to length 1."""
+    PICTURE_VECTOR = "picture_vector"
+    """``pooled`` (batch, dim), the vector that an architecture for pictures makes of each, and the same scaled."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from tests.fixtures.model_rows import PICTURE_SIDE, TEXTS, pictures
 from tests.golden.row_maker import make_row
 
 LIBRARY = f"transformers {transformers.__version__}"
-PROCESSOR = {
+PROCESSOR: dict[str, Any] = {
     "do_resize": True,
     "do_rescale": True,
     "do_normalize": True,
@@ -40,12 +40,11 @@ TOWER = {
     "intermediate_size": 64,
 }
 PATCHES = {"image_size": PICTURE_SIDE, "patch_size": 8}
-VOCABULARY = {"clip": 300, "siglip": 300}
 
 
 def pixels() -> torch.Tensor:
     """The pictures as models take them, by the formula of ``PROCESSOR``."""
-    stacked = np.stack(pictures()).astype(np.float32) * np.float32(PROCESSOR["rescale_factor"])
+    stacked = np.stack(pictures()).astype(np.float32) * np.float32(1 / 255)
     mean, std = (np.array(PROCESSOR[key], np.float32) for key in ("image_mean", "image_std"))
     return torch.from_numpy(((stacked - mean) / std).transpose(0, 3, 1, 2).copy())
 
@@ -78,258 +77,187 @@ def siglip_tokenizer() -> tokenizers.Tokenizer:
     return made
 
 
-Output = Callable[[Any], Any]
+Take = Callable[..., Any]
 
 
-def of_pictures(auto: Any, take: Output) -> Callable[[Path], Mapping[str, Any]]:
+def of_pictures(model_class: Any, take: Take) -> Callable[[Path], Mapping[str, Any]]:
     """What a vision model makes of the pictures, scaled to length 1."""
 
     def compute(folder: Path) -> Mapping[str, Any]:
-        model = auto.from_pretrained(folder, dtype=torch.float32).eval()
+        model = model_class.from_pretrained(folder, dtype=torch.float32).eval()
         with torch.no_grad():
-            vectors = take(model(pixel_values=pixels()))
+            vectors = take(model, pixel_values=pixels())
         return {"images": torch.nn.functional.normalize(vectors.flatten(1), dim=1).numpy()}
 
     return compute
 
 
-def of_texts(auto: Any, take: Output, length: int | None) -> Callable[[Path], Mapping[str, Any]]:
-    """What a text half makes of the texts, scaled to length 1, each text by itself."""
+def of_texts(model_class: Any, take: Take, limit: int, *, fixed: bool) -> Callable[[Path], Mapping[str, Any]]:
+    """What a text half makes of the texts, scaled to length 1, each by itself; ``fixed`` pads them to the limit."""
 
     def compute(folder: Path) -> Mapping[str, Any]:
-        model = auto.from_pretrained(folder, dtype=torch.float32).eval()
+        model = model_class.from_pretrained(folder, dtype=torch.float32).eval()
         tokenizer = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
-        limit = length or 24
         tokenizer.enable_truncation(limit)
         rows = []
         for text in TEXTS:
             ids = tokenizer.encode(text).ids
-            if length:
-                ids += [0] * (length - len(ids))
+            if fixed:
+                ids += [1] * (limit - len(ids))
             with torch.no_grad():
-                rows.append(take(model(input_ids=torch.tensor([ids]))))
+                rows.append(take(model, input_ids=torch.tensor([ids])))
         return {"documents": torch.nn.functional.normalize(torch.cat(rows), dim=1).numpy()}
 
     return compute
 
 
-def save(model: Any, folder: Path, processor: str | None, *, bare: bool = True) -> None:
-    """Save a model, and what prepares pictures."""
-    model.save_pretrained(folder)
-    if not bare:
-        (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "PreTrainedTokenizerFast"}))
-    if processor:
-        (folder / "preprocessor_config.json").write_text(
-            json.dumps({**PROCESSOR, "image_processor_type": processor}, indent=1)
-        )
+def make_vision() -> None:
+    """Make the rows of models that read pictures."""
+    t = transformers
+    dino = {**TOWER, "mlp_ratio": 2}
+    vit = t.ViTConfig(**TOWER, **PATCHES)
+    clip_both, siglip_both = clip_config(), siglip_config()
+    clip, siglip = clip_both.vision_config, siglip_both.vision_config
+    larger = {**PATCHES, "image_size": PICTURE_SIDE + 16}
+    rows = (
+        ("vit-pooler", t.ViTModel(vit), "ViT", pooled, "pooler"),
+        ("vit-first", t.ViTForImageClassification(vit), "ViT", first_of_classifier, "first token of a classifier"),
+        ("dinov2", t.Dinov2Model(t.Dinov2Config(**dino, **PATCHES)), "Bit", pooled, "first token"),
+        ("dinov2-swiglu", t.Dinov2Model(t.Dinov2Config(**dino, **PATCHES, use_swiglu_ffn=True)), "Bit", pooled,
+         "first token, SwiGLU"),
+        ("dinov2-resized", t.Dinov2Model(t.Dinov2Config(**dino, **larger)), "Bit", pooled,
+         "first token, positions scaled"),
+        ("dinov2-registers", t.Dinov2WithRegistersModel(
+            t.Dinov2WithRegistersConfig(**dino, **larger, num_register_tokens=3)
+        ), "Bit", pooled, "first token, registers, positions scaled"),
+        ("clip-vision", t.CLIPVisionModel(clip), "CLIP", pooled, "image half"),
+        ("clip-vision-projection", t.CLIPVisionModelWithProjection(clip), "CLIP", image_embeds,
+         "image half, projection"),
+        ("clip-both-vision", t.CLIPModel(clip_both), "CLIP", image_features, "image half of both"),
+        ("siglip-vision", t.SiglipVisionModel(siglip), "Siglip", pooled, "image half"),
+        ("siglip-both-vision", t.SiglipModel(siglip_both), "Siglip", image_features, "image half of both"),
+        ("resnet-basic", t.ResNetModel(resnet_config("basic")), "ViT", pooled, "mean of the map, basic layers"),
+        ("resnet-bottleneck", t.ResNetModel(resnet_config("bottleneck")), "ViT", pooled,
+         "mean of the map, bottlenecks"),
+        ("resnet-early", t.ResNetModel(resnet_config(
+            "bottleneck", downsample_in_bottleneck=True, downsample_in_first_stage=True
+        )), "ViT", pooled, "mean of the map, early strides"),
+    )  # fmt: skip
+    for name, model, processor, take, head in rows:
+        with tempfile.TemporaryDirectory() as made:
+            folder = Path(made)
+            model.save_pretrained(folder)
+            stated = {**PROCESSOR, "image_processor_type": f"{processor}ImageProcessor"}
+            (folder / "preprocessor_config.json").write_text(json.dumps(stated))
+            make_row(
+                name,
+                folder,
+                of_pictures(type(model), take),
+                architecture=model.config.model_type.removesuffix("_vision_model"),
+                head=head,
+                kind="image",
+                library=LIBRARY,
+            )
 
 
-def vision(name: str, model: Any, processor: str, auto: Any, take: Output, *, architecture: str, head: str) -> None:
-    """Make a row of a vision model."""
-    with tempfile.TemporaryDirectory() as made:
-        folder = Path(made)
-        save(model, folder, processor)
-        make_row(
-            name,
-            folder,
-            of_pictures(auto, take),
-            architecture=architecture,
-            head=head,
-            kind="image",
-            library=LIBRARY,
-        )
+def make_text_halves() -> None:
+    """Make the rows of the text halves."""
+    t = transformers
+    clip_both, siglip_both = clip_config(), siglip_config()
+    clip, siglip = clip_both.text_config, siglip_both.text_config
+    side = clip.max_position_embeddings
+    length = siglip.max_position_embeddings
+    older = t.CLIPTextConfig(**{**clip.to_dict(), "eos_token_id": 2})
+    rows = (
+        ("clip-text", t.CLIPTextModel(clip), pooled, side, "text half"),
+        ("clip-text-projection", t.CLIPTextModelWithProjection(clip), text_embeds, side, "text half, projection"),
+        ("clip-text-older", t.CLIPTextModelWithProjection(older), text_embeds, side, "text half, largest id last"),
+        ("clip-both-text", t.CLIPModel(clip_both), text_features, side, "text half of both"),
+        ("siglip-text", t.SiglipTextModel(siglip), pooled, length, "text half"),
+        ("siglip-both-text", t.SiglipModel(siglip_both), text_features, length, "text half of both"),
+    )
+    for name, model, take, limit, head in rows:
+        with tempfile.TemporaryDirectory() as made:
+            folder = Path(made)
+            model.save_pretrained(folder)
+            fixed = name.startswith("siglip")
+            (siglip_tokenizer() if fixed else clip_tokenizer()).save(str(folder / "tokenizer.json"))
+            stated = {"model_max_length": limit, "pad_token": "</s>" if fixed else "<|endoftext|>"}
+            (folder / "tokenizer_config.json").write_text(json.dumps(stated))
+            make_row(
+                name,
+                folder,
+                of_texts(type(model), take, limit, fixed=fixed),
+                architecture=model.config.model_type.removesuffix("_text_model"),
+                head=head,
+                kind="dense",
+                library=LIBRARY,
+            )
 
 
-def text_half(
-    name: str, model: Any, auto: Any, take: Output, *, architecture: str, head: str, length: int | None = None
-) -> None:
-    """Make a row of a text half."""
-    with tempfile.TemporaryDirectory() as made:
-        folder = Path(made)
-        model.save_pretrained(folder)
-        tokenizer = siglip_tokenizer() if "siglip" in architecture else clip_tokenizer()
-        tokenizer.save(str(folder / "tokenizer.json"))
-        pad = "</s>" if "siglip" in architecture else "<|endoftext|>"
-        (folder / "tokenizer_config.json").write_text(
-            json.dumps({"model_max_length": length or 24, "pad_token": "<pad>" if length else pad})
-        )
-        make_row(
-            name,
-            folder,
-            of_texts(auto, take, length),
-            architecture=architecture,
-            head=head,
-            kind="dense",
-            library=LIBRARY,
-        )
+def clip_config() -> transformers.CLIPConfig:
+    """Both halves of a small CLIP."""
+    text = {
+        **TOWER, "vocab_size": 600, "max_position_embeddings": 24, "eos_token_id": 599, "bos_token_id": 598,
+        "pad_token_id": 599, "projection_dim": 24,
+    }  # fmt: skip
+    return transformers.CLIPConfig(
+        text_config=text, vision_config={**TOWER, **PATCHES, "projection_dim": 24}, projection_dim=24
+    )
+
+
+def siglip_config() -> transformers.SiglipConfig:
+    """Both halves of a small SigLIP."""
+    text = {
+        **TOWER, "vocab_size": 300, "max_position_embeddings": 16, "projection_size": 32, "pad_token_id": 1,
+        "eos_token_id": 1, "bos_token_id": 2,
+    }  # fmt: skip
+    return transformers.SiglipConfig(text_config=text, vision_config={**TOWER, **PATCHES})
+
+
+def resnet_config(layer_type: str, **further: bool) -> transformers.ResNetConfig:
+    """A small ResNet."""
+    sizes = {"embedding_size": 16, "hidden_sizes": [16, 24, 32], "depths": [1, 2, 1]}
+    return transformers.ResNetConfig(**sizes, layer_type=layer_type, **further)
+
+
+def pooled(model: Any, **inputs: Any) -> Any:
+    """The model's own vector."""
+    return model(**inputs).pooler_output
+
+
+def first_of_classifier(model: Any, **inputs: Any) -> Any:
+    """The first position of what a classifier stands on."""
+    return model.vit(**inputs).last_hidden_state[:, 0]
+
+
+def image_embeds(model: Any, **inputs: Any) -> Any:
+    """The projected vectors of pictures."""
+    return model(**inputs).image_embeds
+
+
+def text_embeds(model: Any, **inputs: Any) -> Any:
+    """The projected vectors of texts."""
+    return model(**inputs).text_embeds
+
+
+def image_features(model: Any, **inputs: Any) -> Any:
+    """The vectors of pictures of a model of two halves."""
+    features = model.get_image_features(**inputs)
+    return getattr(features, "pooler_output", features)
+
+
+def text_features(model: Any, **inputs: Any) -> Any:
+    """The vectors of texts of a model of two halves."""
+    features = model.get_text_features(**inputs)
+    return getattr(features, "pooler_output", features)
 
 
 def main() -> None:
     """Make all rows."""
-    torch.manual_seed(0)
     torch.set_num_threads(1)
-    t = transformers
-    pooler: Output = lambda output: output.pooler_output  # noqa: E731
-    first: Output = lambda output: output.last_hidden_state[:, 0]  # noqa: E731
-    image: Output = lambda output: output.image_embeds  # noqa: E731
-    text: Output = lambda output: output.text_embeds  # noqa: E731
-
-    vit = t.ViTConfig(**TOWER, **PATCHES)
-    vision("vit-pooler", t.ViTModel(vit), "ViTImageProcessor", t.ViTModel, pooler, architecture="vit", head="pooler")
-    vision(
-        "vit-first",
-        t.ViTForImageClassification(vit),
-        "ViTImageProcessor",
-        lambda: None,
-        first,
-        architecture="vit",
-        head="first token",
-    ) if False else None
-    dinov2 = t.Dinov2Config(**{**TOWER, "mlp_ratio": 2}, **PATCHES)
-    vision(
-        "dinov2",
-        t.Dinov2Model(dinov2),
-        "BitImageProcessor",
-        t.Dinov2Model,
-        pooler,
-        architecture="dinov2",
-        head="first token",
-    )
-    swiglu = t.Dinov2Config(**{**TOWER, "mlp_ratio": 2}, **PATCHES, use_swiglu_ffn=True)
-    vision(
-        "dinov2-swiglu",
-        t.Dinov2Model(swiglu),
-        "BitImageProcessor",
-        t.Dinov2Model,
-        pooler,
-        architecture="dinov2",
-        head="first token, SwiGLU",
-    )
-    registers = t.Dinov2WithRegistersConfig(**{**TOWER, "mlp_ratio": 2}, **PATCHES, num_register_tokens=3)
-    vision(
-        "dinov2-registers",
-        t.Dinov2WithRegistersModel(registers),
-        "BitImageProcessor",
-        t.Dinov2WithRegistersModel,
-        pooler,
-        architecture="dinov2_with_registers",
-        head="first token",
-    )
-
-    clip_vision = t.CLIPVisionConfig(**TOWER, **PATCHES, projection_dim=24)
-    clip_text = t.CLIPTextConfig(
-        **TOWER,
-        vocab_size=600,
-        max_position_embeddings=24,
-        eos_token_id=599,
-        bos_token_id=598,
-        pad_token_id=599,
-        projection_dim=24,
-    )
-    vision(
-        "clip-vision-projection",
-        t.CLIPVisionModelWithProjection(clip_vision),
-        "CLIPImageProcessor",
-        t.CLIPVisionModelWithProjection,
-        image,
-        architecture="clip",
-        head="image projection",
-    )
-    vision(
-        "clip-vision",
-        t.CLIPVisionModel(clip_vision),
-        "CLIPImageProcessor",
-        t.CLIPVisionModel,
-        pooler,
-        architecture="clip",
-        head="image pooler",
-    )
-    both = t.CLIPConfig(text_config=clip_text.to_dict(), vision_config=clip_vision.to_dict(), projection_dim=24)
-    vision(
-        "clip-both-vision",
-        t.CLIPModel(both),
-        "CLIPImageProcessor",
-        t.CLIPVisionModelWithProjection,
-        image,
-        architecture="clip",
-        head="image projection, of both halves",
-    )
-    text_half(
-        "clip-text-projection",
-        t.CLIPTextModelWithProjection(clip_text),
-        t.CLIPTextModelWithProjection,
-        text,
-        architecture="clip",
-        head="text projection",
-    )
-    text_half(
-        "clip-both-text",
-        t.CLIPModel(both),
-        t.CLIPTextModelWithProjection,
-        text,
-        architecture="clip",
-        head="text projection, of both halves",
-    )
-
-    siglip_vision = t.SiglipVisionConfig(**TOWER, **PATCHES)
-    siglip_text = t.SiglipTextConfig(
-        **TOWER,
-        vocab_size=300,
-        max_position_embeddings=16,
-        projection_size=32,
-        pad_token_id=1,
-        eos_token_id=1,
-        bos_token_id=2,
-    )
-    vision(
-        "siglip-vision",
-        t.SiglipVisionModel(siglip_vision),
-        "SiglipImageProcessor",
-        t.SiglipVisionModel,
-        pooler,
-        architecture="siglip",
-        head="attention pooling",
-    )
-    pair = t.SiglipConfig(text_config=siglip_text.to_dict(), vision_config=siglip_vision.to_dict())
-    vision(
-        "siglip-both-vision",
-        t.SiglipModel(pair),
-        "SiglipImageProcessor",
-        t.SiglipVisionModel,
-        pooler,
-        architecture="siglip",
-        head="attention pooling, of both halves",
-    )
-    text_half(
-        "siglip-text",
-        t.SiglipTextModel(siglip_text),
-        t.SiglipTextModel,
-        pooler,
-        architecture="siglip",
-        head="last position",
-        length=16,
-    )
-    text_half(
-        "siglip-both-text",
-        t.SiglipModel(pair),
-        t.SiglipTextModel,
-        pooler,
-        architecture="siglip",
-        head="last position, of both halves",
-        length=16,
-    )
-
-    for layer_type in ("basic", "bottleneck"):
-        resnet = t.ResNetConfig(embedding_size=16, hidden_sizes=[16, 24, 32], depths=[1, 2, 1], layer_type=layer_type)
-        vision(
-            f"resnet-{layer_type}",
-            t.ResNetModel(resnet),
-            "ConvNextImageProcessor",
-            t.ResNetModel,
-            pooler,
-            architecture="resnet",
-            head=f"mean of the map, {layer_type} layers",
-        )
+    make_vision()
+    make_text_halves()
 
 
 if __name__ == "__main__":

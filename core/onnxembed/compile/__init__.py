@@ -65,7 +65,7 @@ def compile_model(
             f"pooling={pooling} with head={head}, which gives no vectors to pool; pass pooling=PoolingType.DISABLED"
         )
     config = read_config(folder)
-    architecture = _architecture(config)
+    architecture = _architecture(config, head)
     with Checkpoint(config, architecture.names, find_weights(folder)) as checkpoint:
         body = _prepared(architecture, checkpoint, head, accepted)
         checkpoint.check_weights({**body.weights, **head_weights(body, head)}, body.unused)
@@ -87,15 +87,15 @@ def refusal(
         The error that `compile_model` would raise.
     """
     try:
-        architecture = _architecture(config)
+        architecture = _architecture(config, head)
         _prepared(architecture, Checkpoint(config, architecture.names, None), head, accepted)
     except ModelError as error:
         return error
     return None
 
 
-def _architecture(config: Facts) -> Architecture:
-    """Find the family that serves a configuration."""
+def _architecture(config: Facts, head: GraphHead) -> Architecture:
+    """Find the family that serves a configuration; of two halves, the one that a head belongs to."""
     model_type, names = config.text("model_type", ""), config.texts("architectures")
     name = names[0] if names else ""
     families = [family for family in ARCHITECTURES if model_type in family.model_types]
@@ -105,6 +105,11 @@ def _architecture(config: Facts) -> Architecture:
             f"{config.where}: the architecture {model_type or name or 'unnamed'!r} cannot be compiled; known here: "
             f"{', '.join(known)}. Use a model that comes with an ONNX file"
         )
+    pictures = head is GraphHead.PICTURE_VECTOR
+    families = [family for family in families if family.reads_pictures is pictures]
+    if not families:
+        reads = "texts" if pictures else "pictures"
+        raise UnsupportedModelError(f"{config.where}: a model of type {model_type!r} reads {reads} alone")
     for family in families:
         if not name or name in family.classes:
             return family

@@ -23,9 +23,11 @@ class Architecture:
         names: How its weights are spelled.
         prepare: Takes the keys of ``checkpoint.config`` that it knows and describes the body. It reads no weight:
             `onnxembed.compile.refusal` calls it where there is only a configuration.
+        reads_pictures: Whether it reads pictures instead of texts.
     """
 
     model_types: tuple[str, ...]
     classes: tuple[str, ...]
     names: WeightNames
     prepare: Callable[[Checkpoint], Body]
+    reads_pictures: bool = False

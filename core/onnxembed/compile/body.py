@@ -81,6 +81,19 @@ class ClassificationHead:
 
 
 @dataclass(frozen=True, slots=True)
+class OwnVector:
+    """How a family makes one vector by itself.
+
+    Attributes:
+        size: Numbers of the vector.
+        add: Adds what makes it of `Body.add_all`'s value; returns the name of the vectors (batch, size).
+    """
+
+    size: int
+    add: Callable[[str], str]
+
+
+@dataclass(frozen=True, slots=True)
 class Body:
     """A model up to its token vectors, not yet added to its graph.
 
@@ -97,6 +110,7 @@ class Body:
             attention of the last layer. ``None`` where no head of attentions can end this body.
         vocabulary_head: The family's masked-language-model head, if it has one.
         classification_head: The family's classification head, if it has one.
+        own_vector: How the family makes one vector by itself, if it does.
     """
 
     into: WeightedGraph
@@ -109,3 +123,4 @@ class Body:
     add_all_but_last: Callable[[], tuple[str, SelfAttention]] | None = None
     vocabulary_head: VocabularyHead | None = None
     classification_head: ClassificationHead | None = None
+    own_vector: OwnVector | None = None

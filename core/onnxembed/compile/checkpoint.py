@@ -67,13 +67,17 @@ class Checkpoint:
         if self._tensors is not None:
             self._tensors.close()
 
-    def layers(self, key: str) -> int:
-        """Read a number of layers; each takes a weight at least, so a senseless number ends here."""
-        layers = self.config.whole(key)
-        most = _MOST_LAYERS if self._weights is None else len(self._names)
-        if layers > most:
+    @property
+    def most_layers(self) -> int:
+        """The most layers that there can be: each takes a weight at least."""
+        return _MOST_LAYERS if self._weights is None else len(self._names)
+
+    def layers(self, key: str, default: int | None = None, *, config: Facts | None = None) -> int:
+        """Read a number of layers, of a part of the configuration if one is given; a senseless number ends here."""
+        layers = (config or self.config).whole(key, default)
+        if layers > self.most_layers:
             raise ModelError(
-                f"{self.config.where}: {key} is {layers}, but there are {most} weights in all; "
+                f"{self.config.where}: {key} is {layers}, but there are {self.most_layers} weights in all; "
                 "fetch both files again, from the same model"
             )
         return layers

@@ -75,3 +75,18 @@ def check_common_keys(config: Facts) -> None:
     config.value("quantization_config")
     config.value("tie_word_embeddings")  # `heads.vocabulary` reads it where there is a decoder
     config.value("tie_encoder_decoder")
+
+
+def skip_halves(config: Facts) -> None:
+    """Take what a model of two halves says of the other half, and of comparing the two."""
+    for half in ("text_config", "vision_config"):
+        older = config.value(f"{half}_dict")
+        newer = config.value(half)
+        if isinstance(older, dict) and isinstance(newer, dict):
+            differing = [key for key, value in older.items() if key in newer and newer[key] != value]
+            if differing:
+                raise UnsupportedModelError(
+                    f"{config.where}: {half}_dict and {half} say different things of {', '.join(sorted(differing))}; "
+                    "save the model again with a present version of its library"
+                )
+    config.value("logit_scale_init_value")

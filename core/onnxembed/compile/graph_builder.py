@@ -32,7 +32,7 @@ FLOAT16 = 10
 MICROSOFT = "com.microsoft"
 """The domain of ONNX Runtime's own fused operators."""
 
-AttributeValue = int | float | Sequence[int]
+AttributeValue = int | float | str | Sequence[int]
 Dimension = int | str
 
 _ELEMENT_TYPES = {"float16": FLOAT16, "float32": FLOAT, "int32": INT32, "int64": INT64}
@@ -40,10 +40,11 @@ OPSET = 17
 """The version of ONNX's operators that every supported ONNX Runtime has."""
 OPSET_WITH_ATTENTION = 23
 """The first version with ``Attention``, ``RotaryEmbedding`` and ``RMSNormalization``."""
-_OPSET_WITH_AXES_AS_INPUT = 18
+OPSET_WITH_ANTIALIAS = 18
+"""The first version in which ``Resize`` smooths, and ``Reduce...`` take their axes as an input."""
 # The version of the file's format, and the first ONNX Runtime that has all operators used here, by opset.
-_IR_VERSIONS = {OPSET: 8, OPSET_WITH_ATTENTION: 10}
-_RUNTIMES = {OPSET: (1, 20), OPSET_WITH_ATTENTION: (1, 23)}
+_IR_VERSIONS = {OPSET: 8, OPSET_WITH_ANTIALIAS: 8, OPSET_WITH_ATTENTION: 10}
+_RUNTIMES = {OPSET: (1, 20), OPSET_WITH_ANTIALIAS: (1, 20), OPSET_WITH_ATTENTION: (1, 23)}
 LARGEST_INLINE_BYTES = 1_500_000_000
 """Protobuf ends at 2 GiB; above this the tensors go to a file of their own."""
 _SMALLEST_EXTERNAL_BYTES = 1024
@@ -54,7 +55,7 @@ class GraphBuilder:
     """An ONNX graph under construction; values are known by name."""
 
     def __init__(self, name: str, opset: int = OPSET) -> None:
-        """Take the name of the graph, and the version of its operators: `OPSET` or `OPSET_WITH_ATTENTION`."""
+        """Take the name of the graph, and the version of its operators, one of those above."""
         self._name = name
         self._opset = opset
         self._inputs: list[MessageWriter] = []
@@ -145,7 +146,7 @@ class GraphBuilder:
     def reduce(self, op_type: str, value: str, axes: Sequence[int], output: str, *, keepdims: bool) -> str:
         """Add ``ReduceMax``, ``ReduceMean`` or ``ReduceL2``, whose axes later versions of ONNX take as an input."""
         attributes: dict[str, AttributeValue] = {"keepdims": int(keepdims)}
-        if self._opset < _OPSET_WITH_AXES_AS_INPUT:
+        if self._opset < OPSET_WITH_ANTIALIAS:
             return self.node(op_type, [value], output, {**attributes, "axes": axes})
         along = self.integers(f"{output}.axes", axes)
         return self.node(op_type, [value, along], output, attributes)
@@ -281,6 +282,8 @@ def _attribute(name: str, value: AttributeValue) -> MessageWriter:
         return attribute.fixed32(schema.ATTRIBUTE_F, struct.pack("<f", value)).integer(
             schema.ATTRIBUTE_TYPE, schema.ATTRIBUTE_TYPE_FLOAT
         )
+    if isinstance(value, str):
+        return attribute.text(schema.ATTRIBUTE_S, value).integer(schema.ATTRIBUTE_TYPE, schema.ATTRIBUTE_TYPE_STRING)
     for item in value:
         attribute.integer(schema.ATTRIBUTE_INTS, item)
     return attribute.integer(schema.ATTRIBUTE_TYPE, schema.ATTRIBUTE_TYPE_INTS)

@@ -114,7 +114,7 @@ class Facts:
         left = {
             f"{self._prefix}{key}": value
             for key, value in self._values.items()
-            if key not in self._read and f"{self._prefix}{key}" not in harmless
+            if key not in self._read and key not in harmless and f"{self._prefix}{key}" not in harmless
         }
         for section in self._sections.values():
             left |= section.left(harmless)
@@ -124,7 +124,7 @@ class Facts:
         """Refuse the model for a key that nobody read.
 
         Args:
-            harmless: Keys that change no vector; those inside an object joined by dots to the keys that lead there.
+            harmless: Keys that change no vector, wherever they stand, or joined by dots to the keys that lead there.
             accepted: Keys that the user accepts, ``accept_unknown=``: the last name of each, or joined by dots.
 
         Raises:

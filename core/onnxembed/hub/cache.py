@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 from onnxembed.errors import InputError, ModelError, UnsafeModelError
 from onnxembed.hub.disk import write_text
 from onnxembed.hub.folder import (
-    COMPILABLE_FILES,
     OPTIONAL_FILES,
     absent,
+    compilable_files,
     has_content,
     missing_files,
     specified_files,
@@ -241,7 +241,7 @@ def _is_usable(snapshot: Path, model: ModelSpec, listing: Listing | None) -> boo
         wanted = listing and wanted_files(model, listing)
         for name in wanted or ():
             _check_size(snapshot / name, listing.files[name].size if listing else None)
-        return not missing_files(snapshot, model) or (or_weights and not absent(snapshot, COMPILABLE_FILES))
+        return not missing_files(snapshot, model) or (or_weights and not absent(snapshot, compilable_files(model)))
     except UnsafeModelError:
         raise
     except ModelError as error:
@@ -273,7 +273,7 @@ def wanted_files(model: ModelSpec, listing: Listing) -> tuple[str, ...] | None:
 
     Optional files are included, external data are not.
     """
-    for needed in (specified_files(model), COMPILABLE_FILES):
+    for needed in (specified_files(model), compilable_files(model)):
         if _has_all(listing, needed):
             optional = [name for name in OPTIONAL_FILES if name in listing.files]
             names = dict.fromkeys((*optional, *needed))

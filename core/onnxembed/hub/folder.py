@@ -7,7 +7,6 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from onnxembed.errors import InputError, UnsafeModelError
-from onnxembed.spec import TOKENIZER_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -16,8 +15,6 @@ if TYPE_CHECKING:
 
 WEIGHTS_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"
-COMPILABLE_FILES = (WEIGHTS_FILE, CONFIG_FILE, TOKENIZER_FILE)
-"""What a graph can be compiled from, for folders that hold none."""
 GRAPH_LAYOUTS = ("onnx/model.onnx", "model.onnx", "onnx/model_optimized.onnx", "model_optimized.onnx")
 """Where graphs lie in the folders that people publish, in the order of preference."""
 OPTIONAL_FILES = (
@@ -68,9 +65,15 @@ def specified_files(model: ModelSpec) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
+def compilable_files(model: ModelSpec) -> tuple[str, ...]:
+    """Name what a graph can be compiled from, for folders that hold none."""
+    body = [str(PurePosixPath(model.body_folder, name)) for name in (WEIGHTS_FILE, CONFIG_FILE)]
+    return (*body, model.companion_file)
+
+
 def readable_names(model: ModelSpec) -> frozenset[str]:
     """Name all files that may be read of a model in any layout, apart from external data."""
-    return frozenset((*specified_files(model), *COMPILABLE_FILES, *GRAPH_LAYOUTS, *OPTIONAL_FILES))
+    return frozenset((*specified_files(model), *compilable_files(model), *GRAPH_LAYOUTS, *OPTIONAL_FILES))
 
 
 def external_files(graph: Path, name: str) -> tuple[str, ...]:
@@ -112,7 +115,7 @@ def missing_files(folder: Path, model: ModelSpec) -> tuple[str, ...]:
 def missing_from_any_layout(folder: Path, model: ModelSpec) -> tuple[str, ...]:
     """What a folder lacks where a graph in another usual place, or weights to compile, are as good."""
     missing = missing_files(folder, model)
-    if not missing or not absent(folder / model.body_folder, COMPILABLE_FILES):
+    if not missing or not absent(folder, compilable_files(model)):
         return ()
     for graph in GRAPH_LAYOUTS:
         if not absent(folder, (graph, model.companion_file)):
@@ -122,4 +125,4 @@ def missing_from_any_layout(folder: Path, model: ModelSpec) -> tuple[str, ...]:
 
 def describe_needs(model: ModelSpec) -> str:
     """What a folder must hold, as a clause for messages."""
-    return f"{' and '.join(specified_files(model))} (or {', '.join(COMPILABLE_FILES)})"
+    return f"{' and '.join(specified_files(model))} (or {', '.join(compilable_files(model))})"

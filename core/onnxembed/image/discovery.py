@@ -10,26 +10,30 @@ from __future__ import annotations
 
 import logging
 
-from onnxembed.errors import ModelNotFoundError
+from onnxembed.errors import ModelError, ModelNotFoundError
+from onnxembed.formats.facts import Facts
 from onnxembed.formats.onnx_graph import TensorInfo
 from onnxembed.hub.files import Files, graph_name
-from onnxembed.hub.folder import GRAPH_LAYOUTS
+from onnxembed.hub.folder import CONFIG_FILE, GRAPH_LAYOUTS, WEIGHTS_FILE
 from onnxembed.image.processor_file import processor_file
-from onnxembed.image.spec import PROCESSOR_FILE, ImageModel, vector_width
-from onnxembed.spec import PoolingType
+from onnxembed.image.spec import COMPILED_OUTPUT, PROCESSOR_FILE, ImageModel, vector_width
+from onnxembed.spec import GraphHead, PoolingType
 
 logger = logging.getLogger("onnxembed.models")
 
 _VISION_LAYOUTS = ("onnx/vision_model.onnx", "vision_model.onnx")
 _VECTOR_OUTPUTS = ("image_embeds", "image_embeddings", "sentence_embedding", "pooler_output")
 _AXES = 4
+_DESCRIBED = "described by the files of its folder"
 
 
 def matches(files: Files) -> bool:
     """Tell whether the files are those of an image model: pictures alone go in, and a file says how."""
     graph = _graph(files)
-    if graph is None or processor_file(files) is None:
+    if processor_file(files) is None:
         return False
+    if graph is None:
+        return files.has(WEIGHTS_FILE) and _refusal(files) is None
     facts = files.graph(graph)
     return facts is None or (len(facts.inputs) == 1 and len(facts.inputs[0].shape or (None,) * _AXES) == _AXES)
 
@@ -48,16 +52,28 @@ def describe(files: Files) -> ImageModel:
         ModelNotFoundError: If there is no graph, or nothing that says how pictures are prepared.
     """
     graph = _graph(files)
-    if graph is None:
+    if graph is None and not files.has(WEIGHTS_FILE):
         raise ModelNotFoundError(
-            f"{files.where} holds no graph: expected one of {', '.join((*_VISION_LAYOUTS, *GRAPH_LAYOUTS))}. "
-            "Image models are not compiled from weights; export the model to ONNX"
+            f"{files.where} holds no model: expected one of "
+            f"{', '.join((*_VISION_LAYOUTS, *GRAPH_LAYOUTS, WEIGHTS_FILE))}"
         )
     stated = processor_file(files)
     if stated is None:
         raise ModelNotFoundError(
             f"{files.where} holds no {PROCESSOR_FILE}, which says how pictures are prepared; "
             "fetch it from where the model comes from"
+        )
+    if graph is None:
+        refused = _refusal(files)
+        if refused is not None:
+            raise refused
+        return ImageModel(
+            name=files.model_name,
+            sources=files.sources,
+            dim=0,
+            processor_file=stated,
+            output=COMPILED_OUTPUT,
+            description=_DESCRIBED,
         )
     facts = files.graph(graph)
     output = None if facts is None else _output(facts.outputs)
@@ -70,8 +86,16 @@ def describe(files: Files) -> ImageModel:
         processor_file=stated,
         pooling=pooling,
         output=0 if output is None else output.name,
-        description="described by the files of its folder",
+        description=_DESCRIBED,
     )
+
+
+def _refusal(files: Files) -> ModelError | None:
+    """Tell from the configuration why weights cannot be compiled, if they cannot."""
+    from onnxembed.compile import refusal
+
+    config = Facts(files.json_object(CONFIG_FILE), files.label(CONFIG_FILE))
+    return refusal(config, head=GraphHead.PICTURE_VECTOR)
 
 
 def _graph(files: Files) -> str | None:

@@ -9,11 +9,13 @@ from typing import ClassVar
 
 from onnxembed.api.inputs import check_flag
 from onnxembed.errors import InputError, InputTypeError
-from onnxembed.spec import ModelSource, ModelSpec, PoolingType, only_source
+from onnxembed.spec import GraphHead, ModelSource, ModelSpec, PoolingType, Recipe, only_source
 from onnxembed.suggest import nearest
 
 PROCESSOR_FILE = "preprocessor_config.json"
 """The file that says how pictures are prepared."""
+COMPILED_OUTPUT = "pooled"
+"""The output of a graph that is compiled here."""
 IMAGE_POOLINGS = (PoolingType.CLS, PoolingType.MEAN, PoolingType.DISABLED)
 """The poolings that mean something for patches."""
 
@@ -44,6 +46,11 @@ class ImageModel(ModelSpec):
     text_model: str | None = None
 
     stated: ClassVar[tuple[str, ...]] = (*ModelSpec.stated, "pooling", "normalize")
+
+    @property
+    def recipe(self) -> Recipe | None:
+        """What to compile; ``None`` where the output that is taken is another graph's."""
+        return Recipe(head=GraphHead.PICTURE_VECTOR) if self.output == COMPILED_OUTPUT else None
 
     @property
     def companion_file(self) -> str:

@@ -80,7 +80,7 @@ def test_processor_in_the_file_of_newer_transformers(tmp_path: Path, image_folde
 
 def test_folder_without_a_graph(tmp_path: Path) -> None:
     (tmp_path / "preprocessor_config.json").write_text("{}", encoding="utf-8")
-    with pytest.raises(ModelNotFoundError, match=r"holds no graph: expected one of onnx/vision_model\.onnx"):
+    with pytest.raises(ModelNotFoundError, match=r"holds no model: expected one of onnx/vision_model\.onnx"):
         ImageEmbedding(tmp_path)
 
 

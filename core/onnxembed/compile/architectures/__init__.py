@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from onnxembed.compile.architecture import Architecture
-from onnxembed.compile.architectures import bert
+from onnxembed.compile.architectures import bert, clip, resnet, siglip, vit
 
-ARCHITECTURES: tuple[Architecture, ...] = (*bert.ARCHITECTURES,)
+ARCHITECTURES: tuple[Architecture, ...] = (
+    *bert.ARCHITECTURES,
+    *clip.ARCHITECTURES,
+    *resnet.ARCHITECTURES,
+    *siglip.ARCHITECTURES,
+    *vit.ARCHITECTURES,
+)
 """All that can be compiled; of several that serve one model type, the one that knows the class."""

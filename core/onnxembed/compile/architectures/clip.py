@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from onnxembed.compile.architecture import Architecture
 from onnxembed.compile.body import ATTENTION_MASK, Body, OwnVector
-from onnxembed.compile.config_keys import skip_others
+from onnxembed.compile.config_keys import skip_halves
 from onnxembed.compile.graph_builder import INT32, INT64, GraphBuilder
 from onnxembed.compile.layers.activation import ACTIVATIONS
 from onnxembed.compile.layers.linear import product
@@ -51,7 +51,7 @@ def read_tower(config: Facts, checkpoint: Checkpoint, *, epsilon: float, act: st
     return Tower(
         names=NAMES,
         hidden=hidden,
-        layers=checkpoint.layers_of(config, "num_hidden_layers", 12),
+        layers=checkpoint.layers("num_hidden_layers", 12, config=config),
         heads=heads,
         intermediate=config.whole("intermediate_size", 3072),
         epsilon=config.number("layer_norm_eps", epsilon, above=0),
@@ -97,7 +97,7 @@ class _Vision:
 
     def vector(self, tokens: str) -> str:
         graph = self.into.graph
-        first = graph.node("Gather", [tokens, graph.integer("first_position", 0)], "first_vector", {"axis": 1})
+        first = graph.node("Gather", [tokens, graph.integers("first_position", 0)], "first_vector", {"axis": 1})
         normalized = layer_norm(self.into, "post_layernorm", first, "first_normalized", self.tower.epsilon)
         return product(self.into, "visual_projection", normalized) if self.projection else normalized
 
@@ -202,7 +202,7 @@ def _text(checkpoint: Checkpoint) -> Body:
 
 def _half(config: Facts, section: str, alone: str) -> tuple[Facts, int | None]:
     """The numbers of one half, and the length that its vectors are projected to, if they are."""
-    skip_others(config)
+    skip_halves(config)
     if config.text("model_type", "clip") != "clip":
         projection = config.whole("projection_dim", 512)
         return config, None if config.texts("architectures") == (alone,) else projection

@@ -11,6 +11,7 @@ from onnxembed.compile.body import Body, OwnVector
 from onnxembed.compile.graph_builder import GraphBuilder
 from onnxembed.compile.layers.activation import activation
 from onnxembed.compile.layers.patches import pixel_input
+from onnxembed.compile.layers.tower import merged
 from onnxembed.compile.layers.weighted_graph import WeightedGraph
 from onnxembed.compile.names import WeightNames
 from onnxembed.errors import ModelError
@@ -83,8 +84,7 @@ class _Block:
     shortcut: _Convolution | None
 
     def weights(self) -> dict[str, tuple[int, ...]]:
-        parts = (*self.steps, *((self.shortcut,) if self.shortcut else ()))
-        return {name: shape for part in parts for name, shape in part.weights().items()}
+        return merged(*(part.weights() for part in (*self.steps, self.shortcut) if part is not None))
 
     def add(self, into: WeightedGraph, value: str, act: str) -> str:
         residual = value if self.shortcut is None else self.shortcut.add(into, value)
@@ -103,8 +103,7 @@ class _Resnet:
     blocks: tuple[_Block, ...]
 
     def weights(self) -> dict[str, tuple[int, ...]]:
-        parts = (self.stem, *self.blocks)
-        return {name: shape for part in parts for name, shape in part.weights().items()}
+        return merged(self.stem.weights(), *(block.weights() for block in self.blocks))
 
     def add_all(self) -> str:
         into, graph = self.into, self.into.graph
@@ -131,6 +130,7 @@ def _blocks(
         for number in range(depth):
             stride = 2 if number == 0 and (stage or halves_first) else 1
             name = f"encoder.stages.{stage}.layers.{number}"
+            plan: tuple[tuple[int, int, int, int], ...]
             if narrow:
                 inner = outputs // _NARROWED
                 plan = (
@@ -142,9 +142,7 @@ def _blocks(
                 plan = ((inputs, outputs, 3, stride), (outputs, outputs, 3, 1))
             steps = tuple(_Convolution(f"{name}.layer.{place}", *numbers) for place, numbers in enumerate(plan))
             changes = inputs != outputs or stride != 1
-            yield _Block(
-                name, steps, _Convolution(f"{name}.shortcut", inputs, outputs, 1, stride) if changes else None
-            )
+            yield _Block(name, steps, _Convolution(f"{name}.shortcut", inputs, outputs, 1, stride) if changes else None)
             inputs = outputs
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from onnxembed.compile.architecture import Architecture
 from onnxembed.compile.architectures.clip import read_tower, text_weights, token_vectors
 from onnxembed.compile.body import Body, OwnVector
-from onnxembed.compile.config_keys import skip_others
+from onnxembed.compile.config_keys import skip_halves
 from onnxembed.compile.graph_builder import INT64, MICROSOFT, GraphBuilder
 from onnxembed.compile.layers.linear import activated, linear
 from onnxembed.compile.layers.normalization import layer_norm
@@ -91,9 +91,7 @@ class _Vision:
 
     def _projected(self, tokens: str, role: str, place: int) -> str:
         graph, hidden = self.into.graph, self.tower.hidden
-        weight = graph.later(
-            f"head.{role}.weight", (hidden, hidden), lambda: self._part("in_proj_weight", place).T
-        )
+        weight = graph.later(f"head.{role}.weight", (hidden, hidden), lambda: self._part("in_proj_weight", place).T)
         bias = graph.later(f"head.{role}.bias", (hidden,), lambda: self._part("in_proj_bias", place))
         multiplied = graph.node("MatMul", [tokens, weight], f"head.{role}.product")
         return graph.node("Add", [multiplied, bias], f"head.{role}")
@@ -128,7 +126,7 @@ class _Text:
 
     def vector(self, tokens: str) -> str:
         graph = self.into.graph
-        last = graph.node("Gather", [tokens, graph.integer("last_position", -1)], "last_vector", {"axis": 1})
+        last = graph.node("Gather", [tokens, graph.integers("last_position", -1)], "last_vector", {"axis": 1})
         return linear(self.into, "head", last)
 
 
@@ -176,7 +174,7 @@ def _text(checkpoint: Checkpoint) -> Body:
 
 
 def _half(config: Facts, section: str) -> Facts:
-    skip_others(config)
+    skip_halves(config)
     return config.section(section) if config.text("model_type", "siglip") == "siglip" else config
 
 

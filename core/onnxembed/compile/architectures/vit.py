@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from onnxembed.compile.architecture import Architecture
 from onnxembed.compile.body import Body, OwnVector
-from onnxembed.compile.graph_builder import GraphBuilder
+from onnxembed.compile.graph_builder import OPSET, OPSET_WITH_ANTIALIAS, GraphBuilder
 from onnxembed.compile.layers.activation import ACTIVATIONS
 from onnxembed.compile.layers.linear import linear
 from onnxembed.compile.layers.normalization import layer_norm
@@ -37,29 +37,21 @@ _DINO = TowerNames(**_ATTENTION, **_SCALES, up="mlp.fc1", down="mlp.fc2")
 _DINO_GATED = TowerNames(**_ATTENTION, **_SCALES, up="mlp.weights_in", down="mlp.weights_out")
 # SwiGLU has two thirds of the width, rounded up to a multiple of eight.
 _GATED_MULTIPLE = 8
-_OPSET_WITH_ANTIALIAS = 18
 _PROJECTION = "embeddings.patch_embeddings.projection"
 
 
 @dataclass(frozen=True, slots=True)
 class _Vit:
-    """Adds a vision transformer to a graph.
-
-    Attributes:
-        side: Height and width of the pictures it was trained with.
-        resizes: Whether it takes pictures of other sizes, its positions scaled to them.
-        registers: Number of the vectors that stand behind the first and come out unused.
-        pooler: Whether a further layer makes the vector of the first position.
-    """
+    """Adds a vision transformer to a graph."""
 
     into: WeightedGraph
     tower: Tower
     channels: int
-    side: int
+    side: int  # height and width of the pictures that it was trained with
     patch: int
-    resizes: bool
-    registers: int
-    pooler: bool
+    resizes: bool  # it takes pictures of other sizes, its positions scaled to them
+    registers: int  # vectors that stand behind the first and come out unused
+    pooler: bool  # a further layer makes the vector of the first position
 
     def weights(self) -> dict[str, tuple[int, ...]]:
         hidden = self.tower.hidden
@@ -105,7 +97,7 @@ class _Vit:
     def vector(self, tokens: str) -> str:
         """The first position, through the pooler where there is one."""
         graph = self.into.graph
-        first = graph.node("Gather", [tokens, graph.integer("first_position", 0)], "first_vector", {"axis": 1})
+        first = graph.node("Gather", [tokens, graph.integers("first_position", 0)], "first_vector", {"axis": 1})
         if not self.pooler:
             return first
         return graph.node("Tanh", [linear(self.into, "pooler.dense", first)], "pooler.output")
@@ -151,7 +143,7 @@ def _prepare(checkpoint: Checkpoint) -> Body:
         gated=gated,
         bias=config.flag("qkv_bias", default=True),
     )
-    into = WeightedGraph(GraphBuilder(model_type, *([_OPSET_WITH_ANTIALIAS] if registers else [])), checkpoint)
+    into = WeightedGraph(GraphBuilder(model_type, OPSET_WITH_ANTIALIAS if registers else OPSET), checkpoint)
     vit = _Vit(
         into=into,
         tower=tower,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from onnxembed.compile.body import Body, Shapes
 from onnxembed.compile.heads.attentions import add_attentions, add_cls_attention
 from onnxembed.compile.heads.classification import add_logits, classification_weights
-from onnxembed.compile.heads.pooling import add_vectors
+from onnxembed.compile.heads.pooling import add_own_vector, add_vectors
 from onnxembed.compile.heads.vocabulary import add_vocabulary_maximum, vocabulary_weights
 from onnxembed.errors import UnsupportedModelError
 from onnxembed.spec import GraphHead
@@ -22,6 +22,8 @@ _NEEDED = {
     GraphHead.ATTENTIONS: "add_all_but_last",
     GraphHead.VOCABULARY_MAXIMUM: "vocabulary_head",
     GraphHead.CLASSIFICATION: "classification_head",
+    GraphHead.OWN_VECTOR: "own_vector",
+    GraphHead.PICTURE_VECTOR: "own_vector",
 }
 _WEIGHTS: Mapping[GraphHead, Callable[[Body], Shapes]] = {
     GraphHead.VOCABULARY_MAXIMUM: vocabulary_weights,
@@ -32,6 +34,8 @@ _ADD: Mapping[GraphHead, Callable[[Body], None]] = {
     GraphHead.ATTENTIONS: add_attentions,
     GraphHead.VOCABULARY_MAXIMUM: add_vocabulary_maximum,
     GraphHead.CLASSIFICATION: add_logits,
+    GraphHead.OWN_VECTOR: add_own_vector,
+    GraphHead.PICTURE_VECTOR: add_own_vector,
 }
 
 

@@ -19,12 +19,23 @@ def add_vectors(body: Body, poolings: Sequence[PoolingType]) -> None:
     if tuple(poolings) == (PoolingType.DISABLED,):
         return
     vectors = [add_pooled(graph, tokens, pooling) for pooling in poolings]
-    pooled = graph.node("Concat", vectors, "pooled", {"axis": 1})
+    _give(graph, graph.node("Concat", vectors, "pooled", {"axis": 1}), body.hidden * len(vectors))
+
+
+def add_own_vector(body: Body) -> None:
+    """Add ``pooled`` and ``sentence_embedding``, of the vector that the family makes by itself."""
+    assert body.own_vector is not None  # `check_head` has seen to it
+    vector = body.own_vector.add(body.add_all())
+    _give(body.into.graph, body.into.graph.node("Identity", [vector], "pooled"), body.own_vector.size)
+
+
+def _give(graph: GraphBuilder, pooled: str, size: int) -> None:
+    """Add the outputs ``pooled`` and ``sentence_embedding``, the same scaled to length 1."""
     length = graph.reduce("ReduceL2", pooled, [1], "norm", keepdims=True)
     smallest = graph.floats("smallest_norm", [_SMALLEST_NORM])
     graph.node("Div", [pooled, graph.node("Max", [length, smallest], "safe_norm")], "sentence_embedding")
     for name in ("pooled", "sentence_embedding"):
-        graph.output(name, FLOAT, ["batch", body.hidden * len(vectors)])
+        graph.output(name, FLOAT, ["batch", size])
 
 
 def add_pooled(graph: GraphBuilder, tokens: str, pooling: PoolingType) -> str:

@@ -1,7 +1,7 @@
 """The layers of a tower: transformer layers that normalize what goes into attention and feed-forward.
 
-Vision transformers and both halves of CLIP and SigLIP are made of them. No position is ever padding: pictures have none,
-texts are read from left to right, or have one length.
+Vision transformers and both halves of CLIP and SigLIP are made of them. No position is ever padding: pictures have
+none, texts are read from left to right, or have one length.
 """
 
 from __future__ import annotations
@@ -18,10 +18,19 @@ from onnxembed.compile.layers.weighted_graph import WeightedGraph
 
 @dataclass(frozen=True, slots=True)
 class TowerNames:
-    """How a family names the parts of a layer; ``layer`` has a place for its number.
+    """How a family names the parts of a layer.
 
     Attributes:
-        scale1: Of a factor per channel after attention, where the family has one.
+        layer: The layer, with a place for its number; all others follow it.
+        norm1: Normalization before attention.
+        query: Linear layer of the queries.
+        key: The same of the keys.
+        value: The same of the values.
+        output: Linear layer after attention.
+        norm2: Normalization before feed-forward.
+        up: First linear layer of feed-forward.
+        down: Second one.
+        scale1: A factor per channel after attention, where the family has one.
         scale2: The same after feed-forward.
     """
 
@@ -43,6 +52,10 @@ class Tower:
     """The layers.
 
     Attributes:
+        names: How the family names their parts.
+        hidden: Numbers of a position's vector.
+        layers: Number of layers.
+        heads: Number of heads.
         intermediate: Numbers between the two products of a feed-forward layer.
         epsilon: Of the layer normalizations.
         activation: Of the feed-forward layers, a key of ``ACTIVATIONS``.
