@@ -15,6 +15,7 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setenv("ONNXEMBED_CACHE", str(tmp_path_factory.mktemp("onnxembed-cache")))
         for name in ("FASTEMBED_CACHE_PATH", "HF_HOME", "HF_HUB_CACHE", "HF_ENDPOINT", "HF_TOKEN"):
             patch.delenv(name, raising=False)
+        patch.setenv("HF_HUB_OFFLINE", "1")  # a test that has a hub of its own takes it back
         patch.setenv("ORT_DISABLE_TELEMETRY", "1")  # for the vector stores, which import ONNX Runtime on their own
         yield
 

@@ -16,10 +16,11 @@ import onnxembed.multimodal.discovery
 import onnxembed.rerank.discovery
 import onnxembed.sparse.discovery
 import onnxembed.text.discovery
-from onnxembed.api.find import named_folder, stated_name
+from onnxembed.api.find import chosen_files, named_folder, stated_name
 from onnxembed.api.options import EngineOptions, settings_of
 from onnxembed.catalog.registry import Registry, unknown_name
 from onnxembed.errors import InputError, UnknownModelError, UnsupportedModelError
+from onnxembed.hub.cache import is_repository_name
 from onnxembed.hub.files import Files, FolderFiles
 from onnxembed.image.known import image_registry
 from onnxembed.late_interaction.known import late_interaction_registry
@@ -140,7 +141,7 @@ def open_model(options: EngineOptions, kind: str | None) -> AnyModel:
         UnsupportedModelError: The folder's files are those of no kind.
         ModelNotFoundError: The folder does not exist, or no source could give the files.
     """
-    chosen = _found(options.model_name) if kind is None else _named(kind)
+    chosen = _found(options) if kind is None else _named(kind)
     model_class = getattr(onnxembed, chosen.model_class)
     return cast("AnyModel", model_class(**settings_of(options), lazy_load=options.lazy_load))
 
@@ -155,31 +156,44 @@ def _named(kind: str) -> _Kind:
     )
 
 
-def _found(model_name: str | os.PathLike[str]) -> _Kind:
-    """The kind of a name, which comes before a folder of the same name, or of a folder."""
-    name = stated_name(model_name)
+def _found(options: EngineOptions) -> _Kind:
+    """The kind of a name, which comes before a folder of the same name, of a folder, or of a Hub repository."""
+    name = stated_name(options.model_name)
     holders = [kind for kind in _KINDS if kind.registry.holds(name)]
     if holders:
         return _only(holders, f"{name!r} names")
-    folder = named_folder(model_name)
-    if folder is None:
-        models = [model for kind in _KINDS for model in kind.registry.models()]
+    folder = named_folder(options.model_name)
+    if folder is not None:
+        return _by_files(FolderFiles(folder), options)
+    models = tuple(model for kind in _KINDS for model in kind.registry.models())
+    if not is_repository_name(name):
         raise UnknownModelError(
             f"{unknown_name(name, models)} list_supported_models() of each class lists the names of its kind; a local "
-            "folder with a model's files may be given instead of a name"
+            "folder with a model's files, or a repository of the Hub, 'org/name', may be given instead"
         )
-    fitting = _fitting(FolderFiles(folder))
+    from onnxembed.api.repository import open_files
+
+    return _by_files(open_files(name, options, models, "list_supported_models() of each class"), options)
+
+
+def _by_files(files: Files, options: EngineOptions) -> _Kind:
+    fitting = _fitting(files, options)
     if not fitting:
         raise UnsupportedModelError(
-            f"the files in {folder} do not say of which kind their model is; pass kind=, one of "
+            f"the files in {files.where} do not say of which kind their model is; pass kind=, one of "
             f"{', '.join(repr(kind.name) for kind in _KINDS)}, for an error that says what that kind expects"
         )
-    return _only(fitting, f"the files in {folder} fit")
+    return _only(fitting, f"the files in {files.where} fit")
 
 
-def _fitting(files: Files) -> list[_Kind]:
+def _fitting(files: Files, options: EngineOptions) -> list[_Kind]:
     """The kinds that files fit, but those that another one of them is built on."""
-    fitting = [kind for kind in _KINDS if kind.matches(files)]
+    fitting = []
+    for kind in _KINDS:
+        # The names of graphs differ between kinds.
+        files = chosen_files(files, options, kind.registry.kind)
+        if kind.matches(files):
+            fitting.append(kind)
     extended = {name for kind in fitting for name in kind.built_on}
     return [kind for kind in fitting if kind.name not in extended]
 

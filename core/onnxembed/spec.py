@@ -117,6 +117,7 @@ class ModelSpec:
         license: The licence of the weights, as an SPDX identifier in lower case where there is one.
         size_in_gb: Download size in GB.
         description: One line for people.
+        aliases: Further names of the same model: those under which its weights are published elsewhere.
         stated: The fields that a row of the catalogue has to state in spite of their default.
     """
 
@@ -129,8 +130,11 @@ class ModelSpec:
     license: str = ""
     size_in_gb: float = 0.0
     description: str = ""
+    aliases: tuple[str, ...] = ()
 
     stated: ClassVar[tuple[str, ...]] = ("model_file", "license", "size_in_gb", "description")
+    graph_stems: ClassVar[tuple[str, ...]] = ("model",)
+    """What the names of graphs of this kind begin with, before ``_fp16`` and the like; the preferred first."""
 
     @property
     def needs_files(self) -> bool:

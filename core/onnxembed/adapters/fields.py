@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Final
 
 from pydantic import ConfigDict, Field
 
-from onnxembed.adapters.option_types import DeviceName, PathText, PlainText, Provider
+from onnxembed.adapters.option_types import DeviceName, Login, PathText, PlainText, Provider
 from onnxembed.adapters.refusals import Refusing
 
 __all__ = [
@@ -50,6 +50,10 @@ class EngineFields(Refusing):
     cache_dir: PathText | None = Field(default_factory=lambda: os.environ.get("ONNXEMBED_CACHE") or None)
     local_files_only: bool = False
     revision: str | None = None
+    # Excluded from dumps, so that no login is stored with a chain or an index.
+    token: Login = Field(default=None, exclude=True, repr=False)
+    model_file: str | None = None
+    variant: str | None = None
     model_path: PathText | None = None
     accept_unknown: tuple[str, ...] = ()
     device: DeviceName = "auto"
@@ -155,10 +159,14 @@ class ImageFields(EngineFields):
         "cuda": "device",
         "specific_model_path": "image_model_path",
         "revision": "image_revision",
+        "model_file": "image_model_file",
+        "variant": "image_variant",
     }
 
     image_model_path: PathText | None = None
     image_revision: str | None = None
+    image_model_file: str | None = None
+    image_variant: str | None = None
     image_batch_size: int = Field(default=16, ge=1, description="Most images in one batch.")
     allow_urls: bool = False
     max_pixels: int | None = Field(default=None, ge=1)

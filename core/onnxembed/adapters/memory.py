@@ -209,7 +209,8 @@ def read_file(
 
 def _plain_options(model: SparseTextEmbedding) -> str:
     """Settings that change vectors, as JSON; empty where one is an object, such as a stemmer of one's own."""
-    running = {one.name for one in fields(EngineOptions)} - {"model_name", "specific_model_path", "revision"}
+    deciding = {"model_name", "specific_model_path", "revision", "model_file", "variant"}
+    running = {one.name for one in fields(EngineOptions)} - deciding
     kept = {
         name: list(value) if isinstance(value, frozenset | set) else value
         for name, value in model.options.items()

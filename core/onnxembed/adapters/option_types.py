@@ -9,7 +9,9 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import AfterValidator, BeforeValidator
 
-__all__ = ["DeviceName", "InputType", "ModelName", "PathText", "PlainText", "Provider"]
+from onnxembed.hub.token import HubToken, hub_token
+
+__all__ = ["DeviceName", "InputType", "Login", "ModelName", "PathText", "PlainText", "Provider"]
 
 
 def _plain(value: Any) -> Any:
@@ -21,6 +23,10 @@ def _device(value: Any) -> Any:
     if isinstance(value, bool):
         return "cuda" if value else "cpu"
     return str(value) if type(value).__name__ == "device" else _plain(value)
+
+
+def _login(value: Any) -> HubToken | None:
+    return None if value is None else hub_token(value, "token")
 
 
 def _path_as_text(value: Any) -> Any:
@@ -35,6 +41,8 @@ DeviceName: TypeAlias = Annotated[str, BeforeValidator(_device)]
 """A device, as text or as the core's `Device`; the core checks it."""
 PlainText: TypeAlias = Annotated[str, BeforeValidator(_plain)]
 """Text, or an enum member that stands for one."""
+Login: TypeAlias = Annotated[Any, BeforeValidator(_login)]
+"""A token for the Hub, or whether to send the one that is set up; kept as an object that shows and pickles no token."""
 Provider: TypeAlias = str | tuple[str, dict[str, Any]]
 """An ONNX Runtime execution provider, with or without its options."""
 InputType: TypeAlias = Literal["query", "document"]

@@ -1,62 +1,132 @@
-"""The description of a model, by its name or from its folder."""
+"""The description of a model, by its name, from its folder, or from a repository of the Hub."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
-from onnxembed.api.options import EngineOptions
+from onnxembed.api.settings import ByFiles, store_settings
 from onnxembed.catalog.registry import Registry
 from onnxembed.errors import InputTypeError, ModelNotFoundError
 from onnxembed.foreign import reading
 from onnxembed.spec import ModelSpec
 
 if TYPE_CHECKING:
+    from onnxembed.api.options import EngineOptions
     from onnxembed.hub.files import Files
 
 SpecT = TypeVar("SpecT", bound=ModelSpec)
 
 
-def find_model(
-    registry: Registry[SpecT],
-    options: EngineOptions,
-    describe: Callable[[Files], SpecT],
-) -> tuple[SpecT, str | None]:
+class Found(NamedTuple, Generic[SpecT]):
+    """A model that was found.
+
+    Attributes:
+        model: Its description.
+        folder: The absolute path of its folder, where one was named.
+        by_files: What describes it again when its files are here; ``None`` where the description is complete.
+    """
+
+    model: SpecT
+    folder: str | None
+    by_files: ByFiles[SpecT] | None
+
+
+def find_model(registry: Registry[SpecT], options: EngineOptions, describe: Callable[[Files], SpecT]) -> Found[SpecT]:
     """Find the description of a model, and the folder that holds its files, if one was named.
 
-    A name of the catalogue comes before a folder of the same name.
+    A name of the catalogue comes before a folder of the same name, and a folder before a repository of the Hub.
 
     Args:
         registry: The known models of this kind.
-        options: The options: a name or a folder, and how it is described.
-        describe: Describes the model in a folder by its files.
+        options: The name, and what goes with it: a folder, a revision, a choice among graphs.
+        describe: Describes a model by its files.
 
     Returns:
-        The description, and the absolute path of the folder or ``None``.
+        The model.
 
     Raises:
         InputTypeError: If the name is neither text nor a path.
-        UnknownModelError: If no model has the name; the message offers the nearest ones.
-        ModelNotFoundError: If a folder that was named is not there.
+        UnknownModelError: If no model and no repository has the name.
+        ModelNotFoundError: If a folder that was named is not there, or a repository cannot be read.
+        UnsupportedModelError: If what a repository holds cannot be used.
     """
-    model_name = options.model_name
-    name = stated_name(model_name)
+    name = stated_name(options.model_name)
     if options.specific_model_path is not None:
         folder = existing_folder(options.specific_model_path, "specific_model_path")
-        return registry.find(name), str(folder)
+        return Found(_with_choice(registry.find(name), options, folder), str(folder), None)
     if registry.holds(name):
-        return registry.find(name), None
-    named = named_folder(model_name)
-    if named is None:
-        return registry.find(name), None  # raises, offering the nearest names
-    with reading(named):
-        from onnxembed.hub.files import FolderFiles
+        return Found(_with_choice(registry.find(name), options, None), None, None)
+    named = named_folder(options.model_name)
+    if named is not None:
+        with reading(named):
+            return Found(_describe_folder(named, registry.kind, options, describe), str(named), None)
+    from onnxembed.hub.cache import is_repository_name
 
-        files = FolderFiles(named)
-        files.accept_unknown = tuple(options.accept_unknown)
-        return describe(files), str(named)
+    if not is_repository_name(name):
+        return Found(registry.find(name), None, None)  # raises, offering the nearest names
+    from onnxembed.api.repository import describe_repository, repository_files
+
+    files = repository_files(name, options, registry)
+    return Found(
+        describe_repository(files, registry.kind, options, describe),
+        None,
+        ByFiles(describe, files.commit),
+    )
+
+
+def _with_choice(model: SpecT, options: EngineOptions, folder: Path | None) -> SpecT:
+    """A described model with the graph that the caller chose among those of its folder, or of its repository."""
+    if options.model_file is None and options.variant is None:
+        return model
+    from onnxembed.hub.bring import list_repository
+    from onnxembed.hub.choice import choose
+    from onnxembed.hub.files import FolderFiles
+
+    repository = next((source.hf for source in model.sources if source.hf is not None), None)
+    if folder is not None:
+        files: Files = FolderFiles(folder)
+    elif repository is not None:
+        files = list_repository(repository, store_settings(None, options))
+    else:
+        raise ModelNotFoundError(f"{model.name} has one form only; leave model_file and variant out")
+    chosen = choose(files, model.graph_stems, model_file=options.model_file, variant=options.variant)
+    return model if chosen is None else replace(model, model_file=chosen)
+
+
+def chosen_files(files: Files, options: EngineOptions, kind: type[ModelSpec]) -> Files:
+    """Note in some files which graph or weights to use; a graph in a usual place of a folder needs no choice."""
+    from onnxembed.hub.choice import choose
+    from onnxembed.hub.files import RepositoryFiles, SnapshotFiles, graph_name, has_weights
+    from onnxembed.hub.folder import GRAPH_LAYOUTS
+
+    if isinstance(files, RepositoryFiles | SnapshotFiles):
+        from onnxembed.api.repository import chosen_in_repository
+
+        return chosen_in_repository(files, options, kind)
+    files.chosen = None
+    asked = options.model_file is not None or options.variant is not None
+    if asked or (graph_name(files, GRAPH_LAYOUTS[0]) is None and not has_weights(files)):
+        files.chosen = choose(files, kind.graph_stems, model_file=options.model_file, variant=options.variant)
+    return files
+
+
+def _describe_folder(
+    folder: Path, kind: type[SpecT], options: EngineOptions, describe: Callable[[Files], SpecT]
+) -> SpecT:
+    from onnxembed.hub.choice import report
+    from onnxembed.hub.files import FolderFiles
+
+    files = chosen_files(FolderFiles(folder), options, kind)
+    files.accept_unknown = tuple(options.accept_unknown)
+    if options.model_file is None and options.variant is None:
+        report(files)
+    model = describe(files)
+    weights = files.chosen is not None and not files.chosen.endswith(".onnx")
+    return replace(model, model_file=files.chosen) if weights else model
 
 
 def stated_name(model_name: object) -> str:

@@ -14,7 +14,8 @@ from onnxembed.errors import ModelError, ModelNotFoundError, UnsupportedModelErr
 from onnxembed.foreign import describe, is_foreign
 from onnxembed.formats.onnx_graph import GraphFacts, TensorInfo, inspect_graph
 from onnxembed.hub import ModelFolder, loadable_model_path
-from onnxembed.hub.files import find_graph
+from onnxembed.hub.content import content_digest, digest_memory
+from onnxembed.hub.files import FolderFiles, find_graph, weights_names
 from onnxembed.hub.folder import CONFIG_FILE, GRAPH_LAYOUTS, WEIGHTS_FILE
 from onnxembed.hub.settings import StoreSettings
 from onnxembed.spec import GraphHead, ModelSpec, Recipe
@@ -81,16 +82,16 @@ def prepared_graph(
     ``accept_unknown`` are keys of ``config.json`` that the compiler passes over. A folder that holds neither a graph
     nor weights is a `ModelNotFoundError`.
     """
-    found = find_graph(folder.path, model.model_file)
+    weights = weights_names(FolderFiles(folder.path), model.body_folder)
+    # Weights that the description names are what it means, even where a graph lies beside them.
+    found = None if model.model_file in weights else find_graph(folder.path, model.model_file)
     if found is not None:
         facts = inspect_graph(found)
         if model.recipe is not None and model.recipe.head is GraphHead.VOCABULARY_MAXIMUM:
             found, facts = _reduced(found, facts, store)
         yield _describe(loadable_model_path(found, facts.external_data, store), facts, compiled=False)
         return
-    body = folder.path / model.body_folder
-    weights = body / WEIGHTS_FILE
-    if not weights.is_file():
+    if not weights:
         tried = ", ".join(dict.fromkeys((model.model_file, *GRAPH_LAYOUTS, WEIGHTS_FILE)))
         raise ModelNotFoundError(f"{folder.path} holds no model: none of {tried} is there")
     if model.recipe is None:
@@ -98,8 +99,10 @@ def prepared_graph(
             f"{folder.path} holds weights but no graph, and a model of this kind cannot be compiled from weights; "
             f"expected {model.model_file}"
         )
+    body = folder.path / model.body_folder
     making, compile_to = _compiling(body, model.recipe, accept_unknown)
-    with kept_graph(store, weights, making, compile_to) as path:
+    shards = "".join(f"\0{content_digest(folder.path / name, digest_memory(store))}" for name in weights[1:])
+    with kept_graph(store, folder.path / weights[0], making + shards, compile_to) as path:
         yield _describe(path, inspect_graph(path), compiled=True)
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol
 
 from onnxembed.api.inputs import Checked, check_count, check_parallel
 from onnxembed.api.options import EngineOptions, option_docs, settings_of
-from onnxembed.api.settings import EngineSettings, SpecT, engine_settings, located
+from onnxembed.api.settings import ByFiles, EngineSettings, SpecT, engine_settings, located
 from onnxembed.api.shared import pool_of, shared_engine, shared_engines
 from onnxembed.errors import InputTypeError
 from onnxembed.runtime.forks import watch
@@ -107,9 +107,10 @@ class Model(Generic[OptionsT, SpecT, EngineT]):
         folder: str | None,
         options: OptionsT,
         make_engine: Callable[[EngineSettings[SpecT]], EngineT],
+        by_files: ByFiles[SpecT] | None = None,
     ) -> None:
         """Settle what this object is; ``make_engine`` is a function of a module, so that it can be pickled by name."""
-        self._settings = engine_settings(spec, folder, options)
+        self._settings = engine_settings(spec, folder, options, by_files)
         self._options = replace(
             options, model_name=spec.name, specific_model_path=None if folder == spec.name else folder
         )
@@ -161,7 +162,7 @@ class Model(Generic[OptionsT, SpecT, EngineT]):
         return any(
             engine.loaded
             for settings, engine in shared_engines(self._make_engine)
-            if replace(settings, folder=None, content="") == self._settings
+            if settings.before() == self._settings
         )
 
     @property

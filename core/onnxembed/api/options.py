@@ -15,7 +15,9 @@ from enum import Enum
 from typing import Any
 
 from onnxembed.api.inputs import at_least, check_count, check_flag, describe_type, is_integer
-from onnxembed.errors import InputError, InputTypeError
+from onnxembed.errors import InputError, InputTypeError, UnsafeModelError
+from onnxembed.hub.folder import safe_relative
+from onnxembed.hub.token import HubToken, hub_token
 from onnxembed.runtime.providers import Device, parse_device, parse_device_ids, parse_providers
 from onnxembed.runtime.session import OptionValue, check_session_option, read_session_options
 
@@ -56,6 +58,30 @@ def key_names(value: object, name: str) -> tuple[str, ...]:
     return tuple(value)
 
 
+def graph_or_weights(value: object, name: str) -> str:
+    """Read the name of a graph or of weights inside a model's folder."""
+    if not isinstance(value, str):
+        raise InputTypeError(f"{name}={value!r}: expected a file's name such as 'onnx/model.onnx', or None")
+    try:
+        safe_relative(value)
+    except UnsafeModelError as error:
+        raise InputError(f"{name}: {error}") from None
+    if not value.endswith((".onnx", ".safetensors", ".safetensors.index.json")):
+        raise InputError(
+            f"{name}={value!r} is neither an ONNX file nor safetensors; pass one such as 'onnx/model.onnx'"
+        )
+    return value
+
+
+def variant_name(value: object, name: str) -> str:
+    """Read the end of a graph's name; which there are is known when the files are listed."""
+    if not isinstance(value, str):
+        raise InputTypeError(f"{name}={value!r}: expected text such as 'fp16' or 'int8', or None")
+    if re.fullmatch(r"[A-Za-z0-9_]+", value, re.ASCII) is None:
+        raise InputError(f"{name}={value!r} is the end of no graph's name; pass one such as 'fp16' or 'int8'")
+    return value
+
+
 def device(value: object, name: str) -> Device | str:
     """Read a device; ``None`` leaves the choice to the machine."""
     return Device.AUTO if value is None else parse_device(value, name)
@@ -66,7 +92,9 @@ class EngineOptions:
     """What every model has.
 
     Attributes:
-        model_name: A name of `list_supported_models`, in any case, or the path of a folder with a model's files.
+        model_name: A name of `list_supported_models`, in any case, the path of a folder with a model's files, or a
+            repository of the Hub, ``"org/name"``, which is described by its own small files: they are read when the
+            object is made, even with ``lazy_load``. Names come in this order.
         cache_dir: Where models are kept. ``None``: ``ONNXEMBED_CACHE``, then ``FASTEMBED_CACHE_PATH``, then the
             standard Hugging Face cache.
         threads: Processors that one inference uses; ``None`` for all that this process may use.
@@ -80,6 +108,13 @@ class EngineOptions:
         specific_model_path: A folder that holds the files of ``model_name``; no other place is looked at.
         accept_unknown: Keys of a model's JSON files that are not known here, and that are passed over instead of
             refusing the model; each as its last name, or with the keys that lead to it, joined by dots.
+        token: A login for the Hub: text, an object that keeps it such as pydantic's ``SecretStr``, ``True`` for the one
+            that is set up, ``False`` to send none; ``None`` sends the one that is set up, if any. It shows in no
+            message, log or pickle.
+        model_file: Which graph to use of those that a repository or a folder holds, such as
+            ``"onnx/model_O2.onnx"``, or its weights, ``"model.safetensors"``; ``None`` for the graph in full precision.
+        variant: The same by the end of the graph's name: ``"fp16"``, ``"int8"``, ``"q4"``, ``"quantized"``, ``"O2"``
+            and whatever else a repository ships; ``"fp32"`` for the graph in full precision.
         revision: Branch, tag or commit of the Hub repository.
         enable_cpu_mem_arena: Whether ONNX Runtime keeps freed memory for later runs.
         session_options: Further attributes of ``onnxruntime.SessionOptions``, or configuration entries.
@@ -96,6 +131,9 @@ class EngineOptions:
     local_files_only: bool = option(False, check_flag)
     specific_model_path: str | os.PathLike[str] | None = option(None, folder_path)
     accept_unknown: Sequence[str] = option((), key_names)
+    token: HubToken | str | bool | None = option(None, hub_token)
+    model_file: str | None = option(None, graph_or_weights)
+    variant: str | None = option(None, variant_name)
     revision: str | None = option(None, revision_name)
     enable_cpu_mem_arena: bool | None = option(None, check_session_option)
     session_options: Mapping[str, OptionValue] | None = option(None, read_session_options)

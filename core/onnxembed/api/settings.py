@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 from onnxembed.api.options import EngineOptions
@@ -12,11 +13,26 @@ from onnxembed.runtime.session import OptionValue, parse_session_options
 from onnxembed.spec import ModelSpec
 
 if TYPE_CHECKING:
+    from onnxembed.hub.files import Files
     from onnxembed.hub.folder import ModelFolder
     from onnxembed.hub.settings import StoreSettings
+    from onnxembed.hub.token import HubToken
 
 SpecT = TypeVar("SpecT", bound=ModelSpec)
 SpecT_co = TypeVar("SpecT_co", bound=ModelSpec, covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class ByFiles(Generic[SpecT]):
+    """What describes a model of a Hub repository again, when its files are here: a graph says more than its name.
+
+    Attributes:
+        describe: Describes a model by its files; can be pickled.
+        commit: The commit whose files were listed.
+    """
+
+    describe: Callable[[Files], SpecT]
+    commit: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +51,8 @@ class EngineSettings(Generic[SpecT_co]):
         folder: Where the files were found; ``None`` before they were looked for.
         content: The name of the files' content, by which engines of files that changed differ.
         accept_unknown: Keys of the files that are passed over although they are not known here.
+        by_files: What describes the model again when its files are here; ``None`` once that is done.
+        opened: The description before that.
     """
 
     model: SpecT_co
@@ -46,21 +64,35 @@ class EngineSettings(Generic[SpecT_co]):
     folder: ModelFolder | None = None
     content: str = ""
     accept_unknown: tuple[str, ...] = ()
+    by_files: ByFiles[SpecT_co] | None = field(default=None, compare=False)
+    opened: SpecT_co | None = None
+
+    def before(self) -> EngineSettings[SpecT_co]:
+        """Give the settings as they were before the files were looked for."""
+        return replace(self, model=self.opened or self.model, folder=None, content="", opened=None)
 
 
-def engine_settings(model: SpecT, folder: str | None, options: EngineOptions) -> EngineSettings[SpecT]:
-    """Make the settings of an engine; ``folder`` is the one that `find_model` found, if any."""
+def engine_settings(
+    model: SpecT, folder: str | None, options: EngineOptions, by_files: ByFiles[SpecT] | None = None
+) -> EngineSettings[SpecT]:
+    """Make the settings of an engine; ``folder`` and ``by_files`` are those that `find_model` found."""
     chosen = cast("Device | str", options.cuda)  # ``None`` was read when the options were made
     request = parse_request(options.providers, chosen, options.device_ids)
     return EngineSettings(
         model=model,
-        store=store_settings(folder, options),
+        # The branch may have moved since the files were listed.
+        store=store_settings(folder, options) if by_files is None else _pinned(options, by_files.commit),
         request=require_available(request),
         threads=options.threads,
         session_options=parse_session_options(options.session_options, options.enable_cpu_mem_arena),
         max_length=getattr(options, "max_length", None),
         accept_unknown=tuple(options.accept_unknown),
+        by_files=by_files,
     )
+
+
+def _pinned(options: EngineOptions, commit: str) -> StoreSettings:
+    return replace(store_settings(None, options), revision=commit)
 
 
 def store_settings(folder: str | None, options: EngineOptions) -> StoreSettings:
@@ -72,6 +104,7 @@ def store_settings(folder: str | None, options: EngineOptions) -> StoreSettings:
         local_files_only=options.local_files_only,
         revision=options.revision,
         specific_model_path=folder,
+        token=cast("HubToken | None", options.token),
     )
 
 
@@ -93,4 +126,21 @@ def located(settings: EngineSettings[SpecT]) -> EngineSettings[SpecT]:
     model, folder = settings.model, locate(settings.model, settings.store)
     further = (*model.additional_files, model.companion_file)
     content = folder_fingerprint(folder.path, model.model_file, further, digest_memory(settings.store))
-    return replace(settings, folder=folder, content=content)
+    if settings.by_files is not None and model.model_file.endswith(".onnx"):
+        again = _described_again(settings.by_files, model, folder, settings.accept_unknown)
+        settings = replace(settings, model=again, opened=model)
+    return replace(settings, folder=folder, content=content, by_files=None)
+
+
+def _described_again(
+    by_files: ByFiles[SpecT], model: SpecT, folder: ModelFolder, accept_unknown: tuple[str, ...]
+) -> SpecT:
+    """The description of a model of the Hub by its files, those that were brought; they stay those of its repository."""
+    from onnxembed.foreign import reading
+    from onnxembed.hub.files import SnapshotFiles
+
+    files = SnapshotFiles(model.name, by_files.commit[:12], by_files.commit, folder.path)
+    files.chosen, files.accept_unknown = model.model_file, accept_unknown
+    with reading(folder.path):
+        described = by_files.describe(files)
+    return replace(described, model_file=model.model_file, additional_files=model.additional_files)

@@ -51,10 +51,11 @@ def read_models(kind: type[SpecT], content: bytes, file_name: str) -> tuple[Spec
         raise InputError(f"{file_name} holds no [[model]] table; the file is incomplete, install the package again")
     seen: dict[str, str] = {}
     for number, model in enumerate(models, start=1):
-        first = seen.setdefault(model.name.casefold(), model.name)
-        if len(seen) < number:
-            what = f"{first!r} has it already, and case does not count; choose another"
-            raise _refusal(f"{file_name}, row {number} ({model.name!r})", "name", what)
+        for key, name in (("name", model.name), *(("aliases", alias) for alias in model.aliases)):
+            if name.casefold() in seen:
+                what = f"{seen[name.casefold()]!r} has it already, and case does not count; choose another"
+                raise _refusal(f"{file_name}, row {number} ({model.name!r})", key, what)
+            seen[name.casefold()] = name
     return models
 
 

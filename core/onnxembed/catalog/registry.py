@@ -18,6 +18,8 @@ SpecT = TypeVar("SpecT", bound=ModelSpec)
 
 _OFFERED_NAMES = 3
 _NEAR = 0.6
+NEARLY_THE_SAME = 0.9
+"""How alike the name of a Hub repository and one of the catalogue are where the first looks like a slip."""
 # Comparing names takes time in the square of their length, and a message should stay readable.
 _LONGEST_NAME = 120
 
@@ -43,6 +45,16 @@ class Registry(Generic[SpecT]):
         self._added: Mapping[str, SpecT] = MappingProxyType({})
         self._change = PerProcess(threading.Lock)
 
+    @property
+    def kind(self) -> type[SpecT]:
+        """The class of the models."""
+        return self._kind
+
+    @property
+    def facade(self) -> str:
+        """The public class that lists and adds them."""
+        return self._facade
+
     def catalogue(self) -> tuple[SpecT, ...]:
         """The models that are always there, in the order of their file."""
         # Two threads may both read it: the results are equal, and one of them stays.
@@ -63,8 +75,7 @@ class Registry(Generic[SpecT]):
                 f"a model is named by a string, got {type(name).__name__}; "
                 f"pass a name that {self._facade}.list_supported_models() lists"
             )
-        folded = name.casefold()
-        model = self._known().get(folded) or self._added.get(folded)
+        model = self._get(name)
         if model is None:
             raise UnknownModelError(
                 f"{unknown_name(name, self.models())} "
@@ -93,8 +104,7 @@ class Registry(Generic[SpecT]):
 
     def holds(self, name: str) -> bool:
         """Whether a model has a name, in any case; near ones are not searched."""
-        folded = name.casefold()
-        return folded in self._known() or folded in self._added
+        return self._get(name) is not None
 
     def remove(self, name: str) -> None:
         """Take an added model away; the catalogue stays as it is, and an unknown name is refused as by ``find``."""
@@ -104,6 +114,15 @@ class Registry(Generic[SpecT]):
             if folded not in self._added:
                 raise InputError(f"{model.name!r} belongs to the catalogue; only models that were added can be removed")
             self._added = MappingProxyType({key: kept for key, kept in self._added.items() if key != folded})
+
+    def _get(self, name: str) -> SpecT | None:
+        """The model of a name: one of the catalogue, one that was added, or one that has the name as an alias."""
+        folded = name.casefold()
+        known = self._known().get(folded) or self._added.get(folded)
+        if known is not None:
+            return known
+        aliased = (model for model in self.catalogue() for alias in model.aliases if alias.casefold() == folded)
+        return next(aliased, None)
 
     def _known(self) -> Mapping[str, SpecT]:
         if self._built_in is None:
@@ -141,17 +160,17 @@ def _check(model: ModelSpec) -> None:
         raise InputError(f"{model.name!r} has dim {dim!r}; pass the length of its vectors, a whole number from 1 on")
 
 
-def unknown_name(name: str, models: Iterable[ModelSpec]) -> str:
-    """Say that no model has a name, and offer the nearest names of some."""
-    return f"no model is named {_shortened(name)!r}.{_offer(name, models)}"
+def unknown_name(name: str, models: Iterable[ModelSpec], near: float = _NEAR) -> str:
+    """Say that no model has a name, and offer the nearest names of some; ``near`` is how alike, 0 to 1, they must be."""
+    return f"no model is named {_shortened(name)!r}.{_offer(name, models, near)}"
 
 
-def _offer(name: str, models: Iterable[ModelSpec]) -> str:
+def _offer(name: str, models: Iterable[ModelSpec], least: float) -> str:
     if len(name) > _LONGEST_NAME:
         return ""
     scored = [(_likeness(name.casefold(), model.name.casefold()), model.name) for model in models]
     scored.sort(key=lambda pair: -pair[0])
-    near = [repr(candidate) for score, candidate in scored[:_OFFERED_NAMES] if score >= _NEAR]
+    near = [repr(candidate) for score, candidate in scored[:_OFFERED_NAMES] if score >= least]
     return f" Did you mean {' or '.join(near)}?" if near else ""
 
 

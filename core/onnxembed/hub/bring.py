@@ -21,16 +21,19 @@ from onnxembed.errors import (
     ModelNotFoundError,
 )
 from onnxembed.hub.cache import (
+    COMMIT,
     CachedCopy,
     Listing,
     RepositoryCache,
     cached_copy,
+    copies,
+    made_to_load,
     repository_place,
     wanted_files,
 )
 from onnxembed.hub.disk import remove_tree, write_failure
 from onnxembed.hub.download import start_download, what_is_wrong
-from onnxembed.hub.files import FolderFiles, RepositoryFiles
+from onnxembed.hub.files import FolderFiles, RepositoryFiles, SnapshotFiles
 from onnxembed.hub.folder import ModelFolder, describe_needs, has_content
 from onnxembed.hub.identity import check_published
 from onnxembed.hub.locks import locked
@@ -95,7 +98,7 @@ def _repair(copy: CachedCopy, source: ModelSource, settings: StoreSettings) -> t
     listing = copy.place.listing(copy.commit)
     if listing is None and settings.offline:
         return ()
-    with Worker(settings.limits) as worker:
+    with Worker(settings.limits, settings.token) as worker:
         bringing = start_download(worker, copy.place, settings, verify=True)
         listing = listing or bringing.listing(copy.commit)
         names = [name for name in sorted(listing.files) if has_content(copy.path / name)]
@@ -119,22 +122,38 @@ def list_repository(repository: str, settings: StoreSettings) -> RepositoryFiles
     place, revision = repository_place(repository, settings), settings.effective_revision
     commit = place.commit_of(revision)
     listing = None if commit is None else place.listing(commit)
+    worker = Worker(settings.limits, settings.token)
     if listing is None:
         _refuse_offline(settings, f"the list of files of {repository} at {revision}")
-        with Worker(settings.limits) as worker:
+        try:
             listing = start_download(worker, place, settings, verify=False).listing(commit or revision)
+        except BaseException:
+            worker.end()
+            raise
         with _written(place):
             place.set_listing(listing)
             place.set_commit(revision, listing.commit)
-    return RepositoryFiles(repository, revision, listing, _Reader(place, listing, settings))
+    return RepositoryFiles(repository, revision, listing, _Reader(place, listing, settings, worker))
+
+
+def open_repository(repository: str, settings: StoreSettings) -> RepositoryFiles | SnapshotFiles:
+    """Give the files of a repository, without any request where the cache holds a model of it, whichever tool put it.
+
+    Without a list of the commit's files, a copy counts as one that was made to be loaded as a whole: see
+    `made_to_load`. Else it is `list_repository`, with its errors.
+    """
+    for copy in copies(repository, settings):
+        if copy.place.listing(copy.commit) is None and made_to_load(copy.path):
+            return SnapshotFiles(repository, settings.effective_revision, copy.commit, copy.path)
+    return list_repository(repository, settings)
 
 
 class _Reader:
     """Reads small files of a repository; those that are not in the cache are fetched, all by one process."""
 
-    def __init__(self, place: RepositoryCache, listing: Listing, settings: StoreSettings) -> None:
+    def __init__(self, place: RepositoryCache, listing: Listing, settings: StoreSettings, worker: Worker) -> None:
         self._place, self._listing, self._settings = place, listing, settings
-        self._worker = Worker(settings.limits)
+        self._worker = worker
         weakref.finalize(self, self._worker.end)
 
     def __call__(self, name: str, limit: int) -> bytes:
@@ -177,9 +196,10 @@ def _bring(
     *,
     verify: bool,
 ) -> str:
-    with Worker(settings.limits) as worker, _written(place):
+    with Worker(settings.limits, settings.token) as worker, _written(place):
         bringing = start_download(worker, place, settings, verify=verify)
-        listing = bringing.listing(revision)
+        # What a commit holds never changes.
+        listing = (place.listing(revision) if COMMIT.fullmatch(revision) else None) or bringing.listing(revision)
         names = wanted_files(model, listing)
         if names is None:
             found = listed(sorted(map(shown_text, listing.files)), _NAMES_SHOWN)

@@ -12,17 +12,19 @@ import json
 import logging
 import re
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from onnxembed.errors import InputError, ModelError, UnsafeModelError
 from onnxembed.hub.disk import write_text
 from onnxembed.hub.folder import (
+    CONFIG_FILE,
     OPTIONAL_FILES,
     absent,
     compilable_files,
     has_content,
     missing_files,
+    safe_relative,
     specified_files,
 )
 from onnxembed.hub.settings import StoreSettings, cache_root, own_folder
@@ -39,6 +41,7 @@ COMMIT = re.compile(r"[0-9a-f]{40}")
 DIGEST = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _REPOSITORY = re.compile(r"[A-Za-z0-9_][\w.-]*(/[A-Za-z0-9_][\w.-]*)?", re.ASCII)
 _FORMAT_VERSION = 1
+_STAGES_FILE = "modules.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,9 +201,18 @@ class CachedCopy:
 
 def repository_place(repository: str, settings: StoreSettings) -> RepositoryCache:
     """Where a repository, ``org/name``, is kept; an `InputError` if that is no such name."""
-    if _REPOSITORY.fullmatch(repository) is None or ".." in repository or "--" in repository:
+    if not _is_repository(repository):
         raise InputError(f"{repository!r} is not the name of a Hub repository; expected 'organisation/name'")
     return RepositoryCache(repository, cache_root(settings) / _folder_name(repository), own_folder(settings))
+
+
+def is_repository_name(name: str) -> bool:
+    """Tell whether a name has the form ``org/name`` of a Hub repository."""
+    return "/" in name and _is_repository(name)
+
+
+def _is_repository(name: str) -> bool:
+    return _REPOSITORY.fullmatch(name) is not None and ".." not in name and "--" not in name
 
 
 def _folder_name(repository: str) -> str:
@@ -211,13 +223,42 @@ def cached_copy(
     model: ModelSpec, repository: str, settings: StoreSettings, *, damaged: bool = False
 ) -> CachedCopy | None:
     """Find a usable copy of a model at the revision in force, or also a damaged one, without any request."""
+    for copy in copies(repository, settings):
+        listing = copy.place.listing(copy.commit)
+        if damaged or _is_usable(copy.path, model, listing):
+            return replace(copy, whole=_is_whole(copy.place, copy.commit, listing))
+    return None
+
+
+def copies(repository: str, settings: StoreSettings) -> Iterator[CachedCopy]:
+    """Find what the cache has of a repository at the revision in force, usable or not."""
     for place in _places(repository, settings):
         commit = place.commit_of(settings.effective_revision)
         if commit is not None and place.snapshot(commit).is_dir():
-            listing = place.listing(commit)
-            if damaged or _is_usable(place.snapshot(commit), model, listing):
-                return CachedCopy(place, commit, _is_whole(place, commit, listing))
-    return None
+            yield CachedCopy(place, commit, whole=False)
+
+
+_WITH_A_CONFIGURATION = ("Pooling", "Dense", "SpladePooling", "LayerNorm")
+"""Stages of sentence-transformers that do not work without their ``config.json``."""
+
+
+def made_to_load(snapshot: Path) -> bool:
+    """Tell whether a copy of a repository holds all that describes the model, as far as the tool that made it knows.
+
+    Either it is whole, which ``.gitattributes`` shows, a file that no loader asks for; or sentence-transformers has
+    brought every stage that ``modules.json`` lists.
+    """
+    if has_content(snapshot / ".gitattributes"):
+        return True
+    try:
+        stages = json.loads((snapshot / _STAGES_FILE).read_text(encoding="utf-8"))
+        return all(
+            stage["type"].rsplit(".", 1)[-1] not in _WITH_A_CONFIGURATION
+            or has_content(snapshot / safe_relative(stage["path"]) / CONFIG_FILE)
+            for stage in stages
+        )
+    except (OSError, ValueError, AttributeError, KeyError, TypeError, UnsafeModelError):
+        return False
 
 
 def _places(repository: str, settings: StoreSettings) -> Iterator[RepositoryCache]:
@@ -264,6 +305,8 @@ def _is_whole(place: RepositoryCache, commit: str, listing: Listing | None) -> b
     lacking = [name for name in OPTIONAL_FILES if not (place.snapshot(commit) / name).is_file()]
     if listing is not None:
         return not any(name in listing.files for name in lacking)
+    if made_to_load(place.snapshot(commit)):
+        return True
     # Other tools note here which files they looked for in vain.
     return all((place.folder / ".no_exist" / commit / name).is_file() for name in lacking)
 

@@ -41,11 +41,21 @@ class Download:
     limits: TransferLimits
     verify: bool
 
+    @property
+    def _page(self) -> str:
+        """Where people accept the conditions of the repository."""
+        return shown_text(f"{self.endpoint}/{self.place.repository}")
+
     def listing(self, revision: str) -> Listing:
         """Fetch the list of files of a revision."""
         label = f"the list of files of {self.place.repository} at {revision}"
         path = f"api/models/{self.place.repository}/revision/{quote(revision, safe='')}?blobs=true"
-        request = {"do": "list", "url": f"{self.endpoint}/{path}", "max_bytes": self.limits.listing_bytes}
+        request = {
+            "do": "list",
+            "url": f"{self.endpoint}/{path}",
+            "max_bytes": self.limits.listing_bytes,
+            "page": self._page,
+        }
         listing = _parse_listing(self.worker.call(label, request)["text"], label)
         if COMMIT.fullmatch(listing.commit) is None or (COMMIT.fullmatch(revision) and listing.commit != revision):
             commit = listing.commit[:40]
@@ -94,6 +104,7 @@ class Download:
         part = place.partials / (upstream.digest or f"{listing.commit}-{quote(name, safe='')}")
         request = {
             "do": "file",
+            "page": self._page,
             "url": f"{self.endpoint}/{place.repository}/resolve/{listing.commit}/{quote(name)}",
             "max_bytes": self.limits.archive_bytes,
             "part": str(part),

@@ -13,19 +13,22 @@ from typing import Any
 from onnxembed.hub.disk import write_failure
 from onnxembed.hub.shown import shown_text
 
+ITS_PAGE = "the model's page"
+"""What messages call the address of a model's page where it is not known."""
 _SERVER_ERROR = 500
 _STATUS_TEXTS = {
     401: "the server wants a login (401): it is private, gated or not there; set HF_TOKEN or run `hf auth login`",
-    403: "access is refused (403): accept the conditions on the model's page and set HF_TOKEN to a token that reads it",
+    403: "access is refused (403): accept the conditions at {page}, and set HF_TOKEN to a token that reads it",
     404: "it is not there (404): check the spelling",
     408: "the server gave up waiting (408)",
     429: "the server has had too many requests (429)",
 }
 _CODE_TEXTS = {
-    "RepoNotFound": "there is no such repository, or it is private; check the name, or set HF_TOKEN",
+    "RepoNotFound": "there is no such repository, or it is private; check the name, or pass token= or set HF_TOKEN",
     "RevisionNotFound": "the repository has no such revision; check revision=",
     "EntryNotFound": "the repository has no such file",
-    "GatedRepo": "the repository is gated: accept its conditions on its page, then set HF_TOKEN or run `hf auth login`",
+    "GatedRepo": "the repository is gated: accept its conditions at {page}, then pass token=, set HF_TOKEN or run "
+    "`hf auth login`",
 }
 
 
@@ -52,6 +55,12 @@ class RequestError(Exception):
         self.failure = failure
 
 
+def is_absent(error: Exception) -> bool:
+    """Tell whether an error says that a repository, or a revision of it, is not there, as far as the Hub tells."""
+    texts = (_STATUS_TEXTS[401], _STATUS_TEXTS[404], _CODE_TEXTS["RepoNotFound"])
+    return any(text in str(error) for text in texts)
+
+
 def chain(error: BaseException) -> Iterator[BaseException]:
     """An error, what caused it, and so on."""
     seen: set[int] = set()
@@ -67,13 +76,16 @@ def answer_of(error: BaseException) -> Any:
     return next((found for one in chain(error) if (found := getattr(one, "response", None)) is not None), None)
 
 
-def explain(error: Exception, path: Path, seconds: float) -> Failure:
-    """Say why a request failed that writes to a path and waits so many seconds for each answer."""
+def explain(error: Exception, path: Path, seconds: float, page: str = ITS_PAGE) -> Failure:
+    """Say why a request failed that writes to a path and waits so many seconds for each answer.
+
+    ``page`` is the address where people accept conditions.
+    """
     if isinstance(error, RequestError):
         return error.failure
     answer = answer_of(error)
     if answer is not None:
-        return status_failure(int(answer.status_code), answer.headers)
+        return status_failure(int(answer.status_code), answer.headers, page)
     from huggingface_hub.errors import OfflineModeIsEnabled
 
     if any(isinstance(one, OfflineModeIsEnabled) for one in chain(error)):
@@ -88,10 +100,12 @@ def explain(error: Exception, path: Path, seconds: float) -> Failure:
     return Failure(f"the connection failed: {shown_text(causes[-1])}", final=False)
 
 
-def status_failure(status: int, headers: Mapping[str, str]) -> Failure:
-    """Say what an answer with a status of failure means."""
+def status_failure(status: int, headers: Mapping[str, str], page: str = ITS_PAGE) -> Failure:
+    """Say what an answer with a status of failure means; ``page`` is where people accept conditions."""
     passing = status in (408, 429) or status >= _SERVER_ERROR
-    return Failure(_status_text(status, headers), not passing, _retry_after(headers) if passing else None)
+    return Failure(
+        _status_text(status, headers).replace("{page}", page), not passing, _retry_after(headers) if passing else None
+    )
 
 
 def _status_text(status: int, headers: Mapping[str, str]) -> str:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from onnxembed.errors import ModelNotFoundError
-from onnxembed.hub.failures import Failure, RequestError, answer_of, chain, explain, status_failure
+from onnxembed.hub.failures import ITS_PAGE, Failure, RequestError, answer_of, chain, explain, status_failure
 from onnxembed.hub.settings import STALL_BYTES, TransferLimits
 from onnxembed.hub.shown import shown_text
 
@@ -36,14 +36,16 @@ class Fetcher:
     Attributes:
         limits: Bounds on time and size.
         tick: Called with a number of bytes that came, or with 0 for another step; raises what ends the work.
-        token: The login for the Hub; ``None`` for the one that is set up.
+        token: The login for the Hub; ``None`` for the one that is set up, ``False`` for none.
         plain: Whether to make plain requests only.
+        page: The address that messages give for what people have to do.
     """
 
     limits: TransferLimits
     tick: Callable[[int], None]
-    token: str | None = None
+    token: str | bool | None = None
     plain: bool = False
+    page: str = field(default=ITS_PAGE, init=False)
     _received: int = field(default=0, init=False)
     _bound: int | None = field(default=None, init=False)
 
@@ -51,7 +53,7 @@ class Fetcher:
         """Do what a request asks: ``list``, ``file`` or ``archive``; give what came, or why it did not."""
         actions: dict[str, Callable[..., dict[str, Any]]]
         actions = {"list": self._list, "file": self._file, "archive": self._archive}
-        do = actions[request.pop("do")]
+        do, self.page = actions[request.pop("do")], request.pop("page", ITS_PAGE)
         try:
             return do(**request)
         except ModelNotFoundError as error:
@@ -130,7 +132,7 @@ class Fetcher:
             except (_NoHubError, GivenUpError, ModelNotFoundError):
                 raise
             except Exception as error:  # noqa: BLE001 - whatever an HTTP library of any version raises
-                failure = explain(error, path, limits.effective_read_seconds)
+                failure = explain(error, path, limits.effective_read_seconds, self.page)
                 cause = error
             failures = 1 if self._received - before >= limits.progress_bytes else failures + 1
             pause = failure.wait_seconds
@@ -183,7 +185,7 @@ class Fetcher:
                 file.truncate(0)
                 raise RequestError(Failure("the server refused to go on from the part that is here", False, 0.0))
             if status not in (_OK, _PARTIAL):
-                raise RequestError(status_failure(status, names))
+                raise RequestError(status_failure(status, names, self.page))
             if offset and not (status == _PARTIAL and names.get("content-range", "").startswith(f"bytes {offset}-")):
                 file.truncate(0)
                 offset = 0

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from onnxembed.errors import ModelError, ModelNotFoundError, UnsafeModelError
 from onnxembed.formats.facts import Facts
 from onnxembed.formats.json_file import parse_json, parse_object
+from onnxembed.formats.shards import INDEX_FILE, WEIGHTS_FILE, shard_names
 from onnxembed.hub.folder import GRAPH_LAYOUTS, safe_relative
 from onnxembed.spec import ModelSource
 
@@ -37,10 +38,13 @@ class Files(ABC):
     """Where the files are brought from; none for a folder, whose files are here."""
     accept_unknown: tuple[str, ...] = ()
     """Keys of the metadata that are passed over although nobody knows them; see `Facts.finish`."""
+    chosen: str | None = None
+    """The graph or the weights that were chosen among several; ``None`` for what the usual places hold."""
 
     def __init__(self) -> None:
         """Begin with nothing read."""
         self._facts: dict[str, Facts] = {}
+        self._read: set[str] = set()
 
     @abstractmethod
     def names(self) -> tuple[str, ...]:
@@ -63,7 +67,14 @@ class Files(ABC):
             raise ModelError(
                 f"{self.label(name)} has {size:,} bytes; a file of this kind has at most {limit:,}: fetch it again"
             )
-        return self._content(name, limit)
+        content = self._content(name, limit)
+        self._read.add(name)
+        return content
+
+    @property
+    def read_names(self) -> tuple[str, ...]:
+        """The names of the files that were read, sorted."""
+        return tuple(sorted(self._read))
 
     @abstractmethod
     def graph(self, name: str) -> GraphFacts | None:
@@ -151,6 +162,7 @@ class RepositoryFiles(Files):
         self.model_name = repository
         self.sources = (ModelSource(hf=repository),)
         self.listing = listing
+        self.commit = listing.commit
         self._reader = reader
 
     def names(self) -> tuple[str, ...]:
@@ -176,8 +188,25 @@ class RepositoryFiles(Files):
         return self._reader(name, limit)
 
 
+class SnapshotFiles(FolderFiles):
+    """The files of one commit of a Hub repository that another tool has put into the cache."""
+
+    def __init__(self, repository: str, revision: str, commit: str, folder: Path) -> None:
+        """Take the commit and its folder."""
+        super().__init__(folder)
+        self.where = f"{repository}@{revision}"
+        self.model_name = repository
+        self.sources = (ModelSource(hf=repository),)
+        self.commit = commit
+
+
 def graph_name(files: Files, model_file: str) -> str | None:
-    """Find the graph among some files: where the description says, else in a usual place; ``None`` without one."""
+    """Find the graph among some files: the chosen one, else where the description says, else in a usual place.
+
+    ``None`` without one, and where weights are chosen.
+    """
+    if files.chosen is not None:
+        return files.chosen if files.chosen.endswith(".onnx") else None
     names = (name for name in (model_file, *GRAPH_LAYOUTS) if name.endswith(".onnx"))
     return next((name for name in names if files.has(name)), None)
 
@@ -186,6 +215,32 @@ def find_graph(folder: Path, model_file: str) -> Path | None:
     """Find the graph in a folder, as `graph_name` does."""
     name = graph_name(FolderFiles(folder), model_file)
     return None if name is None else folder / name
+
+
+def has_weights(files: Files, folder: str = "") -> bool:
+    """Tell whether there are weights in the safetensors format, in one file or in several with an index.
+
+    ``folder`` is the one that holds them, relative to the model's; empty for the model's own.
+    """
+    return any(files.has(inside(folder, name)) for name in (WEIGHTS_FILE, INDEX_FILE))
+
+
+def weights_names(files: Files, folder: str = "") -> tuple[str, ...]:
+    """Name the files of the weights: ``model.safetensors``, or the index and the files that it names; empty without.
+
+    ``folder`` is as in `has_weights`. An index that names no file, or one outside the folder, is a `ModelError`.
+    """
+    if files.has(inside(folder, WEIGHTS_FILE)):
+        return (inside(folder, WEIGHTS_FILE),)
+    index = inside(folder, INDEX_FILE)
+    if not files.has(index):
+        return ()
+    return (index, *(inside(folder, name) for name in shard_names(files.read(index), files.label(index))))
+
+
+def inside(folder: str, name: str) -> str:
+    """Give the name of a file of a folder of the model's; an empty folder is the model's own."""
+    return f"{folder}/{name}" if folder else name
 
 
 def _is_safe(name: str) -> bool:

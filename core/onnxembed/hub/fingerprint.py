@@ -7,8 +7,9 @@ import os
 from pathlib import Path, PurePosixPath
 
 from onnxembed.formats.onnx_graph import inspect_graph
+from onnxembed.formats.shards import INDEX_FILE
 from onnxembed.hub.content import content_digest
-from onnxembed.hub.files import find_graph
+from onnxembed.hub.files import FolderFiles, find_graph, weights_names
 from onnxembed.hub.folder import WEIGHTS_FILE
 
 # Descriptions, vocabularies and tables: all count, since any of them may be read. Weights and graphs count where
@@ -46,6 +47,8 @@ def _loaded(folder: Path, model_file: str) -> tuple[str, ...]:
     else:
         graph = find_graph(folder, model_file)
         name = WEIGHTS_FILE if graph is None else graph.relative_to(folder).as_posix()
+    if name in (WEIGHTS_FILE, INDEX_FILE):
+        return weights_names(FolderFiles(folder))
     if not name.endswith(".onnx") or not (folder / name).is_file():
         return (name,)
     return (name, *(str(PurePosixPath(name).parent / data) for data in inspect_graph(folder / name).external_data))

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from onnxembed.errors import InputError
+from onnxembed.hub.token import HubToken
 
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _REVISION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*(/[A-Za-z0-9_][A-Za-z0-9_.+-]*)*")
@@ -87,6 +88,7 @@ class StoreSettings:
         revision: A branch, tag or commit of the Hub repository; ``None`` is its main branch.
         specific_model_path: A folder that holds the model; no other source is tried.
         limits: Bounds on time and size.
+        token: The login for the Hub; ``None`` for the one that is set up. It decides no result.
     """
 
     cache_dir: str | None = None
@@ -94,6 +96,7 @@ class StoreSettings:
     revision: str | None = None
     specific_model_path: str | None = None
     limits: TransferLimits = field(default_factory=TransferLimits)
+    token: HubToken | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         if self.revision is not None and (_REVISION.fullmatch(self.revision) is None or ".." in self.revision):

@@ -27,6 +27,7 @@ from onnxembed.errors import ModelNotFoundError
 from onnxembed.hub.fetching import Fetcher, GivenUpError
 from onnxembed.hub.settings import TransferLimits
 from onnxembed.hub.shown import shown_text
+from onnxembed.hub.token import HubToken
 
 logger = logging.getLogger("onnxembed.store")
 
@@ -48,9 +49,9 @@ class _Runner(Protocol):
 class Worker:
     """Fetches by a process that starts with the first request; a context manager that ends it."""
 
-    def __init__(self, limits: TransferLimits) -> None:
-        """Start nothing yet."""
-        self._limits = limits
+    def __init__(self, limits: TransferLimits, token: HubToken | None = None) -> None:
+        """Start nothing yet; ``token`` is the login for the Hub, ``None`` for the one that is set up."""
+        self._limits, self._token = limits, token
         self._runner: _Runner | None = None
         self._answers = 0
 
@@ -77,7 +78,7 @@ class Worker:
         if self._runner is not None and self._runner.failure() is not None:
             self.end()  # it ends when it has had nothing to do for a while
         if self._runner is None:
-            self._runner, self._answers = _start(self._limits), 0
+            self._runner, self._answers = _start(self._limits, self._token), 0
             self._wait(self._runner, "the process that fetches", _START_SECONDS)
         self._runner.send({"label": label, **request})
         answer = self._wait(self._runner, label, bound)
@@ -107,20 +108,20 @@ class Worker:
             time.sleep(_POLL_SECONDS)
 
 
-def _start(limits: TransferLimits) -> _Runner:
+def _start(limits: TransferLimits, token: HubToken | None) -> _Runner:
     # A frozen program is its own interpreter: to start it again would be to run it again.
     if sys.executable and not getattr(sys, "frozen", False):
         try:
-            return _Process(limits)
+            return _Process(limits, token)
         except OSError as error:
             logger.info("no process can be started (%s); a thread fetches", error)
-    return _Thread(limits)
+    return _Thread(limits, token)
 
 
 class _Process:
     """A child process; it ends with this one."""
 
-    def __init__(self, limits: TransferLimits) -> None:
+    def __init__(self, limits: TransferLimits, token: HubToken | None) -> None:
         self._scratch = tempfile.TemporaryDirectory(prefix="onnxembed-", ignore_cleanup_errors=True)
         report = Path(self._scratch.name, "report")
         report.touch()
@@ -159,7 +160,7 @@ class _Process:
                 "parent": os.getpid(),
                 "report": str(report),
                 "limits": asdict(limits),
-                "token": _token(),
+                "token": _notebook_token() if token is None else token.reveal(),
             }
         )
 
@@ -209,7 +210,7 @@ def _shows_bars() -> bool:
     return terminal and (utilities is None or not utilities.are_progress_bars_disabled())
 
 
-def _token() -> str | None:
+def _notebook_token() -> str | None:
     """The login that a notebook keeps where another process cannot read it; else that process finds it itself."""
     if "google.colab" not in sys.modules:
         return None
@@ -221,11 +222,11 @@ def _token() -> str | None:
 class _Thread:
     """A thread, where there are no processes."""
 
-    def __init__(self, limits: TransferLimits) -> None:
+    def __init__(self, limits: TransferLimits, token: HubToken | None) -> None:
         self._steps = 0
         self._answers: list[dict[str, Any]] = [{"ready": True}]
         self._given_up = False
-        self._fetcher = Fetcher(limits, self._tick, plain=True)
+        self._fetcher = Fetcher(limits, self._tick, None if token is None else token.reveal(), plain=True)
 
     def _tick(self, size: int) -> None:  # noqa: ARG002 - bytes are for processes
         if self._given_up:

@@ -50,8 +50,8 @@ class ImageEmbedding(VectorModel[ImageOptions, ImageModel, "ImageEngine"]):
 
     @constructor(ImageOptions)
     def __init__(self, options: ImageOptions) -> None:
-        model, folder = find_model(image_registry, options, _describe_files)
-        self._open(model, folder, options, _make_engine)
+        model, folder, by_files = find_model(image_registry, options, _describe_files)
+        self._open(model, folder, options, _make_engine, by_files)
 
     # what the model is
 

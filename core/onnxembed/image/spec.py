@@ -46,6 +46,7 @@ class ImageModel(ModelSpec):
     text_model: str | None = None
 
     stated: ClassVar[tuple[str, ...]] = (*ModelSpec.stated, "pooling", "normalize")
+    graph_stems: ClassVar[tuple[str, ...]] = ("vision_model", "model")
 
     @property
     def recipe(self) -> Recipe | None:

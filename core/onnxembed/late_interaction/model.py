@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from onnxembed.api.asynchronous import awaited, streamed
 from onnxembed.api.custom import Adding
-from onnxembed.api.find import find_model, stated_name
+from onnxembed.api.find import Found, find_model, stated_name
 from onnxembed.api.inputs import (
     Checked,
     check_count,
@@ -20,7 +21,7 @@ from onnxembed.api.inputs import (
 )
 from onnxembed.api.model import constructor
 from onnxembed.api.ranking import Cut, RankedDocument, check_cut, ranked
-from onnxembed.api.settings import EngineSettings
+from onnxembed.api.settings import ByFiles, EngineSettings
 from onnxembed.api.vector_model import VectorModel
 from onnxembed.catalog.registry import Registry
 from onnxembed.errors import InputError, UnknownModelError
@@ -62,9 +63,10 @@ class LateInteractionTextEmbedding(VectorModel[LateInteractionOptions, LateInter
 
     @constructor(LateInteractionOptions)
     def __init__(self, options: LateInteractionOptions) -> None:
-        model, folder = _find_dense(options) if options.dense else _find(options)
-        model = replace(model, skip_special_tokens=options.skip_special_tokens)
-        self._open(model, folder, options, _make_engine)
+        describe = partial(_describe_files, options.dense, options.skip_special_tokens)
+        found = _find_dense(options, describe) if options.dense else _find(options, describe)
+        model = replace(found.model, skip_special_tokens=options.skip_special_tokens)
+        self._open(model, found.folder, options, _make_engine, found.by_files)
 
     # what the model is
 
@@ -293,32 +295,37 @@ class LateInteractionTextEmbedding(VectorModel[LateInteractionOptions, LateInter
     _describe = staticmethod(describe_late_interaction)
 
 
-def _find(options: LateInteractionOptions) -> tuple[LateInteractionModel, str | None]:
-    """Find a model of the catalogue, or one in a folder that describes itself."""
-    try:
-        return find_model(late_interaction_registry, options, _describe_files)
-    except UnknownModelError as error:
-        name = stated_name(options.model_name)
-        if not dense_registry.holds(name):
-            raise
-        raise UnknownModelError(
-            f"{name!r} is a dense model: pass dense=True for the vectors of its tokens, or open it with TextEmbedding "
-            f"for one vector per text. {error}"
-        ) from None
+_Describe = Callable[["Files"], LateInteractionModel]
 
 
-def _find_dense(options: LateInteractionOptions) -> tuple[LateInteractionModel, str | None]:
+def _find(options: LateInteractionOptions, describe: _Describe) -> Found[LateInteractionModel]:
+    """Find a model of the catalogue, or one in a folder or a repository that describes itself."""
+    name = stated_name(options.model_name)
+    if dense_registry.holds(name):
+        try:
+            late_interaction_registry.find(name)
+        except UnknownModelError as error:
+            raise UnknownModelError(
+                f"{name!r} is a dense model: pass dense=True for the vectors of its tokens, or open it with "
+                f"TextEmbedding for one vector per text. {error}"
+            ) from None
+    return find_model(late_interaction_registry, options, describe)
+
+
+def _find_dense(options: LateInteractionOptions, describe: _Describe) -> Found[LateInteractionModel]:
     """Find a dense model, for its token vectors."""
     from onnxembed.late_interaction.discovery import token_vectors_of
 
-    model, folder = find_model(dense_registry, options, _describe_dense_files)
-    return token_vectors_of(model), folder
+    found = find_model(dense_registry, options, _describe_dense_files)
+    by_files = None if found.by_files is None else ByFiles(describe, found.by_files.commit)
+    return Found(token_vectors_of(found.model), found.folder, by_files)
 
 
-def _describe_files(files: Files) -> LateInteractionModel:
-    from onnxembed.late_interaction.discovery import describe
+def _describe_files(dense: bool, skip_special_tokens: bool, files: Files) -> LateInteractionModel:
+    from onnxembed.late_interaction.discovery import describe, token_vectors_of
 
-    return describe(files)
+    model = token_vectors_of(_describe_dense_files(files)) if dense else describe(files)
+    return replace(model, skip_special_tokens=skip_special_tokens)
 
 
 def _describe_dense_files(files: Files) -> DenseModel:

@@ -51,8 +51,8 @@ class LateInteractionMultimodalEmbedding(VectorModel[MultimodalOptions, Multimod
 
     @constructor(MultimodalOptions)
     def __init__(self, options: MultimodalOptions) -> None:
-        model, folder = find_model(multimodal_registry, options, _describe_files)
-        self._open(model, folder, options, _make_engine)
+        model, folder, by_files = find_model(multimodal_registry, options, _describe_files)
+        self._open(model, folder, options, _make_engine, by_files)
 
     # texts
 

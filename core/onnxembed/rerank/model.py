@@ -50,8 +50,8 @@ class TextCrossEncoder(Model[CrossEncoderOptions, CrossEncoderModel, "CrossEncod
 
     @constructor(CrossEncoderOptions)
     def __init__(self, options: CrossEncoderOptions) -> None:
-        model, folder = find_model(rerank_registry, options, _describe_files)
-        self._open(model, folder, options, _make_engine)
+        model, folder, by_files = find_model(rerank_registry, options, _describe_files)
+        self._open(model, folder, options, _make_engine, by_files)
 
     # what the model is
 

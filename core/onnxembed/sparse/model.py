@@ -40,9 +40,9 @@ class SparseTextEmbedding(Model[SparseOptions, SparseModel, "SparseEngine | Bm25
 
     @constructor(SparseOptions)
     def __init__(self, options: SparseOptions) -> None:
-        model, folder = find_model(sparse_registry, options, _describe_files)
+        model, folder, by_files = find_model(sparse_registry, options, _describe_files)
         options = settle(options, model)
-        self._open(model, folder, options, _engine_maker(model, folder, options))
+        self._open(model, folder, options, _engine_maker(model, folder, options), by_files)
 
     # what the model is
 

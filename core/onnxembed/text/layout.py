@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from onnxembed.errors import ModelNotFoundError
-from onnxembed.hub.files import Files, graph_name
+from onnxembed.hub.files import Files, graph_name, has_weights
 from onnxembed.hub.folder import CONFIG_FILE, GRAPH_LAYOUTS, WEIGHTS_FILE
 from onnxembed.spec import TOKENIZER_FILE
 
@@ -16,14 +16,14 @@ def architectures(files: Files) -> tuple[str, ...]:
 
 def is_text_model(files: Files) -> bool:
     """Tell whether there are a graph or weights, and a tokenizer."""
-    has_model = graph_name(files, GRAPH_LAYOUTS[0]) is not None or files.has(WEIGHTS_FILE)
+    has_model = graph_name(files, GRAPH_LAYOUTS[0]) is not None or has_weights(files)
     return has_model and files.has(TOKENIZER_FILE)
 
 
 def require_text_model(files: Files) -> str | None:
     """Give the graph, ``None`` where there are weights to compile; a `ModelNotFoundError` where a file is missing."""
     graph = graph_name(files, GRAPH_LAYOUTS[0])
-    if graph is None and not files.has(WEIGHTS_FILE):
+    if graph is None and not has_weights(files):
         tried = ", ".join((*GRAPH_LAYOUTS, WEIGHTS_FILE))
         raise ModelNotFoundError(f"{files.where} holds no model: expected one of {tried}")
     require_tokenizer(files)

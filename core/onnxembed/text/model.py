@@ -53,7 +53,7 @@ class TextEmbedding(VectorModel[DenseOptions, DenseModel, "DenseEngine"]):
     def __init__(self, options: DenseOptions) -> None:
         chosen = None if options.pooling is None else PoolingType(options.pooling)
         describe = partial(_describe_files, chosen)
-        model, folder = find_model(dense_registry, options, describe)
+        model, folder, by_files = find_model(dense_registry, options, describe)
         if chosen is not None:
             model = replace(model, pooling=chosen)
         # A folder that is opened under the name of a model may hold a smaller stand-in, and only a static model's table
@@ -62,7 +62,7 @@ class TextEmbedding(VectorModel[DenseOptions, DenseModel, "DenseEngine"]):
         self._size_known = certain and model.dim > 0
         options = settle(options, model, size_known=self._size_known)
         self._uses = uses_of(options, model)
-        self._open(model, folder, options, _make_engine)
+        self._open(model, folder, options, _make_engine, by_files)
         if options.dim is not None and options.specific_model_path is None and not options.lazy_load:
             self._check_dim(options.dim)
 

@@ -76,6 +76,7 @@ class DenseModel(ModelSpec):
     prompt_source: str = ""
 
     stated: ClassVar[tuple[str, ...]] = (*ModelSpec.stated, "pooling", "normalize", "prompt_source")
+    graph_stems: ClassVar[tuple[str, ...]] = ("model", "text_model")
 
     @property
     def recipe(self) -> Recipe:

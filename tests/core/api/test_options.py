@@ -29,7 +29,7 @@ def find_model(name: object, folder: object) -> tuple[DenseModel, str | None]:
     options = EngineOptions("a")
     object.__setattr__(options, "model_name", name)  # values that the options themselves refuse
     object.__setattr__(options, "specific_model_path", folder)
-    return find(dense_registry, options, describe)
+    return find(dense_registry, options, describe)[:2]
 
 
 def test_names_are_found_in_any_case() -> None:

@@ -14,8 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from onnxembed.catalog.reader import read_models
 from onnxembed.catalog.registry import Registry
 from onnxembed.errors import InputError, InputTypeError, UnknownModelError
+from onnxembed.image.known import image_registry
+from onnxembed.late_interaction.known import late_interaction_registry
+from onnxembed.multimodal.known import multimodal_registry
+from onnxembed.rerank.known import rerank_registry
+from onnxembed.rerank.spec import CrossEncoderModel
+from onnxembed.sparse.known import sparse_registry
 from onnxembed.spec import ModelSource, PoolingType
 from onnxembed.text.known import dense_registry, describe_dense
 from onnxembed.text.spec import DenseModel, Matryoshka, Prompts
@@ -311,3 +318,50 @@ def test_looking_a_model_up_imports_nothing_heavy() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
 
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_aliases_give_the_row_that_has_them() -> None:
+    for alias in ("cross-encoder/ms-marco-MiniLM-L-6-v2", "Cross-Encoder/ms-marco-MiniLM-L6-v2"):
+        assert rerank_registry.holds(alias)
+        model = rerank_registry.find(alias)
+        assert (model.name, model.license) == ("Xenova/ms-marco-MiniLM-L-6-v2", "apache-2.0")
+        assert model is rerank_registry.find(model.name)
+    assert not dense_registry.holds("cross-encoder/ms-marco-MiniLM-L-6-v2")
+
+
+def test_an_added_model_may_have_the_name_of_an_alias(registry: Registry[DenseModel]) -> None:
+    alias = "Qdrant/bge-small-en-v1.5-onnx-Q"
+    assert registry.find(alias).name == "BAAI/bge-small-en-v1.5"
+    registry.add(replace(CUSTOM, name=alias))
+    assert registry.find(alias).name == alias
+
+
+def test_an_alias_hides_no_model_of_any_kind() -> None:
+    registries: tuple[Registry[Any], ...] = (
+        dense_registry,
+        sparse_registry,
+        late_interaction_registry,
+        rerank_registry,
+        image_registry,
+    )
+    rows = [(registry, model) for registry in (*registries, multimodal_registry) for model in registry.catalogue()]
+    names = {(id(registry), model.name.casefold()) for registry, model in rows}
+    kinds_of_alias: dict[str, set[str]] = {}
+    for registry, model in rows:
+        for alias in model.aliases:
+            assert (id(registry), alias.casefold()) not in names
+            kinds_of_alias.setdefault(alias.casefold(), set()).add(model.name.casefold())
+    for alias, holders in kinds_of_alias.items():
+        # The text and the image half of one model, or one model alone.
+        assert len(holders) == 1, alias
+        assert all(name != alias for _, name in names), alias
+
+
+def test_an_alias_is_free_in_its_file() -> None:
+    row = 'name = "{}"\nsources = [{{ hf = "a/b" }}]\nmodel_file = "m.onnx"\nlicense = "mit"\nsize_in_gb = 0.1\n'
+    rest = 'description = "d"\nactivation = "raw"\n'
+    first = f"[[model]]\n{row.format('a/one')}aliases = ['a/two']\n{rest}"
+    with pytest.raises(InputError, match=r"key 'name': 'a/two' has it already"):
+        read_models(CrossEncoderModel, f"{first}[[model]]\n{row.format('A/Two')}{rest}".encode(), "x.toml")
+    with pytest.raises(InputError, match=r"key 'aliases': item 3 is a int, expected a str"):
+        read_models(CrossEncoderModel, f"[[model]]\n{row.format('a/one')}aliases = [3]\n{rest}".encode(), "x.toml")
