@@ -19,7 +19,13 @@ import onnxembed.text.discovery
 from onnxembed.api.find import chosen_files, named_folder, stated_name
 from onnxembed.api.options import EngineOptions, settings_of
 from onnxembed.catalog.registry import Registry, unknown_name
-from onnxembed.errors import InputError, UnknownModelError, UnsupportedModelError
+from onnxembed.errors import (
+    InputError,
+    ModelNotFoundError,
+    OnnxEmbedError,
+    UnknownModelError,
+    UnsupportedModelError,
+)
 from onnxembed.hub.cache import is_repository_name
 from onnxembed.hub.files import Files, FolderFiles
 from onnxembed.image.known import image_registry
@@ -188,12 +194,17 @@ def _by_files(files: Files, options: EngineOptions) -> _Kind:
 
 def _fitting(files: Files, options: EngineOptions) -> list[_Kind]:
     """The kinds that files fit, but those that another one of them is built on."""
-    fitting = []
+    fitting, refusals = list[_Kind](), list[OnnxEmbedError]()
     for kind in _KINDS:
-        # The names of graphs differ between kinds.
-        files = chosen_files(files, options, kind.registry.kind)
+        try:
+            files = chosen_files(files, options, kind.registry.kind)  # the names of graphs differ between kinds
+        except (ModelNotFoundError, UnsupportedModelError) as error:
+            refusals.append(error)
+            continue
         if kind.matches(files):
             fitting.append(kind)
+    if refusals and not fitting:
+        raise refusals[0]
     extended = {name for kind in fitting for name in kind.built_on}
     return [kind for kind in fitting if kind.name not in extended]
 

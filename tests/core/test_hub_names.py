@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import pickle
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +27,12 @@ NAME = "someone/some-model"
 
 
 @pytest.fixture(autouse=True)
-def hub(hub_server: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
+def hub(hub_server: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> HubServer:
     """A hub, an empty cache, and short waits."""
     monkeypatch.setenv("HF_ENDPOINT", hub_server.url)
     monkeypatch.setenv("ONNXEMBED_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("HF_HUB_DOWNLOAD_TIMEOUT", "2")
-    yield hub_server
+    return hub_server
 
 
 def publish(hub: HubServer, folder: Path, write: Callable[[Path], object], name: str = NAME, **more: Any) -> Path:
@@ -299,7 +299,7 @@ class TestLogins:
 
     @pytest.mark.parametrize("token", ["", "two words", 5, b"hf_x"])
     def test_what_is_no_token(self, token: Any) -> None:
-        with pytest.raises((InputError, InputTypeError), match="^token is") as caught:
+        with pytest.raises((InputError, InputTypeError), match=r"^token is") as caught:
             TextEmbedding(NAME, token=token)
         assert "two words" not in str(caught.value)
 

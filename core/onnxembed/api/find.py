@@ -72,7 +72,7 @@ def find_model(registry: Registry[SpecT], options: EngineOptions, describe: Call
 
     files = repository_files(name, options, registry)
     return Found(
-        describe_repository(files, registry.kind, options, describe),
+        describe_repository(files, options, describe),
         None,
         ByFiles(describe, files.commit),
     )
@@ -125,8 +125,8 @@ def _describe_folder(
     if options.model_file is None and options.variant is None:
         report(files)
     model = describe(files)
-    weights = files.chosen is not None and not files.chosen.endswith(".onnx")
-    return replace(model, model_file=files.chosen) if weights else model
+    chosen = files.chosen
+    return model if chosen is None or chosen.endswith(".onnx") else replace(model, model_file=chosen)
 
 
 def stated_name(model_name: object) -> str:

@@ -1,4 +1,4 @@
-"""A model in a repository of the Hub: what is used of its files, and what cannot be, said before anything large comes."""
+"""A model in a repository of the Hub: what is used of it, and a refusal before anything large is fetched."""
 
 from __future__ import annotations
 
@@ -69,8 +69,8 @@ def open_files(name: str, options: EngineOptions, known: tuple[ModelSpec, ...], 
             raise
         # An offer that is only alike would mislead: most names of the Hub are not in the catalogue.
         raise UnknownModelError(
-            f"{unknown_name(name, known, NEARLY_THE_SAME)} As a repository of the Hub it cannot be had: {error}. {lists} "
-            "lists the names that are known without one; a local folder with a model's files may be given, too"
+            f"{unknown_name(name, known, NEARLY_THE_SAME)} As a repository of the Hub it cannot be had: {error}. "
+            f"{lists} lists the names that are known without one; a local folder with a model's files may be given, too"
         ) from error
 
 
@@ -87,9 +87,7 @@ def chosen_in_repository(files: HubFiles, options: EngineOptions, kind: type[Mod
     return files
 
 
-def describe_repository(
-    files: HubFiles, kind: type[SpecT], options: EngineOptions, describe: Callable[[Files], SpecT]
-) -> SpecT:
+def describe_repository(files: HubFiles, options: EngineOptions, describe: Callable[[Files], SpecT]) -> SpecT:
     """Describe the model of a repository, with the names of all files to bring.
 
     What cannot be compiled is refused as an `UnsupportedModelError`, before anything large is fetched.
@@ -161,8 +159,8 @@ def _refuse_what_cannot_be_compiled(files: Files, model: ModelSpec) -> None:
 
 def _nothing_to_use(files: Files) -> str:
     return (
-        f"{files.where} holds nothing that can be used: expected an ONNX file or {WEIGHTS_FILE}. {_what_is_there(files)} "
-        "Often a pull request of the repository adds safetensors: pass its revision=, such as 'refs/pr/1'. Or take a "
+        f"{files.where} holds nothing that can be used: expected an ONNX file or {WEIGHTS_FILE}. "
+        f"{_what_is_there(files)} Often a pull request of the repository adds safetensors: pass its revision=, such as 'refs/pr/1'. Or take a "
         "repository with an ONNX file, or export the model to ONNX and give the folder"
     )
 

@@ -135,7 +135,7 @@ def located(settings: EngineSettings[SpecT]) -> EngineSettings[SpecT]:
 def _described_again(
     by_files: ByFiles[SpecT], model: SpecT, folder: ModelFolder, accept_unknown: tuple[str, ...]
 ) -> SpecT:
-    """The description of a model of the Hub by its files, those that were brought; they stay those of its repository."""
+    """The description of a model of the Hub by the files that were brought."""
     from onnxembed.foreign import reading
     from onnxembed.hub.files import SnapshotFiles
 

@@ -161,7 +161,7 @@ def _check(model: ModelSpec) -> None:
 
 
 def unknown_name(name: str, models: Iterable[ModelSpec], near: float = _NEAR) -> str:
-    """Say that no model has a name, and offer the nearest names of some; ``near`` is how alike, 0 to 1, they must be."""
+    """Say that no model has a name, and offer the nearest names of some, at least so alike (0 to 1)."""
     return f"no model is named {_shortened(name)!r}.{_offer(name, models, near)}"
 
 

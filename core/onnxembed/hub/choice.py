@@ -93,8 +93,8 @@ def report(files: Files) -> None:
     """Say in the log that the graph that is used without being asked for is none in full precision."""
     if files.chosen is not None and files.chosen.endswith(".onnx") and (graph := _graph(files.chosen)).variant != FULL:
         logger.warning(
-            "%s ships no graph in full precision; %s (variant %r) is used, whose vectors differ a little. Pass variant= "
-            "or model_file= to choose",
+            "%s ships no graph in full precision; %s (variant %r) is used, whose vectors differ a little. Pass "
+            "variant= or model_file= to choose",
             files.where,
             graph.name,
             graph.variant,
@@ -129,9 +129,10 @@ def _best(
     odd = [graph.name for graph in graphs if graph.variant == FULL and _at_home(graph)]
     if odd:
         if len(odd) > 1:
+            usual = " or ".join(f"{stem}.onnx" for stem in stems)
             raise ModelNotFoundError(
-                f"{files.where} holds several graphs, none of them named {' or '.join(f'{stem}.onnx' for stem in stems)}: "
-                f"{listed(odd, _SHOWN)}; pass model_file= to choose one"
+                f"{files.where} holds several graphs, none of them named {usual}: {listed(odd, _SHOWN)}; pass "
+                "model_file= to choose one"
             )
         return odd[0]
     others = dict.fromkeys((*_NEAREST, *(graph.variant for graph in graphs)))
