@@ -57,7 +57,7 @@ def bert_heads(sizes: HeadSizes) -> Heads:
         Activation(sizes.activation),
         Norm(f"{transform}.LayerNorm", hidden, sizes.epsilon),
     )
-    biases = ("cls.predictions.bias", "cls.predictions.decoder.bias")
+    biases = ("cls.predictions.decoder.bias", "cls.predictions.bias")
     vocabulary = VocabularyHead(steps, "cls.predictions.decoder.weight", hidden, _WORDS, biases)
     return vocabulary, _classification(sizes, "pooler.dense", "tanh", "classifier")
 
@@ -82,7 +82,7 @@ def roberta_heads(sizes: HeadSizes) -> Heads:
         Norm("lm_head.layer_norm", hidden, sizes.epsilon),
     )
     vocabulary = VocabularyHead(
-        steps, "lm_head.decoder.weight", hidden, _WORDS, ("lm_head.bias", "lm_head.decoder.bias")
+        steps, "lm_head.decoder.weight", hidden, _WORDS, ("lm_head.decoder.bias", "lm_head.bias")
     )
     return vocabulary, _classification(sizes, "classifier.dense", "tanh", "classifier.out_proj")
 
@@ -106,7 +106,7 @@ def albert_heads(sizes: HeadSizes) -> Heads:
         Activation(sizes.activation),
         Norm("predictions.LayerNorm", sizes.embedding, sizes.epsilon),
     )
-    biases = ("predictions.bias", "predictions.decoder.bias")
+    biases = ("predictions.decoder.bias", "predictions.bias")
     vocabulary = VocabularyHead(steps, "predictions.decoder.weight", sizes.embedding, _WORDS, biases)
     return vocabulary, _classification(sizes, "pooler", "tanh", "classifier")
 
