@@ -22,11 +22,12 @@ from onnxembed.compile.architectures.bert_heads import (
     electra_heads,
     roberta_heads,
 )
-from onnxembed.compile.body import ATTENTION_MASK, Body
+from onnxembed.compile.body import Body
 from onnxembed.compile.graph_builder import INT32, INT64, GraphBuilder
 from onnxembed.compile.labels import label_count
 from onnxembed.compile.layers.activation import ACTIVATIONS
 from onnxembed.compile.layers.attention import SelfAttention, fused_attention
+from onnxembed.compile.layers.inputs import token_inputs
 from onnxembed.compile.layers.linear import activated, linear
 from onnxembed.compile.layers.normalization import layer_norm
 from onnxembed.compile.layers.relative_bias import BUCKETS, relative_bias
@@ -219,9 +220,7 @@ class _Bert:
     def _add_first(self) -> tuple[str, str, str, str]:
         """All layers but the last: token vectors, the mask as int32, the bias by distance, the last layer's name."""
         graph = self.into.graph
-        input_ids, attention_mask = (
-            graph.input(name, INT64, ["batch", "sequence"]) for name in ("input_ids", ATTENTION_MASK)
-        )
+        input_ids, attention_mask = token_inputs(graph)
         hidden = self._embeddings(input_ids)
         mask = graph.node("Cast", [attention_mask], "attention_mask_int32", {"to": INT32})
         bias = relative_bias(self.into, _RELATIVE_BIAS, input_ids) if self.family.relative else ""
@@ -256,9 +255,8 @@ class _Bert:
         else:
             self.into.weight(table)
         if settings.padding_id is None:
-            length = graph.node("Shape", [input_ids], "sequence_length", {"start": 1, "end": 2})
             zero = graph.integers("zero", [0])
-            return graph.node("Slice", [table, zero, length, zero], "position_vectors")
+            return graph.node("Slice", [table, zero, "sequence_length", zero], "position_vectors")
         # Padding has the padding id's position, other tokens count from the one after it.
         padding = graph.integers("padding_id", settings.padding_id)
         there = graph.node("Not", [graph.node("Equal", [input_ids, padding], "is_padding")], "is_no_padding")

@@ -87,9 +87,9 @@ def _decoder(body: Body, head: VocabularyHead) -> str:
 
 
 def _bias(body: Body, head: VocabularyHead) -> str | None:
-    """The name that the bias goes by here; the first of those that it may have where none is there."""
+    """The name that the bias goes by here; the last of those that it may have where none is there."""
     there = [name for name in head.biases if body.into.checkpoint.has_weight(name)]
-    return next(iter(there or head.biases), None)
+    return next(iter(there or head.biases[-1:]), None)
 
 
 def _without_padding(graph: GraphBuilder, states: str, kept: str) -> str:
