@@ -23,7 +23,8 @@ _RECORDS = (
     "_name_or_path", "_commit_hash", "_attn_implementation", "_attn_implementation_autoset", "attn_implementation",
     "_flash_attn_2_enabled", "transformers_version", "dtype", "torch_dtype", "model_type", "architectures", "auto_map",
     "task_specific_params", "id2label", "label2id", "_num_labels", "num_labels", "sentence_transformers", "language",
-    "tokenizer_class", "prefix", "name", "adapters", "license", "unsloth_version", "unsloth_fixed",
+    "sbert_ce_default_activation_function", "transformers.js_config", "matryoshka_dimensions", "tokenizer_class",
+    "prefix", "name", "license", "unsloth_version", "unsloth_fixed", "xla_device",
 )  # fmt: skip
 _TOKENS = (
     "bos_token_id", "eos_token_id", "sep_token_id", "cls_token_id", "mask_token_id", "pad_token_id", "unk_token_id",
@@ -39,7 +40,7 @@ _GENERATION = (
 _UNUSED_HEADS = ("summary_type", "summary_use_proj", "summary_activation", "summary_proj_to_labels")
 _BERT_RECORDS = (
     "directionality", "pooler_fc_size", "pooler_num_attention_heads", "pooler_num_fc_layers", "pooler_size_per_head",
-    "pooler_type",
+    "pooler_type", "tie_weights_", "down_scale_factor", "gap_size", "net_structure_type", "num_memory_blocks",
 )  # fmt: skip
 
 HARMLESS: frozenset[str] = frozenset(
@@ -49,7 +50,7 @@ HARMLESS: frozenset[str] = frozenset(
     + _TOKENS  # ids for generating text and padding; an architecture that computes by one takes it
     + _GENERATION  # of text
     + _UNUSED_HEADS  # of ELECTRA's and others' multiple choice
-    + _BERT_RECORDS  # left over from the first BERT's converter; nothing has ever read them
+    + _BERT_RECORDS  # left over from the first converters of BERT, DistilBERT and ALBERT; no model reads them
 )
 """Keys that change no vector; a reader that computes by one of them takes it all the same."""
 

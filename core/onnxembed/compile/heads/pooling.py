@@ -48,7 +48,7 @@ def _mean(graph: GraphBuilder, tokens: str, output: str) -> str:
 
 
 def _weighted_mean(graph: GraphBuilder, tokens: str, output: str) -> str:
-    """Positions count from 1 at the first column, as sentence-transformers has it; padding is on the right."""
+    """Tokens count from 1, as columns do in sentence-transformers where padding is on the right."""
     weights = _token_weights(graph, output)
     axis = graph.integers(f"{output}.position_axis", 1)
     positions = graph.node("CumSum", [weights, axis], f"{output}.positions")
