@@ -94,7 +94,7 @@ def test_weights_in_several_files_give_the_same(tmp_path: Path) -> None:
     folder = tmp_path / "parts"
     folder.mkdir()
     (folder / "config.json").write_text(json.dumps(config))
-    places = {}
+    places: dict[str, str] = {}
     for number in range(3):
         part = {name: weights[name] for name in list(weights)[number::3]}
         places |= dict.fromkeys(part, f"part-{number}.safetensors")

@@ -53,7 +53,7 @@ def test_files_of_an_index() -> None:
 )  # fmt: skip
 def test_files_elsewhere_are_refused_before_any_is_opened(tmp_path: Path, place: str) -> None:
     index = write_shards(tmp_path, {"a": place})
-    with pytest.raises(UnsafeModelError, match="expected the name of a .safetensors file beside it"):
+    with pytest.raises(UnsafeModelError, match=r"expected the name of a \.safetensors file beside it"):
         open_tensors(index)
     with pytest.raises(UnsafeModelError):
         shard_names(index.read_bytes(), "the index")

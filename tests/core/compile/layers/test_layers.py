@@ -127,7 +127,7 @@ def reference_bucket(distance: int) -> int:
     away, side = abs(distance), 16 if distance > 0 else 0
     if away < 8:
         return side + away
-    far = sum(away**8 >= 8**8 * 16**k for k in range(1, 8))
+    far = sum(int(away**8 >= 8**8 * 16**k) for k in range(1, 8))
     return side + 8 + far
 
 
