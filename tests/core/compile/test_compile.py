@@ -83,7 +83,12 @@ def test_a_head_that_the_family_does_not_have() -> None:
 
 
 def test_no_two_families_serve_one_class() -> None:
-    served = [(kind, name) for family in ARCHITECTURES for kind in family.model_types for name in family.classes]
+    served = [
+        (kind, name, family.reads_pictures)
+        for family in ARCHITECTURES
+        for kind in family.model_types
+        for name in family.classes
+    ]
     assert len(set(served)) == len(served)
 
 
