@@ -30,7 +30,7 @@ from tests.golden.row_maker import make_row
 _LIBRARY = f"sentence-transformers {sentence_transformers.__version__}"
 _VOCABULARY = 180
 _FULL_PRECISION = {"dtype": torch.float32}
-_BODIES = ("bert", "electra", "albert", "distilbert", "roberta", "mpnet")
+_BODIES = ("bert", "ernie", "electra", "data2vec_text", "albert", "distilbert", "roberta", "mpnet")
 _DECODERS = (
     *(f"{body}.embeddings.word_embeddings.weight" for body in _BODIES),
     "cls.predictions.decoder.weight",
@@ -136,6 +136,7 @@ _ROBERTA_CONFIG = {**_SHAPE, "pad_token_id": 1, "type_vocab_size": 1, "layer_nor
 FAMILIES: Mapping[str, Family] = {
     "bert": Family("Bert", word_pieces, _BERT_CONFIG),
     "electra": Family("Electra", word_pieces, {**_BERT_CONFIG, "embedding_size": 24}),
+    "ernie": Family("Ernie", word_pieces, {**_BERT_CONFIG, "use_task_id": True}),
     "albert": Family(
         "Albert", word_pieces, {**_BERT_CONFIG, "embedding_size": 24, "num_hidden_layers": 4, "num_hidden_groups": 2}
     ),
@@ -143,6 +144,7 @@ FAMILIES: Mapping[str, Family] = {
     "roberta": Family("Roberta", byte_pairs, _ROBERTA_CONFIG),
     "xlm-roberta": Family("XLMRoberta", unigrams, _ROBERTA_CONFIG),
     "camembert": Family("Camembert", unigrams, _ROBERTA_CONFIG),
+    "data2vec-text": Family("Data2VecText", byte_pairs, _ROBERTA_CONFIG),
     "mpnet": Family("MPNet", byte_pairs, {**_SHAPE, "pad_token_id": 1}),
 }
 
@@ -253,6 +255,7 @@ def main() -> None:
     classification("xlm-roberta", 3)
     masked("bert", name="-untied", tie_word_embeddings=False)
     masked("roberta", name="-untied", tie_word_embeddings=False)
+    dense("ernie", name="mean-without-tasks", use_task_id=False)
     dense("electra", name="mean-one-length", embedding_size=32)
     dense("albert", name="mean-inner-group", inner_group_num=2, num_hidden_groups=1, hidden_act="relu")
     dense("roberta", name="mean-types", type_vocab_size=2)

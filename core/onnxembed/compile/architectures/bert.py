@@ -1,16 +1,26 @@
-"""BERT and its kin: one body, and a table per family of how weights and settings are named.
+"""The body of BERT and its kin; `bert_families` says where they differ.
 
 Each layer is attention over all tokens, then two linear layers; what each makes is added to its input and normalized.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 from onnxembed.compile.architecture import Architecture
+from onnxembed.compile.architectures.bert_families import (
+    ALBERT,
+    BERT,
+    DISTILBERT,
+    ELECTRA,
+    ERNIE,
+    MPNET,
+    ROBERTA,
+    Family,
+)
 from onnxembed.compile.architectures.bert_heads import (
     HEADS,
     HeadMaker,
@@ -40,64 +50,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from onnxembed.compile.checkpoint import Checkpoint
-    from onnxembed.formats.facts import Facts
 
+_POSITIONS = "embeddings.position_embeddings.weight"
+_TOKEN_TYPES = "embeddings.token_type_embeddings.weight"  # noqa: S105  # a table, no password
+_TASK_TYPES = "embeddings.task_type_embeddings.weight"
 _RELATIVE_BIAS = "encoder.relative_attention_bias.weight"
-
-
-@dataclass(frozen=True, slots=True)
-class _Layer:
-    """What a family calls the parts of a layer, after the layer's own name."""
-
-    query: str = "attention.self.query"
-    key: str = "attention.self.key"
-    value: str = "attention.self.value"
-    attended: str = "attention.output.dense"
-    attended_norm: str = "attention.output.LayerNorm"
-    up: str = "intermediate.dense"
-    down: str = "output.dense"
-    down_norm: str = "output.LayerNorm"
-
-
-@dataclass(frozen=True, slots=True)
-class _Keys:
-    """What a family calls its settings; ``epsilon`` is ``None`` where it is fixed."""
-
-    hidden: str = "hidden_size"
-    layers: str = "num_hidden_layers"
-    heads: str = "num_attention_heads"
-    intermediate: str = "intermediate_size"
-    activation: str = "hidden_act"
-    epsilon: str | None = "layer_norm_eps"
-
-
-@dataclass(frozen=True, slots=True)
-class _Family:
-    """How a family differs from BERT.
-
-    Attributes:
-        layer: Names of the parts of a layer.
-        keys: Names of the settings.
-        layer_names: Gives the names of the layers, in the order that they are run; names may come twice.
-        token_types: Whether there are vectors of token types.
-        padding_id: Reads the token id that positions count from; ``None`` where they count from 0.
-        activation: Where the configuration gives none.
-        embedding_size: Reads the length of the word vectors; ``None`` where it is that of all vectors.
-        projection: Name of the linear layer from word vectors to layers, where their lengths may differ.
-        always_projects: Whether it is there even where the lengths are equal.
-        relative: Whether attention has a bias by distance.
-    """
-
-    layer: _Layer = _Layer()
-    keys: _Keys = _Keys()
-    layer_names: Callable[[Facts, int], Sequence[str]] = lambda _, count: [f"encoder.layer.{at}" for at in range(count)]
-    token_types: bool = True
-    padding_id: Callable[[Facts], int] | None = None
-    activation: str = "gelu"
-    embedding_size: Callable[[Facts], int] | None = None
-    projection: str = ""
-    always_projects: bool = False
-    relative: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,13 +68,14 @@ class _Settings:
     vocabulary: int
     positions: int
     token_types: int
+    task_types: int
     padding_id: int | None
     embedding_size: int
     epsilon: float
     activation: str
 
     @classmethod
-    def read(cls, checkpoint: Checkpoint, family: _Family) -> _Settings:
+    def read(cls, checkpoint: Checkpoint, family: Family) -> _Settings:
         config, keys = checkpoint.config, family.keys
         config.expect("position_embedding_type", ("absolute",), "absolute")
         config.expect(keys.activation, tuple(ACTIVATIONS), family.activation)
@@ -136,6 +94,7 @@ class _Settings:
             vocabulary=config.whole("vocab_size"),
             positions=config.whole("max_position_embeddings"),
             token_types=config.whole("type_vocab_size", 2) if family.token_types else 0,
+            task_types=0 if family.task_types is None else family.task_types(config),
             padding_id=None if family.padding_id is None else family.padding_id(config),
             embedding_size=hidden if family.embedding_size is None else family.embedding_size(config),
             epsilon=1e-12 if keys.epsilon is None else config.number(keys.epsilon, 1e-12, above=0),
@@ -143,16 +102,16 @@ class _Settings:
         )
 
 
-def _weights(settings: _Settings, family: _Family) -> dict[str, tuple[int, ...]]:
+def _weights(settings: _Settings, family: Family) -> dict[str, tuple[int, ...]]:
     """The name and shape of each weight."""
     hidden, size, names = settings.hidden, settings.embedding_size, family.layer
     shapes: dict[str, tuple[int, ...]] = {
         "embeddings.word_embeddings.weight": (settings.vocabulary, size),
-        "embeddings.position_embeddings.weight": (settings.positions, size),
+        _POSITIONS: (settings.positions, size),
         **_vectors("embeddings.LayerNorm", size),
     }
-    if settings.token_types:
-        shapes["embeddings.token_type_embeddings.weight"] = (settings.token_types, size)
+    for name, count in ((_TOKEN_TYPES, settings.token_types), (_TASK_TYPES, settings.task_types)):
+        shapes |= {name: (count, size)} if count else {}
     if size != hidden or family.always_projects:
         shapes |= {f"{family.projection}.weight": (hidden, size), f"{family.projection}.bias": (hidden,)}
     if family.relative:
@@ -177,7 +136,7 @@ def _vectors(name: str, size: int) -> dict[str, tuple[int, ...]]:
     return {f"{name}.weight": (size,), f"{name}.bias": (size,)}
 
 
-def _body(family: _Family, make_heads: HeadMaker, checkpoint: Checkpoint) -> Body:
+def _body(family: Family, make_heads: HeadMaker, checkpoint: Checkpoint) -> Body:
     """Read the configuration of a model and describe its body."""
     settings = _Settings.read(checkpoint, family)
     into = WeightedGraph(GraphBuilder("bert"), checkpoint)
@@ -207,7 +166,7 @@ class _Bert:
 
     into: WeightedGraph
     settings: _Settings
-    family: _Family
+    family: Family
 
     def add_all(self) -> str:
         hidden, mask, bias, last = self._add_first()
@@ -237,8 +196,7 @@ class _Bert:
         )
         if settings.token_types > 1:
             types = graph.input("token_type_ids", INT64, ["batch", "sequence"])
-            table = self.into.weight("embeddings.token_type_embeddings.weight")
-            token_type = graph.node("Gather", [table, types], "token_type_vectors")
+            token_type = graph.node("Gather", [self.into.weight(_TOKEN_TYPES), types], "token_type_vectors")
             vectors = graph.node("Add", [vectors, token_type], "typed_word_vectors")
         vectors = graph.node("Add", [vectors, self._position_vectors(input_ids)], "embeddings.sum")
         vectors = layer_norm(self.into, "embeddings.LayerNorm", vectors, "embeddings.output", settings.epsilon)
@@ -248,12 +206,14 @@ class _Bert:
 
     def _position_vectors(self, input_ids: str) -> str:
         graph, settings, checkpoint = self.into.graph, self.settings, self.into.checkpoint
-        table = "embeddings.position_embeddings.weight"
-        if settings.token_types == 1:  # the one type's vector is part of every position's
-            graph.later("typed_positions", (settings.positions, settings.embedding_size), partial(_typed, checkpoint))
-            table = "typed_positions"
+        # Types that every token has are part of every position's vector.
+        one_type, tasks = settings.token_types == 1, settings.task_types > 0
+        added = [name for name, there in ((_TOKEN_TYPES, one_type), (_TASK_TYPES, tasks)) if there]
+        if added:
+            shape = (settings.positions, settings.embedding_size)
+            table = graph.later("typed_positions", shape, partial(_typed, checkpoint, added))
         else:
-            self.into.weight(table)
+            table = self.into.weight(_POSITIONS)
         if settings.padding_id is None:
             zero = graph.integers("zero", [0])
             return graph.node("Slice", [table, zero, "sequence_length", zero], "position_vectors")
@@ -294,108 +254,25 @@ class _Bert:
         return layer_norm(self.into, norm, total, output or f"{norm}.output", self.settings.epsilon)
 
 
-def _typed(checkpoint: Checkpoint) -> NDArray[np.float32]:
-    positions = checkpoint.weight("embeddings.position_embeddings.weight")
-    typed: NDArray[np.float32] = positions + checkpoint.weight("embeddings.token_type_embeddings.weight")[0]
-    return typed
+def _typed(checkpoint: Checkpoint, added: Sequence[str]) -> NDArray[np.float32]:
+    vectors = checkpoint.weight(_POSITIONS)
+    for name in added:
+        vectors = vectors + checkpoint.weight(name)[0]
+    return vectors
 
-
-def _padding_id(config: Facts) -> int:
-    return config.whole("pad_token_id", 1, least=0)
-
-
-def _albert_layers(config: Facts, layers: int) -> list[str]:
-    """Layers of a group share their weights; a group may be several layers long."""
-    groups, inner = config.whole("num_hidden_groups", 1), config.whole("inner_group_num", 1)
-    if inner > layers:
-        raise config.wrong("inner_group_num", inner, "no more than the layers")
-    return [
-        f"encoder.albert_layer_groups.{layer * groups // layers}.albert_layers.{part}"
-        for layer in range(layers)
-        for part in range(inner)
-    ]
-
-
-def _embedding_size(config: Facts) -> int:
-    return config.whole("embedding_size", 128)
-
-
-def _distilbert_layers(config: Facts, layers: int) -> list[str]:
-    config.flag("sinusoidal_pos_embds")  # the table is among the weights either way
-    return [f"transformer.layer.{layer}" for layer in range(layers)]
-
-
-def _mpnet_padding_id(config: Facts) -> int:
-    """MPNet counts positions from 1, whatever its padding id."""
-    config.expect("relative_attention_num_buckets", (BUCKETS,), BUCKETS)
-    return 1
-
-
-_BERT = _Family()
-_ELECTRA = _Family(embedding_size=_embedding_size, projection="embeddings_project")
-_ROBERTA = _Family(padding_id=_padding_id)
-_DISTILBERT = _Family(
-    layer=_Layer(
-        query="attention.q_lin",
-        key="attention.k_lin",
-        value="attention.v_lin",
-        attended="attention.out_lin",
-        attended_norm="sa_layer_norm",
-        up="ffn.lin1",
-        down="ffn.lin2",
-        down_norm="output_layer_norm",
-    ),
-    keys=_Keys(
-        hidden="dim",
-        layers="n_layers",
-        heads="n_heads",
-        intermediate="hidden_dim",
-        activation="activation",
-        epsilon=None,
-    ),
-    layer_names=_distilbert_layers,
-    token_types=False,
-)
-_MPNET = _Family(
-    layer=_Layer(
-        query="attention.attn.q",
-        key="attention.attn.k",
-        value="attention.attn.v",
-        attended="attention.attn.o",
-        attended_norm="attention.LayerNorm",
-    ),
-    token_types=False,
-    padding_id=_mpnet_padding_id,
-    relative=True,
-)
-_ALBERT = _Family(
-    layer=_Layer(
-        query="attention.query",
-        key="attention.key",
-        value="attention.value",
-        attended="attention.dense",
-        attended_norm="attention.LayerNorm",
-        up="ffn",
-        down="ffn_output",
-        down_norm="full_layer_layer_norm",
-    ),
-    layer_names=_albert_layers,
-    activation="gelu_new",
-    embedding_size=_embedding_size,
-    projection="encoder.embedding_hidden_mapping_in",
-    always_projects=True,
-)
 
 ARCHITECTURES = tuple(
     Architecture((model_type,), classes(name), WeightNames((f"{prefix}.", "model.")), partial(_body, family, heads))
     for model_type, name, prefix, family, heads in (
-        ("bert", "Bert", "bert", _BERT, bert_heads),
-        ("electra", "Electra", "electra", _ELECTRA, electra_heads),
-        ("roberta", "Roberta", "roberta", _ROBERTA, roberta_heads),
-        ("xlm-roberta", "XLMRoberta", "roberta", _ROBERTA, roberta_heads),
-        ("camembert", "Camembert", "roberta", _ROBERTA, roberta_heads),
-        ("distilbert", "DistilBert", "distilbert", _DISTILBERT, distilbert_heads),
-        ("mpnet", "MPNet", "mpnet", _MPNET, roberta_heads),
-        ("albert", "Albert", "albert", _ALBERT, albert_heads),
+        ("bert", "Bert", "bert", BERT, bert_heads),
+        ("ernie", "Ernie", "ernie", ERNIE, bert_heads),
+        ("electra", "Electra", "electra", ELECTRA, electra_heads),
+        ("roberta", "Roberta", "roberta", ROBERTA, roberta_heads),
+        ("xlm-roberta", "XLMRoberta", "roberta", ROBERTA, roberta_heads),
+        ("camembert", "Camembert", "roberta", ROBERTA, roberta_heads),
+        ("data2vec-text", "Data2VecText", "data2vec_text", ROBERTA, roberta_heads),
+        ("distilbert", "DistilBert", "distilbert", DISTILBERT, distilbert_heads),
+        ("mpnet", "MPNet", "mpnet", MPNET, roberta_heads),
+        ("albert", "Albert", "albert", ALBERT, albert_heads),
     )
 )

@@ -21,6 +21,7 @@ HEADS = (
     "sop_classifier.",
     "embeddings.position_ids",
     "embeddings.token_type_ids",
+    "embeddings.task_type_embeddings.",
 )
 """Beginnings of the names of heads' weights in every family, and of tables that merely count."""
 
