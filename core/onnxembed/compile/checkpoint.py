@@ -110,11 +110,11 @@ class Checkpoint:
         """Give the shape of a weight without touching its bytes."""
         return self._open().shape(self._names[name])
 
-    def weight(self, name: str) -> NDArray[np.float32]:
-        """Give a weight as ``float32``; half precision is widened, which is exact."""
+    def weight(self, name: str, rows: slice = slice(None)) -> NDArray[np.float32]:
+        """Give a weight, or some of its rows, as ``float32``; half precision is widened, which is exact."""
         import numpy as np
 
-        value = self._open().tensor(self._names[name])
+        value = self._open().tensor(self._names[name], rows)
         if value.dtype.kind != "f":
             raise ModelError(
                 f"{self._weights}: the weight {name} is of type {value.dtype}, expected floating point; "

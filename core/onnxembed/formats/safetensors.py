@@ -102,10 +102,11 @@ class SafetensorsFile:
         """Return a tensor's shape without touching its bytes."""
         return self._entry(name).shape
 
-    def tensor(self, name: str) -> NDArray[Any]:
+    def tensor(self, name: str, rows: slice = slice(None)) -> NDArray[Any]:
         """A read-only view of a tensor in the file, of its type; a `ModelError` if there is none, or after ``close()``.
 
-        ``bfloat16``, which numpy lacks, comes as a copy widened to ``float32``, which is exact.
+        ``bfloat16``, which numpy lacks, comes as a copy widened to ``float32``, which is exact; ``rows`` of a tensor
+        with axes are all that is copied.
         """
         import numpy as np
 
@@ -121,9 +122,9 @@ class SafetensorsFile:
             flat.flags.writeable = False
         else:
             flat = np.frombuffer(self._map, numpy_type, count, self._data_start + entry.begin)
-        if entry.dtype == _BFLOAT16:
-            flat = _widened(flat)
-        return flat.reshape(entry.shape)
+        value = flat.reshape(entry.shape)[rows] if entry.shape else flat
+        value = _widened(value) if entry.dtype == _BFLOAT16 else value
+        return value if entry.shape else value.reshape(())
 
     def _entry(self, name: str) -> _Entry:
         try:

@@ -29,8 +29,8 @@ class Tensors(Protocol):
     def shape(self, name: str) -> tuple[int, ...]:
         """Give the shape of a tensor without touching its bytes."""
 
-    def tensor(self, name: str) -> NDArray[Any]:
-        """Give a tensor, a view of the file where its type allows it."""
+    def tensor(self, name: str, rows: slice = slice(None)) -> NDArray[Any]:
+        """Give a tensor, or some of its rows: a view of the file where its type allows it."""
 
     def close(self) -> None:
         """Let go of the files."""
@@ -69,9 +69,9 @@ class ShardedTensors:
         """Give the shape of a tensor without touching its bytes."""
         return self._files[self._places[name]].shape(name)
 
-    def tensor(self, name: str) -> NDArray[Any]:
+    def tensor(self, name: str, rows: slice = slice(None)) -> NDArray[Any]:
         """Give a tensor, as `SafetensorsFile.tensor` does."""
-        return self._files[self._places[name]].tensor(name)
+        return self._files[self._places[name]].tensor(name, rows)
 
     def close(self) -> None:
         """Let go of the files."""

@@ -140,3 +140,16 @@ def test_damaged_files(edits: list[tuple[int, int]], end: int, digit: tuple[int,
             assert str(path) in str(error)  # noqa: PT017 - either end is right
         else:
             assert sum(sizes) <= 11
+
+
+@pytest.mark.parametrize("dtype", ["F32", "BF16"])
+def test_some_rows(tmp_path: Path, dtype: str) -> None:
+    whole = np.arange(12, dtype=np.float32)
+    stored = whole if dtype == "F32" else (whole.view(np.uint32) >> 16).astype(np.uint16)
+    path = write(tmp_path, {"a": (dtype, [4, 3], stored.tobytes()), "b": (dtype, [], stored[5:6].tobytes())})
+    with SafetensorsFile(path) as file:
+        rows, one = file.tensor("a", slice(1, 3)), file.tensor("b")
+    np.testing.assert_array_equal(rows, whole.reshape(4, 3)[1:3])
+    assert not rows.flags.writeable
+    assert one.shape == ()
+    assert one == 5

@@ -71,7 +71,7 @@ def _maxima(body: Body, head: VocabularyHead, states: str) -> Iterator[str]:
 
 
 def _part(checkpoint: Checkpoint, decoder: str, rows: slice) -> NDArray[np.float32]:
-    return checkpoint.weight(decoder)[rows].T
+    return checkpoint.weight(decoder, rows).T
 
 
 def _head(body: Body) -> VocabularyHead:
