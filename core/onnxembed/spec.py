@@ -67,11 +67,37 @@ class Recipe:
 
     Attributes:
         head: What the graph gives at its end.
-        pooling: How token vectors become one; ``PoolingType.DISABLED`` for token vectors alone.
+        pooling: How token vectors become one, several of which are joined; ``PoolingType.DISABLED`` for token vectors
+            alone.
     """
 
     head: GraphHead = GraphHead.VECTORS
-    pooling: PoolingType = PoolingType.DISABLED
+    pooling: PoolingType | tuple[PoolingType, ...] = PoolingType.DISABLED
+
+
+@dataclass(frozen=True, slots=True)
+class TokenizerSettings:
+    """What a model's own files say of its tokenizer beside ``tokenizer.json``.
+
+    Attributes:
+        stored: Whether sentence-transformers has saved the model, so that its rules for the limit count.
+        limit: Tokens of a text by those rules; ``None`` where they do not count, or leave it to the positions.
+        limit_source: The file that states it.
+        lower_case: Whether texts are put into lower case before all else.
+        normalizer: Entries of BERT's normalizer that replace those of ``tokenizer.json``.
+        add_prefix_space: Whether a text begins with a space, for tokenizers of bytes; ``None`` where it is not said.
+        adds_bos: Whether the tokenizer is said to put a token before each text.
+        adds_eos: Whether it is said to put one after it.
+    """
+
+    stored: bool = False
+    limit: int | None = None
+    limit_source: str = ""
+    lower_case: bool = False
+    normalizer: tuple[tuple[str, bool | None], ...] = ()
+    add_prefix_space: bool | None = None
+    adds_bos: bool = False
+    adds_eos: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +138,7 @@ class ModelSpec:
         sources: Where the files are, tried in turn.
         model_file: The graph (``.onnx``) or a static model's ``.safetensors`` file, relative to the model's folder.
         additional_files: Further files that must be there, such as external data.
+        tokenizer: What the model's files say of the tokenizer; ``None`` where the description was not read from them.
         body_folder: The folder of the tokenizer, the configuration and the weights, relative to the model's; empty for
             the model's own.
         license: The licence of the weights, as an SPDX identifier in lower case where there is one.
@@ -127,6 +154,7 @@ class ModelSpec:
     model_file: str = "onnx/model.onnx"
     additional_files: tuple[str, ...] = ()
     body_folder: str = ""
+    tokenizer: TokenizerSettings | None = None
     license: str = ""
     size_in_gb: float = 0.0
     description: str = ""

@@ -32,7 +32,7 @@ def test_a_work_runs_on_it(tmp_path: Path) -> None:
 
     session = FakeSession(positions, ["out"])  # type: ignore[arg-type]
     graph = TextGraph((session,), {"input_ids": 7, "attention_mask": 7}, load_tokenizer(tmp_path, None))  # type: ignore[arg-type]
-    work = DenseWork(graph, Projection("out", PoolingType.MEAN, normalize=False), "", None, truncate=True)
+    work = DenseWork(graph, Projection("out", (PoolingType.MEAN,), normalize=False), "", None, truncate=True)
     tokens = work.prepare(["hello", "hello hello hello"], 0)
     vectors = work.run(tokens, 0)
     np.testing.assert_allclose(vectors[:, 0], [(len(one.ids) - 1) / 2 for one in tokens])

@@ -110,6 +110,8 @@ def token_vectors_of(model: DenseModel) -> LateInteractionModel:
         query_task=model.query_task,
         document_task=model.passage_task,
         compiled_pooling=model.pooling,
+        body_folder=model.body_folder,
+        tokenizer=model.tokenizer,
         max_tokens=model.max_tokens,
         license=model.license,
         size_in_gb=model.size_in_gb,

@@ -329,8 +329,10 @@ def _describe_files(dense: bool, skip_special_tokens: bool, files: Files) -> Lat
 
 
 def _describe_dense_files(files: Files) -> DenseModel:
+    from onnxembed.metadata.harmless import TOKEN_KEYS
     from onnxembed.text.discovery import describe
 
+    files.accept_unknown += tuple(TOKEN_KEYS)
     return describe(files)
 
 

@@ -24,14 +24,111 @@ SETTINGS_KEYS: Reasons = {
 }
 """Of ``config_sentence_transformers.json``."""
 
+_TOKENS = "how late interaction marks and leaves out tokens, where the vectors of all tokens are asked for"
+
+TOKEN_KEYS: Reasons = {
+    "query_prefix": _TOKENS,
+    "document_prefix": _TOKENS,
+    "query_length": _TOKENS,
+    "document_length": _TOKENS,
+    "attend_to_expansion_tokens": _TOKENS,
+    "do_query_expansion": _TOKENS,
+    "skiplist_words": _TOKENS,
+}
+"""Of ``config_sentence_transformers.json``, for those who take a model of PyLate as a dense one."""
+
 TRANSFORMER_KEYS: Reasons = {
     "unpad_inputs": "whether padding is left out of batches, which changes the speed alone",
 }
 """Of ``sentence_bert_config.json`` and its older names."""
 
+_SAVING = "how the file was written, or read, the last time"
+_SLOW = "of tokenizers in Python, which are not used: tokenizer.json says it"
+_CALL = "an argument of the last call before saving, and none of the next"
+_DECODING = "how tokens become text again"
+
+TOKENIZER_KEYS: Reasons = {
+    "backend": _SAVING,
+    "is_local": _SAVING,
+    "local_files_only": _SAVING,
+    "name_or_path": _SAVING,
+    "special_tokens_map_file": _SAVING,
+    "tokenizer_file": _SAVING,
+    "vocab_file": _SAVING,
+    "merges_file": _SAVING,
+    "added_tokens_file": _SAVING,
+    "use_fast": _SAVING,
+    "tokenizer_class": "the class in Python; tokenizer.json holds what it does",
+    "processor_class": "the class in Python of what prepares several modalities",
+    "tokenizer_type": "the class in Python, by another name",
+    "model_type": "the family, which config.json names",
+    "model_input_names": "what the tokenizer gives; the graph says what it takes",
+    "clean_up_tokenization_spaces": _DECODING,
+    "errors": _DECODING,
+    "decode_with_prefix_space": _DECODING,
+    "chat_template": "for conversations; texts are read as they are",
+    "use_default_system_prompt": "for conversations; texts are read as they are",
+    "do_basic_tokenize": _SLOW,
+    "never_split": _SLOW,
+    "legacy": _SLOW,
+    "sp_model_kwargs": _SLOW,
+    "keep_accents": _SLOW,
+    "remove_space": _SLOW,
+    "from_slow": _SLOW,
+    "spaces_between_special_tokens": _DECODING,
+    "trim_offsets": "where tokens lie in the text, which nobody asks for",
+    "stride": _CALL,
+    "truncation_strategy": _CALL,
+    "truncation": _CALL,
+    "padding": _CALL,
+    "pad_to_multiple_of": "padding to round lengths, which masks hide",
+    "pad_token_type_id": "the type of padding, which masks hide",
+    "padding_strategy": _CALL,
+    "return_token_type_ids": _CALL,
+    "max_len": "an old name of model_max_length, which no version since 3 reads",
+    "unk_id": _SLOW,
+    "pad_id": "the number of a token that is named as well",
+    "bos_id": "the number of a token that is named as well",
+    "eos_id": "the number of a token that is named as well",
+    "vocab_size": "how many tokens there are, which tokenizer.json has",
+    "do_lowercase": _SLOW,
+    "image_token": "for pictures; texts alone are read",
+    "boi_token": "for pictures; texts alone are read",
+    "eoi_token": "for pictures; texts alone are read",
+    "model_specific_special_tokens": "tokens that tokenizer.json holds as well",
+    "extra_ids": "how many sentinel tokens there are, which tokenizer.json holds",
+}
+"""Of ``tokenizer_config.json``."""
+
+_TRAINED = "how the table was made"
+
+MODEL2VEC_KEYS: Reasons = {
+    "architectures": "the class in Python",
+    "tokenizer_name": _TRAINED,
+    "base_model_name": _TRAINED,
+    "apply_pca": _TRAINED,
+    "pca_dims": _TRAINED,
+    "apply_zipf": _TRAINED,
+    "sif_coefficient": _TRAINED,
+    "explained_variance": _TRAINED,
+    "token_remove_pattern": _TRAINED,
+    "remove_tokens": _TRAINED,
+    "use_subword": _TRAINED,
+    "vocabulary_quantization": "how many rows the table has, which it says itself",
+    "embedding_dtype": "the type of the table's numbers, which it says itself",
+    "seq_length": "the length of the model that the table was made of",
+    "language": "for the model card",
+    "torch_dtype": _SAVING,
+    "dtype": _SAVING,
+    "transformers_version": _SAVING,
+    "_name_or_path": _SAVING,
+}
+"""Of the ``config.json`` of a table of model2vec."""
+
 _BY_FILE: Mapping[str, Reasons] = {
     "config_sentence_transformers.json": SETTINGS_KEYS,
     "sentence_*_config.json": TRANSFORMER_KEYS,
+    "tokenizer_config.json": TOKENIZER_KEYS,
 }
 
 

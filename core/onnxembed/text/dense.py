@@ -11,8 +11,9 @@ import numpy as np
 from onnxembed.errors import ModelError
 from onnxembed.spec import PoolingType
 from onnxembed.text.graph import TextGraph, check_finite
-from onnxembed.text.pooling import pool, shorten
-from onnxembed.text.tokenizer import Tokens
+from onnxembed.text.pooling import finish_vectors, pool, without_first
+from onnxembed.text.stages import Apply
+from onnxembed.text.tokenizer import TextTokenizer, Tokens
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -23,26 +24,46 @@ class Projection:
 
     Attributes:
         output: Name of the graph output.
-        pooling: How token vectors become one.
+        poolings: How token vectors become one; several are joined.
         normalize: Whether vectors are scaled to length 1.
         dim: Numbers to keep (Matryoshka), or ``None`` for all.
         layer_norm: Whether the full vector is standardised before it is cut.
+        steps: What is done to the pooled vectors before that.
     """
 
     output: str
-    pooling: PoolingType
+    poolings: tuple[PoolingType, ...]
     normalize: bool
     dim: int | None = None
     layer_norm: bool = False
+    steps: tuple[Apply, ...] = ()
+
+
+def prompt_tokens(tokenizer: TextTokenizer, prompt: str) -> int:
+    """Count the tokens that a prompt takes at the beginning of a text, a special token after it not among them."""
+    (tokens,) = tokenizer.encode([prompt], 0, truncate=True)
+    added = tokenizer.backend.get_added_tokens_decoder()
+    last = added.get(int(tokens.ids[-1])) if len(tokens.ids) else None
+    return len(tokens.ids) - (last is not None and last.special)
 
 
 class DenseWork:
     """The work of one call: a loaded model with a prompt, a task and a projection."""
 
     def __init__(
-        self, graph: TextGraph, projection: Projection, prompt: str, task: int | None, *, truncate: bool
+        self,
+        graph: TextGraph,
+        projection: Projection,
+        prompt: str,
+        task: int | None,
+        *,
+        truncate: bool,
+        left_out: int = 0,
     ) -> None:
-        """Combine them; a graph with a ``task_id`` input needs a task."""
+        """Combine them; a graph with a ``task_id`` input needs a task.
+
+        ``left_out`` is how many of the first tokens of each text, those of the prompt, do not count in the pooling.
+        """
         if task is None and "task_id" in graph.input_types:
             raise ModelError(
                 "the graph has a task_id input, but the model is described without tasks; "
@@ -54,6 +75,7 @@ class DenseWork:
         self._prompt = prompt
         self._task = task
         self._truncate = truncate
+        self._left_out = left_out
 
     size = staticmethod(len)
 
@@ -74,13 +96,13 @@ class DenseWork:
     def _finish(self, output: Array, mask: Array) -> Array:
         """Pool and shorten; a text without any token has the zero vector, whatever the graph made of its padding."""
         projection = self._projection
-        whole = projection.dim is None or projection.dim == output.shape[-1]
-        vectors = pool(output, mask, projection.pooling, normalized=projection.normalize and whole)
-        if not whole and projection.dim is not None:
-            if projection.dim > vectors.shape[1]:
-                raise ModelError(f"dim={projection.dim}, but the graph gives vectors of {vectors.shape[1]} numbers")
-            vectors = shorten(
-                vectors, projection.dim, layer_norm=projection.layer_norm, normalized=projection.normalize
+        dim, counted = projection.dim, without_first(mask, self._left_out) if self._left_out else None
+        plain = not projection.steps and dim in (None, output.shape[-1]) and len(projection.poolings) == 1
+        scaled = projection.normalize and plain
+        vectors = pool(output, mask, projection.poolings, normalized=scaled, counted=counted)
+        if not plain:
+            vectors = finish_vectors(
+                vectors, projection.steps, dim, layer_norm=projection.layer_norm, normalized=projection.normalize
             )
         empty = ~mask.any(axis=1)
         if empty.any():

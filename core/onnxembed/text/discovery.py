@@ -1,40 +1,34 @@
 """The description of a dense text model, read from its own files.
 
-sentence-transformers writes how a model pools (``modules.json``, ``1_Pooling/config.json``) and which prompts it wants
+sentence-transformers writes the stages (``modules.json``, and a configuration in the folder of each) and the prompts
 (``config_sentence_transformers.json``); model2vec writes that it is static (``config.json``).
 """
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from pathlib import PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from onnxembed.errors import UnsupportedModelError
 from onnxembed.hub.files import Files, graph_name
-from onnxembed.hub.folder import CONFIG_FILE, GRAPH_LAYOUTS, WEIGHTS_FILE
-from onnxembed.metadata.prompts import SETTINGS_FILE
-from onnxembed.metadata.stages import STAGES_FILE, read_stages
+from onnxembed.hub.folder import CONFIG_FILE, GRAPH_LAYOUTS
+from onnxembed.metadata.finish import finish
+from onnxembed.metadata.harmless import MODEL2VEC_KEYS
+from onnxembed.metadata.prompts import SETTINGS_FILE, read_prompts
+from onnxembed.metadata.stages import Stage, read_stages, require_known
 from onnxembed.spec import PoolingType
-from onnxembed.text.layout import architectures, is_text_model, require_text_model
+from onnxembed.text.layout import architectures, is_text_model
+from onnxembed.text.pipeline import KNOWN_STAGES, describe_pipeline
+from onnxembed.text.routes import ROUTERS, read_routes
 from onnxembed.text.spec import DenseModel, Matryoshka, Prompts
-from onnxembed.text.tokenizer_rules import text_config
+from onnxembed.text.vector_stage import NORMALIZE
 
-logger = logging.getLogger("onnxembed.models")
+if TYPE_CHECKING:
+    from onnxembed.formats.facts import Facts
 
-_POOLING_FLAGS: Mapping[str, PoolingType] = {
-    "pooling_mode_cls_token": PoolingType.CLS,
-    "pooling_mode_mean_tokens": PoolingType.MEAN,
-    "pooling_mode_lasttoken": PoolingType.LAST_TOKEN,
-}
-_POOLING_NAMES: Mapping[str, PoolingType] = {
-    "cls": PoolingType.CLS,
-    "mean": PoolingType.MEAN,
-    "lasttoken": PoolingType.LAST_TOKEN,
-}
-_Shape = tuple[int | str | None, ...]
-_KNOWN_STAGES = frozenset({"Transformer", "Pooling", "Normalize", "StaticEmbedding"})
+_SIMILARITIES = frozenset({"cosine", "dot", "euclidean", "manhattan"})
 
 
 def matches(files: Files) -> bool:
@@ -42,11 +36,11 @@ def matches(files: Files) -> bool:
 
     Architectures with a head are not, but masked-language models: many encoders are published as such.
     """
+    stages = read_stages(files)
+    if stages:
+        return {stage.kind for stage in stages} <= KNOWN_STAGES | ROUTERS and not _is_of_another_kind(files)
     if not is_text_model(files):
         return False
-    stages = {stage.kind for stage in read_stages(files)}
-    if stages:
-        return stages <= _KNOWN_STAGES
     graph = graph_name(files, GRAPH_LAYOUTS[0])
     facts = None if graph is None else files.graph(graph)
     if facts is not None and all(value.name != "input_ids" for value in facts.inputs):
@@ -55,11 +49,16 @@ def matches(files: Files) -> bool:
     return not named or any("For" not in name or name.endswith("ForMaskedLM") for name in named)
 
 
+def _is_of_another_kind(files: Files) -> bool:
+    """Whether sentence-transformers says that the model is none that gives one vector per text."""
+    return files.json_object(SETTINGS_FILE).get("model_type") not in (None, "SentenceTransformer")
+
+
 def describe(files: Files, pooling: PoolingType | None = None) -> DenseModel:
     """Describe the model that some files are of.
 
-    Stages that are not known here are refused as an `UnsupportedModelError`, one that is said to lie outside the folder
-    as an `UnsafeModelError`.
+    Stages that are not known here are refused as an `UnsupportedModelError`, as is a key of the metadata that nobody
+    reads; a stage that is said to lie outside the folder is an `UnsafeModelError`.
 
     Args:
         files: The files.
@@ -72,83 +71,77 @@ def describe(files: Files, pooling: PoolingType | None = None) -> DenseModel:
     Raises:
         ModelNotFoundError: If there is neither a graph nor weights, or no tokenizer.
     """
-    graph = require_text_model(files)
-    config = files.json_object(CONFIG_FILE)
-    stages = _stages(files)
-    # Static models are published with a graph beside them; the table is smaller, faster, and takes no offsets.
-    if files.has(WEIGHTS_FILE) and (config.get("model_type") == "model2vec" or "StaticEmbedding" in stages):
-        return DenseModel(
-            name=files.model_name,
-            sources=files.sources,
-            dim=_dim(config, None),
-            model_file=WEIGHTS_FILE,
-            static=True,
-            normalize=bool(config.get("normalize", True)),
-            matryoshka=Matryoshka(),
-        )
-    facts = None if graph is None else files.graph(graph)
-    shape = None if facts is None else facts.outputs[0].shape
-    return DenseModel(
-        name=files.model_name,
-        sources=files.sources,
-        dim=_dim(config, shape),
-        model_file=graph or GRAPH_LAYOUTS[0],
-        pooling=_pooling(files, stages, shape) if pooling is None else pooling,
-        normalize="Normalize" in stages,
-        prompts=_prompts(files),
+    stages = read_stages(files)
+    require_known(files, stages, KNOWN_STAGES | ROUTERS)
+    ways = {"": stages}
+    if any(stage.kind in ROUTERS for stage in stages):
+        ways = read_routes(files, stages)
+    models = {task: describe_pipeline(files, way, pooling) for task, way in ways.items()}
+    usual = models.get("") or next(iter(models.values()))
+    model = _with_settings(usual, files.facts(SETTINGS_FILE))
+    if set(models) != {""} and (len(set(models.values())) > 1 or "" not in models):
+        tasks = {task: way for task, way in models.items() if task}
+        model = _routed(model, tasks, default="" in models, where=files.where)
+    _finish(files, stages, models.values())
+    return model
+
+
+def _with_settings(model: DenseModel, settings: Facts) -> DenseModel:
+    """Add what is said of the model as a whole."""
+    settings.expect("model_type", ("SentenceTransformer",), "SentenceTransformer")
+    prompts = read_prompts(settings)
+    similarity = settings.text("similarity_fn_name", "")
+    settings.expect("similarity_fn_name", (*sorted(_SIMILARITIES),), "cosine")
+    cut = settings.optional_whole("truncate_dim")
+    return replace(
+        _cut(model, cut),
+        prompts=Prompts(query=prompts.query, passage=prompts.document),
+        named_prompts=prompts.by_name,
+        default_prompt=prompts.default,
+        similarity=similarity,
         matryoshka=Matryoshka(),
         description="described by the files of its folder",
     )
 
 
-def _stages(files: Files) -> dict[str, str]:
-    """The folder of each stage by its kind, all of them known here."""
-    stages = {stage.kind: stage.path for stage in read_stages(files) if stage.kind}
-    unknown = sorted(set(stages) - _KNOWN_STAGES)
-    if unknown:
+def _cut(model: DenseModel, dim: int | None) -> DenseModel:
+    """Cut the vectors as the files say: the library does not scale again what it has scaled and cut."""
+    if dim is None:
+        return model
+    stages = (*model.stages, NORMALIZE) if model.normalize else model.stages
+    return replace(model, stages=stages, normalize=False, truncate_dim=dim, dim=min(dim, model.dim or dim))
+
+
+def _routed(model: DenseModel, ways: Mapping[str, DenseModel], *, default: bool, where: str) -> DenseModel:
+    """Add the ways of queries and documents; ``default`` says whether there is one for texts of neither type."""
+    shared: dict[str, Any] = {
+        "matryoshka": model.matryoshka,
+        "prompts": model.prompts,
+        "named_prompts": model.named_prompts,
+        "truncate_dim": model.truncate_dim,
+    }
+    routes = tuple((task, replace(_cut(way, model.truncate_dim), **shared)) for task, way in ways.items())
+    widths = {way.dim for _, way in (("", model), *routes) if way.dim}
+    if len(widths) > 1:
         raise UnsupportedModelError(
-            f"{files.label(STAGES_FILE)} lists the stages {', '.join(unknown)}, which are not supported; "
-            f"supported are {', '.join(sorted(_KNOWN_STAGES))}"
+            f"{where}: the ways through the model give vectors of {' and '.join(map(str, sorted(widths)))} numbers, "
+            "which cannot be compared"
         )
-    return stages
+    further = {file for _, way in routes for file in _files_of(way)} if model.sources else set()
+    files = (*model.additional_files, *sorted(further - {*model.additional_files, model.model_file}))
+    return replace(model, routes=routes, needs_input_type=not default, additional_files=files)
 
 
-def _dim(config: Mapping[str, Any], shape: _Shape | None) -> int:
-    """Numbers of a vector: those of the graph's output, else what the configuration says, else 0."""
-    sizes = [part.get(key) for part in (config, text_config(config)) for key in ("hidden_size", "hidden_dim", "dim")]
-    for size in (shape[-1] if shape else None, *sizes):
-        if isinstance(size, int) and not isinstance(size, bool) and size > 0:
-            return size
-    return 0
+def _files_of(model: DenseModel) -> tuple[str, ...]:
+    """The files that a way through a repository needs; weights where it has no graph."""
+    configuration = PurePosixPath(model.body_folder, CONFIG_FILE).as_posix()
+    return (model.model_file, model.companion_file, configuration, *model.additional_files)
 
 
-def _pooling(files: Files, stages: Mapping[str, str], shape: _Shape | None) -> PoolingType:
-    if shape is not None and len(shape) == 2:
-        return PoolingType.DISABLED
-    name = PurePosixPath(stages.get("Pooling", "1_Pooling"), CONFIG_FILE).as_posix()
-    config = files.json_object(name)
-    chosen = [pooling for flag, pooling in _POOLING_FLAGS.items() if config.get(flag) is True]
-    named = config.get("pooling_mode")
-    if isinstance(named, str) and named in _POOLING_NAMES:
-        chosen = [_POOLING_NAMES[named]]
-    if len(chosen) > 1 or (config and not chosen):
-        raise UnsupportedModelError(
-            f"{files.label(name)} asks for a pooling that is not supported; "
-            f"supported is one of {', '.join(_POOLING_NAMES)}. Pass pooling= to choose another"
-        )
-    if not chosen:
-        logger.warning("%s does not say how it pools; mean pooling is assumed. Pass pooling= to choose", files.where)
-        return PoolingType.MEAN
-    return chosen[0]
-
-
-def _prompts(files: Files) -> Prompts:
-    """The prompts of a sentence-transformers configuration; that of documents has had three names."""
-    stored = files.json_object(SETTINGS_FILE).get("prompts")
-    if not isinstance(stored, dict):
-        return Prompts()
-    passage = next(
-        (stored[name] for name in ("document", "passage", "corpus") if isinstance(stored.get(name), str)), ""
-    )
-    query = stored.get("query")
-    return Prompts(query=query if isinstance(query, str) else "", passage=passage)
+def _finish(files: Files, stages: tuple[Stage, ...], models: Collection[DenseModel]) -> None:
+    """Refuse what nobody read; the configuration of a table is read whole, that of a transformer by the compiler."""
+    for model in models:
+        if model.static:
+            facts = files.facts(PurePosixPath(model.body_folder, CONFIG_FILE).as_posix())
+            facts.finish(MODEL2VEC_KEYS, files.accept_unknown)
+    finish(files, stages, {model.body_folder for model in models})

@@ -13,9 +13,10 @@ from onnxembed.runtime.batching import RunPlan
 from onnxembed.runtime.per_process import PerProcess
 from onnxembed.runtime.pipeline import Work
 from onnxembed.spec import PoolingType
-from onnxembed.text.dense import DenseWork, Projection
+from onnxembed.text.dense import DenseWork, Projection, prompt_tokens
 from onnxembed.text.options import DenseOptions, Use
 from onnxembed.text.spec import DenseModel
+from onnxembed.text.stages import Apply, load_stages
 from onnxembed.text.text_engine import TextEngine
 from onnxembed.text.tokenizer import TextTokenizer, Tokens
 
@@ -31,18 +32,25 @@ _STATIC_PLAN = RunPlan(budget=16_384)
 class DenseEngine:
     """One dense model in one process. Every part is loaded on first use."""
 
-    def __init__(self, settings: EngineSettings[DenseModel]) -> None:
-        """Remember what to load."""
+    def __init__(self, settings: EngineSettings[DenseModel], text: TextEngine[DenseModel] | None = None) -> None:
+        """Remember what to load; ``text`` is shared with a way through the model that has the same transformer."""
         self.model = settings.model
         self._max_length = settings.max_length
-        self._text = TextEngine(
+        self._text = text or TextEngine(
             settings,
             pad_to_max_length=settings.model.pad_to_max_length,
             pools_itself=partial(_pools_itself, settings.model),
         )
+        self._steps = PerProcess(self._load_steps)
         self.base: GraphEngine[DenseModel] = self._text.base
         self._table = PerProcess(self._load_table)
-        self._projections: dict[tuple[bool, int | None], Projection] = {}
+        self._projections: dict[tuple[bool, int | None, bool], Projection] = {}
+
+    def sharing(self, settings: EngineSettings[DenseModel]) -> DenseEngine:
+        """Give an engine of other stages after the same transformer or table, which is loaded once for both."""
+        engine = DenseEngine(settings, self._text)
+        engine._table = self._table
+        return engine
 
     @property
     def tokenizer(self) -> TextTokenizer:
@@ -61,35 +69,60 @@ class DenseEngine:
     @property
     def dim(self) -> int:
         """Numbers of a full vector, as the files have it; loads the weights when the description does not say."""
-        if self.model.static:
-            return self._table.get().dim
-        file = self._text.text.get().file
-        return file.dim(_token_output(self.model, file)) or self.model.dim
+        model = self.model
+        sized = [stage.outputs for stage in model.stages if stage.outputs is not None]
+        if sized:
+            width = sized[-1]
+        elif model.static:
+            width = self._table.get().dim
+        else:
+            file = self._text.text.get().file
+            joined = 1 if file.compiled else len(model.poolings)
+            width = joined * (file.dim(_token_output(model, file)) or 0) or model.dim
+        return width if model.truncate_dim is None else min(width, model.truncate_dim)
 
     def work(self, options: DenseOptions, use: Use) -> tuple[TextWork, RunPlan]:
         """Give the work of one call, and how the model runs it."""
         model = self.model
         normalized = model.normalize if options.normalize is None else options.normalize
+        dim = model.truncate_dim if options.dim is None else options.dim
         if model.static:
             from onnxembed.text.static import StaticWork
 
-            table = self._table.get()
             static = StaticWork(
-                table, prompt=use.prompt, truncate=options.truncate, normalized=normalized, dim=options.dim
+                self._table.get(),
+                prompt=use.prompt,
+                truncate=options.truncate,
+                normalized=normalized,
+                dim=dim,
+                steps=self._steps.get(),
             )
             return static, _STATIC_PLAN
         text = self._text.text.get()
-        projection = self._projections.get((normalized, options.dim))
+        left_out = 0 if model.pools_prompt or not use.prompt else prompt_tokens(text.graph.tokenizer, use.prompt)
+        key = (normalized, dim, left_out > 0)
+        projection = self._projections.get(key)
         if projection is None:
-            projection = _projection(model, text.file, options.dim, normalized=normalized)
-            self._projections[normalized, options.dim] = projection
-        return DenseWork(text.graph, projection, use.prompt, use.task, truncate=options.truncate), text.plan
+            projection = _projection(
+                model, text.file, dim, self._steps.get(), normalized=normalized, with_prompt=left_out == 0
+            )
+            self._projections[key] = projection
+        work = DenseWork(text.graph, projection, use.prompt, use.task, truncate=options.truncate, left_out=left_out)
+        return work, text.plan
+
+    def _load_steps(self) -> tuple[Apply, ...]:
+        return load_stages(self.base.folder.path, self.model.stages)
 
     def _load_table(self) -> StaticTable:
         from onnxembed.text.static import load_static
 
         folder = self.base.folder.path
-        return load_static(folder, folder / self.model.model_file, self._max_length)
+        return load_static(
+            folder / self.model.body_folder,
+            folder / self.model.model_file,
+            self._max_length,
+            counts_unknown=self.model.counts_unknown,
+        )
 
 
 def _token_output(model: DenseModel, file: GraphFile) -> str:
@@ -104,18 +137,35 @@ def _pools_itself(model: DenseModel, file: GraphFile) -> bool:
     return axes == 2 or (axes is None and model.pooling in (PoolingType.CLS, PoolingType.DISABLED))
 
 
-def _projection(model: DenseModel, file: GraphFile, dim: int | None, *, normalized: bool) -> Projection:
-    """Say which output to take and what to do with it; graphs compiled here pool and normalize by themselves."""
-    if file.compiled and normalized and dim is None:
-        return Projection("sentence_embedding", PoolingType.DISABLED, normalize=False)
-    output = _token_output(model, file)
+def _projection(
+    model: DenseModel,
+    file: GraphFile,
+    dim: int | None,
+    steps: tuple[Apply, ...],
+    *,
+    normalized: bool,
+    with_prompt: bool,
+) -> Projection:
+    """Say which output to take and what to do with it; graphs compiled here pool and normalize by themselves.
+
+    Where a prompt does not count in the pooling, their token vectors are pooled here.
+    """
+    pooled = file.compiled and with_prompt
+    if pooled and normalized and dim is None and not steps:
+        return Projection("sentence_embedding", (PoolingType.DISABLED,), normalize=False)
+    output = _token_output(model, file) if with_prompt or not file.compiled else "last_hidden_state"
+    poolings = (PoolingType.DISABLED,) if pooled else model.poolings
     full = file.dim(output)
-    if dim is not None and full is not None and dim > full:
-        raise InputError(f"dim={dim}: the graph gives vectors of {full} numbers; pass at most that")
+    if dim is not None and full is not None and not model.stages and dim > full * len(poolings):
+        if model.truncate_dim == dim:
+            dim = None  # the library keeps what there is
+        else:
+            raise InputError(f"dim={dim}: the graph gives vectors of {full * len(poolings)} numbers; pass at most that")
     return Projection(
         output=output,
-        pooling=PoolingType.DISABLED if file.compiled else model.pooling,
+        poolings=poolings,
         normalize=normalized,
         dim=dim,
         layer_norm=model.matryoshka is not None and model.matryoshka.layer_norm,
+        steps=steps,
     )

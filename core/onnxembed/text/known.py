@@ -18,5 +18,7 @@ def describe_dense(model: DenseModel) -> dict[str, object]:
         "tasks": dict(model.tasks),
         "prompts": {"query": model.prompts.query, "passage": model.prompts.passage},
         "matryoshka_dims": None if matryoshka is None else list(matryoshka.dims),
+        "default_prompt": model.default_prompt,
         "prompt_source": model.prompt_source,
+        "similarity": model.similarity,
     }

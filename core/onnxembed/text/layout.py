@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import PurePosixPath
+
 from onnxembed.errors import ModelNotFoundError
 from onnxembed.hub.files import Files, graph_name, has_weights
 from onnxembed.hub.folder import CONFIG_FILE, GRAPH_LAYOUTS, WEIGHTS_FILE
@@ -20,17 +22,22 @@ def is_text_model(files: Files) -> bool:
     return has_model and files.has(TOKENIZER_FILE)
 
 
-def require_text_model(files: Files) -> str | None:
-    """Give the graph, ``None`` where there are weights to compile; a `ModelNotFoundError` where a file is missing."""
-    graph = graph_name(files, GRAPH_LAYOUTS[0])
-    if graph is None and not has_weights(files):
-        tried = ", ".join((*GRAPH_LAYOUTS, WEIGHTS_FILE))
-        raise ModelNotFoundError(f"{files.where} holds no model: expected one of {tried}")
-    require_tokenizer(files)
+def require_text_model(files: Files, body: str = "") -> str | None:
+    """Give the graph, ``None`` where there are weights to compile; a `ModelNotFoundError` where a file is missing.
+
+    ``body`` is the folder where all of them lie, relative to the model's.
+    """
+    layouts = [PurePosixPath(body, layout).as_posix() for layout in GRAPH_LAYOUTS]
+    weights = PurePosixPath(body, WEIGHTS_FILE).as_posix()
+    graph = next(filter(files.has, layouts), None) if body else graph_name(files, GRAPH_LAYOUTS[0])
+    if graph is None and not has_weights(files, body):
+        raise ModelNotFoundError(f"{files.where} holds no model: expected one of {', '.join((*layouts, weights))}")
+    require_tokenizer(files, body)
     return graph
 
 
-def require_tokenizer(files: Files) -> None:
+def require_tokenizer(files: Files, body: str = "") -> None:
     """Refuse files without ``tokenizer.json`` as a `ModelNotFoundError`."""
-    if not files.has(TOKENIZER_FILE):
-        raise ModelNotFoundError(f"{files.where} holds no {TOKENIZER_FILE}; expected the model's fast tokenizer there")
+    name = PurePosixPath(body, TOKENIZER_FILE).as_posix()
+    if not files.has(name):
+        raise ModelNotFoundError(f"{files.where} holds no {name}; expected the model's fast tokenizer there")

@@ -23,6 +23,7 @@ from onnxembed.text.options import (
     DenseOptions,
     InputType,
     Use,
+    named_prompt,
     parse_prompt,
     parse_task,
     settle,
@@ -35,12 +36,13 @@ if TYPE_CHECKING:
 
     from onnxembed.hub.files import Files
     from onnxembed.text.engine import DenseEngine
+    from onnxembed.text.routed_engine import RoutedEngine
 
     Vector = np.ndarray[tuple[int], np.dtype[np.float32]]
     Matrix = np.ndarray[tuple[int, int], np.dtype[np.float32]]
 
 
-class TextEmbedding(VectorModel[DenseOptions, DenseModel, "DenseEngine"]):
+class TextEmbedding(VectorModel[DenseOptions, DenseModel, "DenseEngine | RoutedEngine"]):
     """Dense text embeddings with an ONNX model.
 
     Names, methods and parameters are those that users of fastembed know; options after ``lazy_load`` are keywords.
@@ -55,7 +57,7 @@ class TextEmbedding(VectorModel[DenseOptions, DenseModel, "DenseEngine"]):
         describe = partial(_describe_files, chosen)
         model, folder, by_files = find_model(dense_registry, options, describe)
         if chosen is not None:
-            model = replace(model, pooling=chosen)
+            model = replace(model, pooling=chosen, further_poolings=())
         # A folder that is opened under the name of a model may hold a smaller stand-in, and only a static model's table
         # tells its own size for certain.
         certain = options.specific_model_path is None and (folder is None or not model.static)
@@ -106,7 +108,11 @@ class TextEmbedding(VectorModel[DenseOptions, DenseModel, "DenseEngine"]):
             **describe_dense(model),
             "dim": self.embedding_size,
             "normalize": model.normalize if options.normalize is None else options.normalize,
-            "prompts": {"query": options.query_prompt, "passage": options.passage_prompt},
+            "prompts": {
+                **dict(model.named_prompts),
+                "query": options.query_prompt,
+                "passage": options.passage_prompt,
+            },
             "max_length": self.max_length,
             "max_length_source": self.max_length_source,
             "source": self._engine.base.folder.source,
@@ -123,7 +129,7 @@ class TextEmbedding(VectorModel[DenseOptions, DenseModel, "DenseEngine"]):
         own = (model.pooling, model.normalize, model.output, model.pad_to_max_length, model.default_task)
         tasks = (model.query_task, model.passage_task)
         relevant = (chosen, options.truncate, self.max_length, own, tasks, model.matryoshka)
-        return self._digest(relevant)
+        return self._digest((relevant, model.own_facts) if model.own_facts else relevant)
 
     # embedding
 
@@ -135,8 +141,9 @@ class TextEmbedding(VectorModel[DenseOptions, DenseModel, "DenseEngine"]):
         *,
         task_id: int | str | None = None,
         prompt: str | None = None,
+        prompt_name: str | None = None,
     ) -> Iterator[Vector]:
-        """Embed texts as they are: no prompt is added unless one is given.
+        """Embed texts as they are: no prompt is added unless one is given, or the model's files name a default one.
 
         Arguments and lists are checked at the call; a generator's items as they are read. The result of a text does not
         depend on its neighbours.
@@ -148,24 +155,37 @@ class TextEmbedding(VectorModel[DenseOptions, DenseModel, "DenseEngine"]):
                 usable processor.
             task_id: Task, by number or name, for models with tasks.
             prompt: Put before every text, verbatim.
+            prompt_name: The name of the model's prompt that is put before every text, instead of ``prompt``.
 
         Returns:
             An iterator of float32 vectors (dim,), in the order of the texts.
         """
-        use = self._use(None, prompt, task_id)
+        use = self._use(None, prompt, task_id, prompt_name)
         return self._stream(check_texts(documents, "documents"), use, batch_size, parallel)
 
     def query_embed(
-        self, query: str | Iterable[str], batch_size: int = 256, parallel: int | None = None
+        self,
+        query: str | Iterable[str],
+        batch_size: int = 256,
+        parallel: int | None = None,
+        *,
+        prompt_name: str | None = None,
     ) -> Iterator[Vector]:
         """Embed one query, or any iterable of queries, each after the model's query prompt; otherwise as `embed`."""
-        return self._stream(check_texts(query, "query"), self._use("query", None, None), batch_size, parallel)
+        use = self._use("query", None, None, prompt_name)
+        return self._stream(check_texts(query, "query"), use, batch_size, parallel)
 
     def passage_embed(
-        self, texts: str | Iterable[str], batch_size: int = 256, parallel: int | None = None
+        self,
+        texts: str | Iterable[str],
+        batch_size: int = 256,
+        parallel: int | None = None,
+        *,
+        prompt_name: str | None = None,
     ) -> Iterator[Vector]:
         """Embed one document, or any iterable of documents, each after the model's prompt; otherwise as `embed`."""
-        return self._stream(check_texts(texts, "texts"), self._use("document", None, None), batch_size, parallel)
+        use = self._use("document", None, None, prompt_name)
+        return self._stream(check_texts(texts, "texts"), use, batch_size, parallel)
 
     def embed_to_array(
         self,
@@ -176,6 +196,7 @@ class TextEmbedding(VectorModel[DenseOptions, DenseModel, "DenseEngine"]):
         input_type: InputType | None = None,
         task_id: int | str | None = None,
         prompt: str | None = None,
+        prompt_name: str | None = None,
     ) -> Matrix:
         """Embed texts into one array; the arguments are those of `embed`.
 
@@ -186,11 +207,12 @@ class TextEmbedding(VectorModel[DenseOptions, DenseModel, "DenseEngine"]):
             input_type: ``"query"`` or ``"document"`` for the prompt and the task of that type; ``None`` for neither.
             task_id: Task, by number or name, instead of that of the type.
             prompt: Put before every text, verbatim, instead of that of the type.
+            prompt_name: The name of the model's prompt that is put there instead.
 
         Returns:
             float32 (texts, dim); (0, dim) when there are none.
         """
-        use = self._use(input_type, prompt, task_id)
+        use = self._use(input_type, prompt, task_id, prompt_name)
         vectors: Matrix = self._stacked(self._stream(check_texts(documents, "documents"), use, batch_size, parallel))
         return vectors
 
@@ -220,16 +242,28 @@ class TextEmbedding(VectorModel[DenseOptions, DenseModel, "DenseEngine"]):
 
     # one call
 
-    def _use(self, input_type: InputType | None, prompt: str | None, task: int | str | None) -> Use:
+    def _use(
+        self,
+        input_type: InputType | None,
+        prompt: str | None,
+        task: int | str | None,
+        named: str | None,
+    ) -> Use:
         """Choose prompt and task: the call's own, else those of the input type, else the plain ones."""
         use = self._uses.get(input_type)
         if use is None:
             raise InputTypeError(f"input_type={input_type!r}: expected 'query', 'document' or None")
+        model = self._settings.model
+        if named is not None:
+            if prompt is not None:
+                raise InputError(f"prompt={prompt!r} and prompt_name={named!r}: pass one of them")
+            prompt = named_prompt(model, named)
         if prompt is None and task is None:
             return use
-        return Use(
-            use.prompt if prompt is None else parse_prompt(prompt, "prompt"),
-            use.task if task is None else parse_task(self._settings.model, task),
+        return replace(
+            use,
+            prompt=use.prompt if prompt is None else parse_prompt(prompt, "prompt"),
+            task=use.task if task is None else parse_task(model, task),
         )
 
     def _run(self, items: Iterable[str], use: Use, batch_size: int, workers: int | None) -> Iterator[Vector]:
@@ -251,7 +285,8 @@ def _describe_files(pooling: PoolingType | None, files: Files) -> DenseModel:
     return describe(files, pooling)
 
 
-def _make_engine(settings: EngineSettings[DenseModel]) -> DenseEngine:
+def _make_engine(settings: EngineSettings[DenseModel]) -> DenseEngine | RoutedEngine:
     from onnxembed.text.engine import DenseEngine
+    from onnxembed.text.routed_engine import RoutedEngine
 
-    return DenseEngine(settings)
+    return RoutedEngine(settings) if settings.model.routes else DenseEngine(settings)

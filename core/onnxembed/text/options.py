@@ -24,6 +24,26 @@ def parse_prompt(prompt: object, name: str) -> str:
     return check_text(prompt, 0)
 
 
+def prompt_name(value: object, name: str) -> str:
+    """Read the name of a stored prompt."""
+    if not isinstance(value, str):
+        raise InputTypeError(f"{name}={value!r}: expected the name of one of the model's prompts")
+    return value
+
+
+def named_prompt(model: DenseModel, value: object, name: str = "prompt_name") -> str:
+    """Give the text of one of the model's prompts; ``name`` is what messages call the argument."""
+    key, stored = prompt_name(value, name), dict(model.named_prompts)
+    if not stored:
+        # A row of the catalogue has the two that its model card publishes.
+        stored = {"query": model.prompts.query, "document": model.prompts.passage, "passage": model.prompts.passage}
+    if key in stored:
+        return stored[key]
+    raise InputError(
+        f"{name}={key!r}: {model.name} has the prompts {', '.join(map(repr, stored))}.{nearest(key, stored)}"
+    )
+
+
 def unchecked(value: object, name: str) -> object:  # noqa: ARG001  # the form of a check
     """Leave a value as it is until the model is known."""
     return value
@@ -40,6 +60,8 @@ class DenseOptions(TextOptions):
         pooling: How the vectors of the tokens become one; ``None`` for what the description says.
         query_prompt: Put before every query, verbatim; ``None`` for the model's own, ``""`` for none.
         passage_prompt: Put before every document, likewise.
+        query_prompt_name: The name of the stored prompt that is put before every query, instead of ``query_prompt``.
+        passage_prompt_name: The name of the one that is put before every document, likewise.
         task_id: Task of `embed`, by number or name, for models with tasks (jina-embeddings-v3).
     """
 
@@ -50,6 +72,8 @@ class DenseOptions(TextOptions):
     pooling: PoolingType | str | None = option(None, parse_pooling)
     query_prompt: str | None = option(None, parse_prompt)
     passage_prompt: str | None = option(None, parse_prompt)
+    query_prompt_name: str | None = option(None, prompt_name)
+    passage_prompt_name: str | None = option(None, prompt_name)
     task_id: int | str | None = option(None, unchecked)
 
 
@@ -60,19 +84,21 @@ class Use:
     Attributes:
         prompt: Put before every text, verbatim.
         task: The task id, for models with tasks.
+        route: The way through a model that has one for queries and one for documents; empty for its usual one.
     """
 
     prompt: str
     task: int | None
+    route: str = ""
 
 
 def uses_of(options: DenseOptions, model: DenseModel) -> dict[InputType | None, Use]:
     """Give what texts of each input type, and texts as they are, are to the model; the options are settled."""
     task = parse_task(model, options.task_id)
     return {
-        None: Use("", model.default_task if task is None else task),
-        "query": Use(options.query_prompt or "", model.query_task),
-        "document": Use(options.passage_prompt or "", model.passage_task),
+        None: Use(model.default_prompt, model.default_task if task is None else task),
+        "query": Use(options.query_prompt or "", model.query_task, "query"),
+        "document": Use(options.passage_prompt or "", model.passage_task, "document"),
     }
 
 
@@ -92,10 +118,23 @@ def settle(options: DenseOptions, model: DenseModel, *, size_known: bool) -> Den
         options,
         dim=check_dim(model, options.dim, size_known=size_known),
         pooling=model.pooling.value,
-        query_prompt=prompts.query if options.query_prompt is None else options.query_prompt,
-        passage_prompt=prompts.passage if options.passage_prompt is None else options.passage_prompt,
+        query_prompt=_chosen_prompt(model, options.query_prompt, options.query_prompt_name, "query", prompts.query),
+        passage_prompt=_chosen_prompt(
+            model, options.passage_prompt, options.passage_prompt_name, "passage", prompts.passage
+        ),
+        query_prompt_name=None,
+        passage_prompt_name=None,
         task_id=parse_task(model, options.task_id),
     )
+
+
+def _chosen_prompt(model: DenseModel, text: str | None, key: str | None, kind: str, own: str) -> str:
+    """The prompt that is given as a text or by its name, else the model's own."""
+    if key is None:
+        return own if text is None else text
+    if text is not None:
+        raise InputError(f"{kind}_prompt={text!r} and {kind}_prompt_name={key!r}: pass one of them")
+    return named_prompt(model, key, f"{kind}_prompt_name")
 
 
 def parse_task(model: DenseModel, task: int | str | None) -> int | None:

@@ -7,7 +7,7 @@ promises. Results are float32 whatever the graph gives.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -40,11 +40,27 @@ def mean(hidden: Array, mask: Array) -> Array:
 
     float32 for float32 vectors, float64 for all others.
     """
+    return _weighted(hidden, mask, lambda total: total)
+
+
+def mean_by_root(hidden: Array, mask: Array) -> Array:
+    """Divide the sum of the real tokens by the square root of their number; types as in `mean`."""
+    return _weighted(hidden, mask, np.sqrt)
+
+
+def largest(hidden: Array, mask: Array) -> Array:
+    """Take the largest of each number over the real tokens; minus infinity where there are none."""
+    lowest = np.asarray(-np.inf, dtype=hidden.dtype)
+    rows: Array = np.where(mask[:, :, None] != 0, hidden, lowest).max(axis=1)
+    return rows
+
+
+def _weighted(hidden: Array, weights: Array, divisor: Callable[[Array], Array]) -> Array:
     precision = np.float32 if hidden.dtype == np.float32 else np.float64
-    weights: Any = mask.astype(precision)
+    wide: Any = weights.astype(precision)
     states: Any = np.asarray(hidden, dtype=precision)
-    total: Array = np.einsum("bt,btd->bd", weights, states)
-    averaged: Array = total / np.maximum(weights.sum(axis=1, keepdims=True), _MIN_COUNT)
+    total: Array = np.einsum("bt,btd->bd", wide, states)
+    averaged: Array = total / divisor(np.maximum(wide.sum(axis=1, keepdims=True), _MIN_COUNT))
     return averaged
 
 
@@ -52,32 +68,62 @@ _POOLINGS: Mapping[PoolingType, Callable[[Array, Array], Array]] = {
     PoolingType.CLS: first_token,
     PoolingType.MEAN: mean,
     PoolingType.LAST_TOKEN: last_token,
+    PoolingType.MAX: largest,
+    PoolingType.MEAN_SQRT_LEN: mean_by_root,
 }
+_NAMES = "MEAN, CLS or LAST_TOKEN"
 
 
-def pool(output: Array, mask: Array, pooling: PoolingType, *, normalized: bool) -> Array:
-    """Make one vector per text, float32, of (batch, tokens, dim), or of (batch, dim) where the graph has pooled."""
+def pool(
+    output: Array,
+    mask: Array,
+    poolings: PoolingType | Sequence[PoolingType],
+    *,
+    normalized: bool,
+    counted: Array | None = None,
+) -> Array:
+    """Make one vector per text, float32, of (batch, tokens, dim), or of (batch, dim) where the graph has pooled.
+
+    Several poolings are joined in their order. ``counted`` is the mask without the tokens that are read and left out of
+    the pooling, such as a prompt's; they keep their positions.
+    """
+    chosen = (poolings,) if isinstance(poolings, PoolingType) else tuple(poolings)
     if output.ndim == 3 and output.shape[:2] != mask.shape:
         raise ModelError(
             f"the graph gives token vectors of shape {list(output.shape)} for a batch of {list(mask.shape)}; expected "
             "(batch, tokens, dim), one vector per token"
         )
-    if output.ndim == 2 and pooling in (PoolingType.CLS, PoolingType.DISABLED):
+    if output.ndim == 2 and chosen in ((PoolingType.CLS,), (PoolingType.DISABLED,)):
         pooled = output
-    elif output.ndim == 3 and pooling in _POOLINGS:
-        pooled = _POOLINGS[pooling](output, mask)
+    elif output.ndim == 3 and PoolingType.DISABLED not in chosen:
+        kept = mask if counted is None else counted
+        rows = [_pooled(output, mask, kept, pooling) for pooling in chosen]
+        pooled = rows[0] if len(rows) == 1 else np.concatenate(rows, axis=1)
     elif output.ndim == 3:
         raise ModelError(
             f"the graph gives token vectors of shape {list(output.shape)}, but the model is described with "
-            "pooling=DISABLED; use PoolingType.MEAN, CLS or LAST_TOKEN, or name an output that holds one vector per "
-            "text"
+            f"pooling=DISABLED; use PoolingType.{_NAMES}, or name an output that holds one vector per text"
         )
     else:
         raise ModelError(
-            f"pooling={pooling.value} needs token vectors (batch, tokens, dim), but the graph gives shape "
-            f"{list(output.shape)}; use PoolingType.DISABLED, or name an output that holds token vectors"
+            f"pooling={'+'.join(pooling.value for pooling in chosen)} needs token vectors (batch, tokens, dim), but "
+            f"the graph gives shape {list(output.shape)}; use PoolingType.DISABLED, or name an output that holds token "
+            "vectors"
         )
     return finish(pooled, output.dtype, normalized=normalized)
+
+
+def _pooled(output: Array, mask: Array, counted: Array, pooling: PoolingType) -> Array:
+    if pooling is PoolingType.WEIGHTED_MEAN:
+        # Positions count from the first real token; those of tokens left out stay theirs.
+        return _weighted(output, mask.cumsum(axis=1) * counted, lambda total: total)
+    return _POOLINGS[pooling](output, counted)
+
+
+def without_first(mask: Array, count: int) -> Array:
+    """Take the first ``count`` real tokens of each text out of a mask, on whichever side the padding is."""
+    rest: Array = mask * (mask.cumsum(axis=1) > count)
+    return rest
 
 
 def shorten(vectors: Array, dim: int, *, layer_norm: bool, normalized: bool) -> Array:
@@ -91,3 +137,21 @@ def shorten(vectors: Array, dim: int, *, layer_norm: bool, normalized: bool) -> 
         vectors = centred / np.sqrt((centred * centred).mean(axis=1, keepdims=True) + np.float32(1e-5))
     vectors = np.ascontiguousarray(vectors[:, :dim])
     return normalize(vectors) if normalized else vectors
+
+
+def finish_vectors(
+    vectors: Array,
+    steps: Sequence[Callable[[Array], Array]],
+    dim: int | None,
+    *,
+    layer_norm: bool = False,
+    normalized: bool,
+) -> Array:
+    """Apply what follows the pooling to float32 vectors (batch, dim), cut them to ``dim`` numbers, and scale them."""
+    for step in steps:
+        vectors = step(vectors)
+    if dim is None or dim == vectors.shape[1]:
+        return normalize(vectors) if normalized else vectors
+    if dim > vectors.shape[1]:
+        raise ModelError(f"dim={dim}, but the graph gives vectors of {vectors.shape[1]} numbers")
+    return shorten(vectors, dim, layer_norm=layer_norm, normalized=normalized)

@@ -9,6 +9,7 @@ from typing import ClassVar
 from onnxembed.errors import InputError, InputTypeError
 from onnxembed.spec import ModelSource, ModelSpec, PoolingType, Recipe, only_source
 from onnxembed.suggest import nearest
+from onnxembed.text.vector_stage import VectorStage
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,8 @@ class DenseModel(ModelSpec):
         normalize: Whether the vectors are scaled to length 1.
         output: The graph output to take, by position or by name.
         static: True for a table of token vectors (model2vec) instead of a graph.
+        counts_unknown: Whether such a table counts unknown tokens and cuts no text, as sentence-transformers has it;
+            model2vec leaves them out.
         pad_to_max_length: True where the graph reads the last position even if it is padding (SigLIP).
         tasks: Task names and their ids, for graphs with a ``task_id`` input (jina-embeddings-v3).
         default_task: The task of ``embed``.
@@ -54,6 +57,17 @@ class DenseModel(ModelSpec):
         passage_task: The task of passages.
         prompts: The query and passage prompts of the model card.
         matryoshka: How the vectors may be shortened; ``None`` when the authors do not provide for it.
+        further_poolings: Poolings whose vectors are joined to that of ``pooling``, in this order.
+        pools_prompt: Whether the tokens of a prompt count in the pooling.
+        stages: What is done to the pooled vectors.
+        truncate_dim: Numbers that are kept of each vector after that; ``None`` for all.
+        named_prompts: Each stored prompt's name and text.
+        default_prompt: Put before texts whose input type is not said.
+        similarity: How the authors compare vectors: ``"cosine"``, ``"dot"``, ``"euclidean"`` or ``"manhattan"``; empty
+            where they do not say.
+        routes: Of a model that reads queries and documents by ways of their own, the way of each; texts whose input
+            type is not said go the way of the description itself.
+        needs_input_type: Whether such texts have no way.
         max_tokens: The limit the authors state, in tokens; documentation, the effective one comes from the files.
         prompt_source: Where the prompts and the Matryoshka lengths are published.
         stated: The fields that a row of the catalogue has to state in spite of their default.
@@ -65,6 +79,7 @@ class DenseModel(ModelSpec):
     normalize: bool = True
     output: int | str = 0
     static: bool = False
+    counts_unknown: bool = False
     pad_to_max_length: bool = False
     tasks: tuple[tuple[str, int], ...] = ()
     default_task: int | None = None
@@ -72,6 +87,15 @@ class DenseModel(ModelSpec):
     passage_task: int | None = None
     prompts: Prompts = Prompts()
     matryoshka: Matryoshka | None = None
+    further_poolings: tuple[PoolingType, ...] = ()
+    pools_prompt: bool = True
+    stages: tuple[VectorStage, ...] = ()
+    truncate_dim: int | None = None
+    named_prompts: tuple[tuple[str, str], ...] = ()
+    default_prompt: str = ""
+    similarity: str = ""
+    routes: tuple[tuple[str, DenseModel], ...] = ()
+    needs_input_type: bool = False
     max_tokens: int | None = None
     prompt_source: str = ""
 
@@ -79,9 +103,21 @@ class DenseModel(ModelSpec):
     graph_stems: ClassVar[tuple[str, ...]] = ("model", "text_model")
 
     @property
+    def poolings(self) -> tuple[PoolingType, ...]:
+        """How token vectors become one; several are joined."""
+        return (self.pooling, *self.further_poolings)
+
+    @property
     def recipe(self) -> Recipe:
         """What to compile."""
-        return Recipe(pooling=self.pooling)
+        return Recipe(pooling=self.poolings if self.further_poolings else self.pooling)
+
+    @property
+    def own_facts(self) -> tuple[object, ...]:
+        """What only a model's own files say of its vectors; empty where they say nothing."""
+        names = ("further_poolings", "pools_prompt", "stages", "truncate_dim", "default_prompt", "routes")
+        values = tuple(getattr(self, name) for name in names)
+        return () if values == ((), True, (), None, "", ()) else values
 
     def faults(self) -> Iterable[tuple[str, str]]:
         """A length below 1, lengths that do not fall, tasks that do not fit one another."""

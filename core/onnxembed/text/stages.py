@@ -136,7 +136,7 @@ _erf = np.frompyfunc(math.erf, 1, 1)
 
 
 def _gelu(values: Array) -> Array:
-    result: Array = values * (1 + _erf(values / math.sqrt(2)).astype(np.float64)) / 2
+    result: Array = values * (1 + np.asarray(_erf(values / math.sqrt(2)), np.float64)) / 2
     return result
 
 

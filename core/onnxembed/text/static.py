@@ -12,20 +12,22 @@ from typing import Any
 
 import numpy as np
 
-from onnxembed.api.vectors import normalize
 from onnxembed.errors import InputError, ModelError
 from onnxembed.foreign import reading
 from onnxembed.formats.safetensors import SafetensorsFile
 from onnxembed.hub.files import FolderFiles
 from onnxembed.spec import TOKENIZER_FILE
 from onnxembed.text.graph import check_finite
-from onnxembed.text.pooling import shorten
+from onnxembed.text.pooling import finish_vectors
+from onnxembed.text.stages import Apply
 from onnxembed.text.tokenizer import TextTokenizer, Tokens, read_tokenizer
 from onnxembed.text.tokenizer_rules import TokenizerRules
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
 _DEFAULT_MAX_LENGTH = 512
+_UNLIMITED = (1 << 31) - 1
+_WEIGHT = "embedding.weight"  # what sentence-transformers calls the table
 # Of the largest vocabularies; a quarter of a million tokens take 35 MB.
 _MOST_TOKENIZER_BYTES = 256 << 20
 
@@ -54,24 +56,32 @@ class StaticTable:
         return int(self.embeddings.shape[1])
 
 
-def load_static(folder: Path, table: Path, max_length: int | None) -> StaticTable:
+def load_static(folder: Path, table: Path, max_length: int | None, *, counts_unknown: bool = False) -> StaticTable:
     """Load a static model: ``tokenizer.json`` from the folder, and the safetensors file, which is mapped.
 
-    Texts are cut to ``max_length`` tokens, or to 512.
+    Texts are cut to ``max_length`` tokens, or to 512; with ``counts_unknown``, as sentence-transformers has it, only
+    where ``tokenizer.json`` says so, and unknown tokens count.
     """
     path = folder / TOKENIZER_FILE
     backend = read_tokenizer(folder)
+    limit, source = _DEFAULT_MAX_LENGTH, "the model2vec default"
+    if counts_unknown:
+        limit, source = (backend.truncation or {}).get("max_length", _UNLIMITED), TOKENIZER_FILE
     rules = TokenizerRules(
-        max_length=max_length or _DEFAULT_MAX_LENGTH,
-        max_length_source="max_length=" if max_length else "the model2vec default",
+        max_length=max_length or limit,
+        max_length_source="max_length=" if max_length else source,
         truncate_left=False,
         pad_left=False,
         pad_id=0,
     )
     tensors = SafetensorsFile(table)
-    if "embeddings" not in tensors.names:
+    name = _WEIGHT if counts_unknown and _WEIGHT in tensors.names else "embeddings"
+    if name not in tensors.names:
         raise ModelError(f"{table} has no tensor 'embeddings', only {', '.join(sorted(tensors.names)) or 'none'}")
-    embeddings = tensors.tensor("embeddings")
+    unknown = sorted(set(tensors.names) - {name, "weights", "mapping"})
+    if unknown:
+        raise ModelError(f"{table} holds tensors that are not known here: {', '.join(unknown)}")
+    embeddings = tensors.tensor(name)
     if embeddings.ndim != 2:
         raise ModelError(f"{table}: 'embeddings' has shape {list(embeddings.shape)}; expected (tokens, dim)")
     weights = tensors.tensor("weights") if "weights" in tensors.names else None
@@ -88,7 +98,8 @@ def load_static(folder: Path, table: Path, max_length: int | None) -> StaticTabl
         raise ModelError(f"{table}: {len(embeddings)} rows for a tokenizer of {tokens} tokens")
     with reading(path):
         tokenizer = TextTokenizer(backend, rules, add_special_tokens=False)
-        return StaticTable(embeddings, weights, mapping, _unknown_id(backend, folder), tokenizer)
+        left_out = None if counts_unknown else _unknown_id(backend, folder)
+        return StaticTable(embeddings, weights, mapping, left_out, tokenizer)
 
 
 def _unknown_id(backend: Any, folder: Path) -> int | None:
@@ -105,15 +116,28 @@ def _unknown_id(backend: Any, folder: Path) -> int | None:
 class StaticWork:
     """The work of one call with a static model."""
 
-    def __init__(self, table: StaticTable, *, prompt: str, truncate: bool, normalized: bool, dim: int | None) -> None:
-        """Combine a loaded table with the choices of a call; ``dim`` is at most that of the table."""
-        if dim is not None and dim > table.dim:
+    def __init__(
+        self,
+        table: StaticTable,
+        *,
+        prompt: str,
+        truncate: bool,
+        normalized: bool,
+        dim: int | None,
+        steps: Sequence[Apply] = (),
+    ) -> None:
+        """Combine a loaded table with the choices of a call; ``dim`` is at most that of the table.
+
+        ``steps`` are what is done to the vectors before they are cut and scaled.
+        """
+        if dim is not None and dim > table.dim and not steps:
             raise InputError(f"dim={dim}: the table has vectors of {table.dim} numbers; pass at most that")
         self._table = table
         self._prompt = prompt
         self._truncate = truncate
         self._normalized = normalized
         self._dim = dim
+        self._steps = steps
 
     size = staticmethod(len)
 
@@ -150,6 +174,4 @@ class StaticWork:
         if len(ids):
             present, starts, counts = np.unique(owner, return_index=True, return_counts=True)
             vectors[present] = np.add.reduceat(rows, starts, axis=0) / counts[:, None].astype(np.float32)
-        if self._dim is not None and self._dim < table.dim:
-            return shorten(vectors, self._dim, layer_norm=False, normalized=self._normalized)
-        return normalize(vectors) if self._normalized else vectors
+        return finish_vectors(vectors, self._steps, self._dim, normalized=self._normalized)

@@ -69,7 +69,9 @@ class TextEngine(Generic[SpecT]):
 
     def _load_tokenizer(self) -> TextTokenizer:
         def load() -> TextTokenizer:
-            return load_tokenizer(self.base.folder.path / self.settings.model.body_folder, self.settings.max_length)
+            model = self.settings.model
+            folder = self.base.folder.path / model.body_folder
+            return load_tokenizer(folder, self.settings.max_length, model.tokenizer)
 
         return self.base.healed(load)
 

@@ -15,8 +15,9 @@ from onnxembed.foreign import describe, is_foreign, reading
 from onnxembed.hub.files import FolderFiles
 from onnxembed.runtime import forks
 from onnxembed.runtime.cancellation import checkpoint
-from onnxembed.spec import TOKENIZER_FILE
+from onnxembed.spec import TOKENIZER_FILE, TokenizerSettings
 from onnxembed.text.tokenizer_rules import TokenizerRules, read_rules, special_tokens, table_rows
+from onnxembed.text.tokenizer_settings import apply_settings, stated_tokens
 
 if TYPE_CHECKING:
     import tokenizers
@@ -229,30 +230,39 @@ class TextTokenizer:
         )
 
 
-def load_tokenizer(folder: Path, max_length: int | None) -> TextTokenizer:
+def load_tokenizer(folder: Path, max_length: int | None, settings: TokenizerSettings | None = None) -> TextTokenizer:
     """Load the tokenizer of a model that runs as a graph.
 
     Args:
         folder: The model's folder.
         max_length: The caller's limit, or ``None`` for the model's own.
+        settings: What the files beside ``tokenizer.json`` say, of a model that is described by them.
 
     Returns:
         The tokenizer, ready for threads.
     """
     backend = read_tokenizer(folder)
     with reading(folder / TOKENIZER_FILE):
-        _mark_special_tokens(backend, folder)
-        rules = read_rules(folder, backend.padding or {}, backend.truncation or {}, backend.token_to_id, max_length)
+        named = special_tokens(folder)
+        if settings is not None:
+            apply_settings(backend, folder, settings)
+            named += stated_tokens(folder)
+        _mark_special_tokens(backend, folder, named)
+        rules = read_rules(
+            folder, backend.padding or {}, backend.truncation or {}, backend.token_to_id, max_length, settings
+        )
         return TextTokenizer(backend, rules, add_special_tokens=True)
 
 
-def _mark_special_tokens(backend: tokenizers.Tokenizer, folder: Path) -> None:
-    """Make tokens special that ``special_tokens_map.json`` names; none that the model's table has no row for."""
+def _mark_special_tokens(
+    backend: tokenizers.Tokenizer, folder: Path, named: Sequence[tuple[str, dict[str, bool]]]
+) -> None:
+    """Make tokens special that the files name, each with its flags; none that the model's table has no row for."""
     import tokenizers
 
     rows, known = table_rows(FolderFiles(folder).json_object("config.json")), backend.get_vocab_size()
     added: list[tokenizers.AddedToken | str] = []
-    for text, flags in special_tokens(folder):
+    for text, flags in named:
         if backend.token_to_id(text) is None:
             if rows is not None and known >= rows:
                 logger.info("%s names the token %r, for which the model has no vector; it stays text", folder, text)

@@ -14,6 +14,7 @@ from typing import Any
 
 from onnxembed.errors import InputError, ModelError
 from onnxembed.hub.files import Files, FolderFiles
+from onnxembed.spec import TokenizerSettings
 
 # Architectures whose position numbers begin after the padding id, so that two of the stated positions are not usable.
 _OFFSET_POSITIONS = frozenset({"roberta", "xlm-roberta", "camembert", "mpnet", "xlm-roberta-xl", "data2vec-text"})
@@ -51,17 +52,23 @@ def _limit(value: object) -> int | None:
     return None
 
 
-def _stated_limit(files: Files, tokenizer_config: Mapping[str, Any], config: Mapping[str, Any]) -> tuple[int, str]:
+def _stated_limit(
+    files: Files, tokenizer_config: Mapping[str, Any], config: Mapping[str, Any], settings: TokenizerSettings | None
+) -> tuple[int, str]:
     """The limit of the model's own files, and the file that states it.
 
+    Of a model that sentence-transformers has saved, its rules count; the description has them. Otherwise
     ``sentence_bert_config.json`` comes first, as in sentence-transformers; then the smaller valid one of the two
     entries of ``tokenizer_config.json``, as in fastembed; then the architecture's positions.
     """
+    stored = settings is not None and settings.stored
+    if settings is not None and settings.limit is not None:
+        return settings.limit, settings.limit_source
     limit = _limit(files.json_object("sentence_bert_config.json").get("max_seq_length"))
     if limit is not None:
         return limit, "sentence_bert_config.json"
     limits = [_limit(tokenizer_config.get(key)) for key in ("model_max_length", "max_length")]
-    found = [value for value in limits if value is not None]
+    found = [value for value in limits if value is not None and not stored]
     if found:
         return min(found), "tokenizer_config.json"
     positions = _positions(config)
@@ -101,6 +108,7 @@ def read_rules(
     truncation: Mapping[str, Any],
     token_id: Callable[[str], int | None],
     max_length: int | None,
+    settings: TokenizerSettings | None = None,
 ) -> TokenizerRules:
     """Read how a model wants its texts tokenised; files that contradict themselves are refused as a `ModelError`.
 
@@ -111,6 +119,7 @@ def read_rules(
         token_id: Looks a token up in the vocabulary.
         max_length: The caller's limit, or ``None`` for the model's own; more than the architecture has positions for is
             an `InputError`.
+        settings: What the files say beside ``tokenizer.json``, of a model that is described by them.
 
     Returns:
         The rules.
@@ -120,7 +129,7 @@ def read_rules(
     config = files.json_object("config.json")
     positions = _positions(config)
     if max_length is None:
-        limit, source = _stated_limit(files, tokenizer_config, config)
+        limit, source = _stated_limit(files, tokenizer_config, config, settings)
         if positions is not None and limit > positions:
             limit, source = positions, "config.json"
     else:
@@ -185,6 +194,11 @@ def special_tokens(folder: Path) -> list[tuple[str, dict[str, bool]]]:
         for token in value if isinstance(value, list) else [value]:
             text = token_text(token)
             if text is not None:
-                flags = token if isinstance(token, dict) else {}
-                tokens.append((text, {name: bool(flags[name]) for name in _TOKEN_FLAGS if name in flags}))
+                tokens.append((text, token_flags(token)))
     return tokens
+
+
+def token_flags(token: object) -> dict[str, bool]:
+    """Read the flags of a token that is written as an object; those written as plain strings have none."""
+    flags = token if isinstance(token, dict) else {}
+    return {name: bool(flags[name]) for name in _TOKEN_FLAGS if name in flags}

@@ -235,7 +235,7 @@ def test_a_wrong_further_line_is_refused_with_row_and_key(line: str, message: st
         ("license", "", "key 'license': missing"),
         ("normalize", "", "key 'normalize': missing"),
         ("size_in_gb", "1", "key 'size_in_gb': 1 is a int, expected a float"),
-        ("pooling", '"cls"', "key 'pooling': 'cls' is none of CLS, MEAN, LAST_TOKEN, DISABLED"),
+        ("pooling", '"cls"', "key 'pooling': 'cls' is none of CLS, MEAN, LAST_TOKEN, MAX"),
         ("sources", "", "key 'sources': none given"),
         ("sources", "[]", "key 'sources': none given"),
         ("sources", '["org/name"]', "key 'sources': item 'org/name' is a str, expected a dict"),

@@ -54,7 +54,7 @@ def family(
     rules = TokenizerRules(fixed or 48, "test", truncate_left=False, pad_left=left, pad_id=PAD)
     tokenizer = TextTokenizer(word_pieces(), rules, add_special_tokens=True)
     graph = TextGraph(tuple(fakes), types, tokenizer, pad_to_max_length=fixed is not None)  # type: ignore[arg-type]
-    chosen: dict[str, Any] = {"pooling": PoolingType.MEAN, "normalize": False} | projection
+    chosen: dict[str, Any] = {"poolings": (PoolingType.MEAN,), "normalize": False} | projection
     return DenseWork(graph, Projection("out", **chosen), prompt, task, truncate=True), fakes
 
 
@@ -80,7 +80,7 @@ def test_feed_padded_right() -> None:
 
 
 def test_feed_padded_left() -> None:
-    one, (session,) = family(ALL, left=True, pooling=PoolingType.LAST_TOKEN)
+    one, (session,) = family(ALL, left=True, poolings=(PoolingType.LAST_TOKEN,))
     vectors = one.run([tokens(1, 2, 3, types=[2, 0, 1]), tokens(4, types=[1])], 0)
     assert vectors.tolist() == [[3, -3], [4, -4]]
     assert {name: array.tolist() for name, array in session.fed[0].items()} == {
@@ -106,7 +106,7 @@ def test_task_is_a_number_without_dimensions() -> None:
 
 
 def test_fixed_length() -> None:
-    one, (session,) = family({"input_ids": INT64}, fixed=5, pooling=PoolingType.CLS)
+    one, (session,) = family({"input_ids": INT64}, fixed=5, poolings=(PoolingType.CLS,))
     assert one.costs([tokens(1)]) == [5]
     one.run([tokens(1), tokens(2, 3)], 0)
     assert session.fed[0]["input_ids"].tolist() == [[1, PAD, PAD, PAD, PAD], [2, 3, PAD, PAD, PAD]]
@@ -131,7 +131,7 @@ def test_prepare_puts_the_prompt_first() -> None:
 
 
 def test_texts_without_tokens_are_zero_and_harm_nobody() -> None:
-    one, (session,) = family(ALL, pooling=PoolingType.CLS, normalize=True)
+    one, (session,) = family(ALL, poolings=(PoolingType.CLS,), normalize=True)
     vectors = one.run([tokens(), tokens(5)], 0)
     assert vectors.tolist() == [[0, 0], [np.float32(0.5**0.5), -np.float32(0.5**0.5)]]
     assert one.run([tokens()], 0).tolist() == [[0, 0]]

@@ -59,7 +59,12 @@ def test_sentence_transformers_folder(folder: Path) -> None:
         ({"pooling_mode_lasttoken": True}, PoolingType.LAST_TOKEN),
         ({"pooling_mode": "lasttoken"}, PoolingType.LAST_TOKEN),
         ({"pooling_mode": "cls", "pooling_mode_mean_tokens": True}, PoolingType.CLS),
-        ({"pooling_mode": ["cls"], "pooling_mode_mean_tokens": True}, PoolingType.MEAN),
+        ({"pooling_mode": ["cls"], "pooling_mode_mean_tokens": True}, PoolingType.CLS),
+        ({"pooling_mode_max_tokens": True}, PoolingType.MAX),
+        ({"pooling_mode_mean_sqrt_len_tokens": True}, PoolingType.MEAN_SQRT_LEN),
+        ({"pooling_mode": "weightedmean"}, PoolingType.WEIGHTED_MEAN),
+        ({"pooling_mode_mean_tokens": False}, PoolingType.MEAN),
+        ({"word_embedding_dimension": 8}, PoolingType.MEAN),
     ],
 )
 def test_pooling(config: dict[str, Any], pooling: PoolingType, folder: Path) -> None:
@@ -83,20 +88,25 @@ def test_stages_outside_the_folder_are_refused(path: str, folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "config",
+    ("config", "poolings"),
     [
-        {"pooling_mode_max_tokens": True},
-        {"pooling_mode_mean_tokens": True, "pooling_mode_cls_token": True},
-        {"pooling_mode": "weightedmean"},
+        ({"pooling_mode_mean_tokens": True, "pooling_mode_cls_token": True}, (PoolingType.CLS, PoolingType.MEAN)),
+        ({"pooling_mode": ["mean", "cls"]}, (PoolingType.MEAN, PoolingType.CLS)),
     ],
 )
+def test_several_poolings_are_joined(config: dict[str, Any], poolings: tuple[PoolingType, ...], folder: Path) -> None:
+    write(folder / "1_Pooling" / "config.json", config)
+    assert describe(FolderFiles(folder)).poolings == poolings
+    assert describe(FolderFiles(folder), PoolingType.MAX).poolings == (PoolingType.MAX,)
+
+
+@pytest.mark.parametrize("config", [{"pooling_mode": "median"}, {"pooling_mode": ["cls", "median"]}])
 def test_other_poolings_are_refused_unless_one_is_chosen(config: dict[str, Any], folder: Path) -> None:
     write(folder / "1_Pooling" / "config.json", config)
     with pytest.raises(
         UnsupportedModelError, match=r"a pooling that is not supported.*Pass pooling= to choose another"
     ):
         describe(FolderFiles(folder))
-    assert describe(FolderFiles(folder), PoolingType.MEAN).pooling is PoolingType.MEAN
 
 
 def test_mean_is_assumed_with_a_warning(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -178,7 +188,11 @@ def test_static_models(
 def test_sizes_that_are_none(size: object, tmp_path: Path) -> None:
     write_static(tmp_path, "words")
     write(tmp_path / "config.json", {"model_type": "model2vec", "hidden_dim": size})
-    assert describe(FolderFiles(tmp_path)).dim == 0
+    if size is None:
+        assert describe(FolderFiles(tmp_path)).dim == 0
+        return
+    with pytest.raises(ModelError, match=r"config\.json: hidden_dim is .*, expected a whole number"):
+        describe(FolderFiles(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -188,14 +202,26 @@ def test_sizes_that_are_none(size: object, tmp_path: Path) -> None:
         ({"query": "q", "corpus": "c"}, Prompts("q", "c")),
         ({"document": "d", "passage": "p"}, Prompts("", "d")),
         ({"document": None, "passage": "p"}, Prompts("", "p")),
-        ({"query": 5}, Prompts()),
-        ("text", Prompts()),
         (None, Prompts()),
     ],
 )
 def test_prompts(prompts: object, expected: Prompts, folder: Path) -> None:
     write(folder / "config_sentence_transformers.json", {"prompts": prompts})
     assert describe(FolderFiles(folder)).prompts == expected
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"prompts": {"query": 5}}, r"prompts\.query is 5, expected text"),
+        ({"prompts": "text"}, "prompts is 'text', expected an object"),
+        ({"prompts": {"a": "b"}, "default_prompt_name": "c"}, r"default_prompt_name is 'c', expected one of .*\(a\)"),
+    ],
+)
+def test_prompts_that_are_none(settings: object, message: str, folder: Path) -> None:
+    write(folder / "config_sentence_transformers.json", settings)
+    with pytest.raises(ModelError, match=message):
+        describe(FolderFiles(folder))
 
 
 def test_unknown_stages_are_refused(folder: Path) -> None:

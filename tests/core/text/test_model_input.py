@@ -268,8 +268,8 @@ def test_custom_models_are_checked() -> None:
         TextEmbedding.add_custom_model("test/x", "MEAN", True, None, 4)  # type: ignore[call-overload]  # no source, on purpose
     with pytest.raises(InputTypeError, match="pooling=None: expected a PoolingType"):
         TextEmbedding.add_custom_model("test/x", None, True, source, 4)  # type: ignore[call-overload]  # no pooling, on purpose
-    with pytest.raises(InputError, match="pooling='MAX' is unknown"):
-        TextEmbedding.add_custom_model("test/x", "MAX", True, source, 4)
+    with pytest.raises(InputError, match="pooling='MEDIAN' is unknown"):
+        TextEmbedding.add_custom_model("test/x", "MEDIAN", True, source, 4)
     with pytest.raises(InputError, match="of the catalogue has that name already"):
         TextEmbedding.add_custom_model(MINILM.upper(), "MEAN", True, source, 4)
 

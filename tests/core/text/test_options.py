@@ -26,7 +26,7 @@ def test_pooling_replaces_that_of_the_description(pooling: PoolingType | str) ->
 
 
 def test_unknown_pooling() -> None:
-    with pytest.raises(InputError, match=r"pooling='LAST' is unknown; expected one of CLS, MEAN, LAST_TOKEN, DISABLED"):
+    with pytest.raises(InputError, match=r"pooling='LAST' is unknown; expected one of CLS, MEAN, LAST_TOKEN, MAX"):
         parse_pooling("LAST")
     with pytest.raises(InputError, match="Did you mean 'MEAN'"):
         parse_pooling("maen")
