@@ -12,7 +12,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from onnxembed.errors import UnsupportedModelError
-from onnxembed.hub.files import Files, graph_name
+from onnxembed.hub.files import Files, graph_name, weights_names
 from onnxembed.hub.folder import CONFIG_FILE, GRAPH_LAYOUTS
 from onnxembed.metadata.finish import finish
 from onnxembed.metadata.harmless import MODEL2VEC_KEYS
@@ -81,7 +81,7 @@ def describe(files: Files, pooling: PoolingType | None = None) -> DenseModel:
     model = _with_settings(usual, files.facts(SETTINGS_FILE))
     if set(models) != {""} and (len(set(models.values())) > 1 or "" not in models):
         tasks = {task: way for task, way in models.items() if task}
-        model = _routed(model, tasks, default="" in models, where=files.where)
+        model = _routed(files, model, tasks, default="" in models)
     _finish(files, stages, models.values())
     return model
 
@@ -112,7 +112,7 @@ def _cut(model: DenseModel, dim: int | None) -> DenseModel:
     return replace(model, stages=stages, normalize=False, truncate_dim=dim, dim=min(dim, model.dim or dim))
 
 
-def _routed(model: DenseModel, ways: Mapping[str, DenseModel], *, default: bool, where: str) -> DenseModel:
+def _routed(files: Files, model: DenseModel, ways: Mapping[str, DenseModel], *, default: bool) -> DenseModel:
     """Add the ways of queries and documents; ``default`` says whether there is one for texts of neither type."""
     shared: dict[str, Any] = {
         "matryoshka": model.matryoshka,
@@ -124,18 +124,19 @@ def _routed(model: DenseModel, ways: Mapping[str, DenseModel], *, default: bool,
     widths = {way.dim for _, way in (("", model), *routes) if way.dim}
     if len(widths) > 1:
         raise UnsupportedModelError(
-            f"{where}: the ways through the model give vectors of {' and '.join(map(str, sorted(widths)))} numbers, "
+            f"{files.where}: the ways through the model give vectors of {' and '.join(map(str, sorted(widths)))} numbers, "
             "which cannot be compared"
         )
-    further = {file for _, way in routes for file in _files_of(way)} if model.sources else set()
-    files = (*model.additional_files, *sorted(further - {*model.additional_files, model.model_file}))
-    return replace(model, routes=routes, needs_input_type=not default, additional_files=files)
+    further = {file for _, way in routes for file in _files_of(files, way)} if model.sources else set()
+    named = (*model.additional_files, *sorted(further - {*model.additional_files, model.model_file}))
+    return replace(model, routes=routes, needs_input_type=not default, additional_files=named)
 
 
-def _files_of(model: DenseModel) -> tuple[str, ...]:
-    """The files that a way through a repository needs; weights where it has no graph."""
-    configuration = PurePosixPath(model.body_folder, CONFIG_FILE).as_posix()
-    return (model.model_file, model.companion_file, configuration, *model.additional_files)
+def _files_of(files: Files, model: DenseModel) -> tuple[str, ...]:
+    """The large files that a way through a repository needs: its graph, or the weights where it has none."""
+    weights = weights_names(files, model.body_folder)
+    bodies = (model.model_file,) if files.has(model.model_file) else weights
+    return (*bodies, model.companion_file, *model.additional_files)
 
 
 def _finish(files: Files, stages: tuple[Stage, ...], models: Collection[DenseModel]) -> None:
