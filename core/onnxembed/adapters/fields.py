@@ -81,11 +81,13 @@ class TextFields(EngineFields):
 class DenseFields(TextFields):
     """How token vectors become one vector. The names of the two prompts are each framework's."""
 
-    core_names: ClassVar[Mapping[str, str]] = {"dim": "dimensions"}
+    core_names: ClassVar[Mapping[str, str]] = {"dim": "dimensions", "passage_prompt_name": "document_prompt_name"}
 
     dimensions: int | None = Field(default=None, ge=1)
     normalize: bool | None = None
     pooling: PlainText | None = None
+    query_prompt_name: str | None = None
+    document_prompt_name: str | None = None
     task_id: int | str | None = None
 
 

