@@ -114,12 +114,12 @@ def _as_asym(folder: Path) -> None:
     """Write a router as it was when it was called Asym."""
     router = folder / "2_Router"
     content = json.loads((router / "router_config.json").read_text())
-    content["types"] = {name: "sentence_transformers.models.Dense" for name in content["types"]}
+    content["types"] = dict.fromkeys(content["types"], "sentence_transformers.models.Dense")
     content["parameters"] = {"allow_empty_key": True}
     (router / "config.json").write_text(json.dumps(content))
     (router / "router_config.json").unlink()
-    _edit("modules.json", _old_names)(folder)
-    _edit("modules.json", lambda listed: [*listed[:2], listed[2] | {"type": "sentence_transformers.models.Asym"}])(folder)
+    asym = {"type": "sentence_transformers.models.Asym"}
+    _edit("modules.json", lambda listed: [*_old_names(listed[:2]), listed[2] | asym])(folder)
 
 
 def _compute(folder: Path) -> dict[str, Any]:
@@ -142,9 +142,7 @@ def _row(name: str, head: str, stages: Stages, *edits: Edit, family: str = "bert
     SentenceTransformer(modules=stages, device="cpu", **chosen).save(str(folder), create_model_card=False)
     for edit in edits:
         edit(folder)
-    make_row(
-        f"reader-{name}", folder, _compute, architecture=family, head=head, kind="dense", library=_LIBRARY
-    )
+    make_row(f"reader-{name}", folder, _compute, architecture=family, head=head, kind="dense", library=_LIBRARY)
     shutil.rmtree(folder.parent)
 
 

@@ -15,7 +15,7 @@ from onnxembed.hub.folder import WEIGHTS_FILE
 # Descriptions, vocabularies and tables: all count, since any of them may be read. Weights and graphs count where
 # they are loaded: a repository ships many, and only one of them makes the vectors.
 _READ_SUFFIXES = frozenset({".json", ".txt", ".model", ".npy", ".vocab"})
-_DEEPEST = 2
+_DEEPEST = 3
 
 
 def folder_fingerprint(
@@ -55,7 +55,7 @@ def _loaded(folder: Path, model_file: str) -> tuple[str, ...]:
 
 
 def _read(folder: Path) -> list[str]:
-    """The small files of a folder and of the folders in it: stages of a pipeline have one each, with their weights."""
+    """The small files of a folder and of the folders in it: stages have one each, with their weights."""
     found: list[str] = []
     for root, folders, files in os.walk(folder):
         place = PurePosixPath(Path(root).relative_to(folder).as_posix())

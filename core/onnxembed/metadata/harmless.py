@@ -45,6 +45,7 @@ TRANSFORMER_KEYS: Reasons = {
 _SAVING = "how the file was written, or read, the last time"
 _SLOW = "of tokenizers in Python, which are not used: tokenizer.json says it"
 _CALL = "an argument of the last call before saving, and none of the next"
+_NUMBER = "the number of a token that is named as well"
 _DECODING = "how tokens become text again"
 
 TOKENIZER_KEYS: Reasons = {
@@ -87,11 +88,33 @@ TOKENIZER_KEYS: Reasons = {
     "return_token_type_ids": _CALL,
     "max_len": "an old name of model_max_length, which no version since 3 reads",
     "unk_id": _SLOW,
-    "pad_id": "the number of a token that is named as well",
-    "bos_id": "the number of a token that is named as well",
-    "eos_id": "the number of a token that is named as well",
+    "pad_id": _NUMBER,
+    "bos_id": _NUMBER,
+    "eos_id": _NUMBER,
     "vocab_size": "how many tokens there are, which tokenizer.json has",
     "do_lowercase": _SLOW,
+    "split_by_punct": _SLOW,
+    "vocab_type": _SLOW,
+    "wordpieces_prefix": _SLOW,
+    "slow_tokenizer_class": _SLOW,
+    "is_fast": _SAVING,
+    "device_map": _SAVING,
+    "trust_remote_code": _SAVING,
+    "cache_dir": _SAVING,
+    "revision": _SAVING,
+    "subfolder": _SAVING,
+    "_commit_hash": _SAVING,
+    "use_auth_token": _SAVING,
+    "token": _SAVING,
+    "bos_token_id": _NUMBER,
+    "eos_token_id": _NUMBER,
+    "unk_token_id": _NUMBER,
+    "sep_token_id": _NUMBER,
+    "pad_token_id": _NUMBER,
+    "cls_token_id": _NUMBER,
+    "mask_token_id": _NUMBER,
+    "additional_special_tokens_ids": _NUMBER,
+    "language": _SAVING,
     "image_token": "for pictures; texts alone are read",
     "boi_token": "for pictures; texts alone are read",
     "eoi_token": "for pictures; texts alone are read",

@@ -109,7 +109,7 @@ def _cut(model: DenseModel, dim: int | None) -> DenseModel:
     if dim is None:
         return model
     stages = (*model.stages, NORMALIZE) if model.normalize else model.stages
-    return replace(model, stages=stages, normalize=False, truncate_dim=dim, dim=min(dim, model.dim or dim))
+    return replace(model, stages=stages, normalize=False, truncate_dim=dim, dim=min(dim, model.dim))
 
 
 def _routed(files: Files, model: DenseModel, ways: Mapping[str, DenseModel], *, default: bool) -> DenseModel:
@@ -123,11 +123,11 @@ def _routed(files: Files, model: DenseModel, ways: Mapping[str, DenseModel], *, 
     routes = tuple((task, replace(_cut(way, model.truncate_dim), **shared)) for task, way in ways.items())
     widths = {way.dim for _, way in (("", model), *routes) if way.dim}
     if len(widths) > 1:
+        given = " and ".join(map(str, sorted(widths)))
         raise UnsupportedModelError(
-            f"{files.where}: the ways through the model give vectors of {' and '.join(map(str, sorted(widths)))} numbers, "
-            "which cannot be compared"
+            f"{files.where}: the ways through the model give vectors of {given} numbers, which cannot be compared"
         )
-    further = {file for _, way in routes for file in _files_of(files, way)} if model.sources else set()
+    further = {file for _, way in routes for file in _files_of(files, way)}
     named = (*model.additional_files, *sorted(further - {*model.additional_files, model.model_file}))
     return replace(model, routes=routes, needs_input_type=not default, additional_files=named)
 

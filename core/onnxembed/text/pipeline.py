@@ -106,8 +106,7 @@ def _transformer(files: Files, body: str, stages: tuple[Stage, ...], chosen: Poo
         sources=files.sources,
         dim=width,
         model_file=graph or PurePosixPath(body, GRAPH_LAYOUTS[0]).as_posix(),
-        # The files of a folder are there; those of a repository are brought by their names.
-        additional_files=tuple(stage.weights_file for stage in after if stage.folder) if files.sources else (),
+        additional_files=tuple(stage.weights_file for stage in after if stage.folder),
         body_folder=body,
         tokenizer=read_tokenizer_settings(files, body, stored=bool(stages)),
         pooling=pooling.poolings[0],
@@ -142,7 +141,7 @@ def _static(files: Files, body: str, stages: tuple[Stage, ...], model2vec: Facts
         sources=files.sources,
         dim=width,
         model_file=table,
-        additional_files=tuple(stage.weights_file for stage in after if stage.folder) if files.sources else (),
+        additional_files=tuple(stage.weights_file for stage in after if stage.folder),
         body_folder=body,
         static=True,
         counts_unknown=model2vec is None,

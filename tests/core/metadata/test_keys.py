@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Iterator
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ def places(row: Row) -> Iterator[tuple[str, Callable[[Any], Any]]]:
             continue
         if name == "modules.json":
             for number in range(len(content)):
-                yield name, lambda entries, number=number: entries[number]
+                yield name, itemgetter(number)
         else:
             yield name, lambda whole: whole
         if "modality_config" in content:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from tests.fixtures.model_rows import write_safetensors
 ROWS = np.array([[-3.0, -0.5, 0.0, 0.25, 2.0, 8.0]], np.float32)
 
 # By PyTorch 2.13, to eight digits.
-VALUES = {
+VALUES: dict[Activation, list[float]] = {
     Activation.IDENTITY: [-3, -0.5, 0, 0.25, 2, 8],
     Activation.TANH: [-0.99505478, -0.46211717, 0, 0.24491866, 0.96402758, 0.99999976],
     Activation.SIGMOID: [0.047425874, 0.37754068, 0.5, 0.56217653, 0.88079703, 0.99966466],
@@ -32,7 +33,7 @@ VALUES = {
 }
 
 
-def write(folder: Path, **tensors: list[object]) -> None:
+def write(folder: Path, **tensors: Any) -> None:
     folder.mkdir(exist_ok=True)
     named = {name.replace("_", ".", 1): np.array(values, np.float32) for name, values in tensors.items()}
     write_safetensors(folder / "model.safetensors", named)
@@ -75,7 +76,7 @@ def test_layer_norm_and_normalize(tmp_path: Path) -> None:
         ({"linear_weight": [[1, float("nan")]], "linear_bias": [1]}, "numbers that are not finite"),
     ],
 )
-def test_weights_that_do_not_fit(tensors: dict[str, list[object]], message: str, tmp_path: Path) -> None:
+def test_weights_that_do_not_fit(tensors: dict[str, Any], message: str, tmp_path: Path) -> None:
     write(tmp_path / "d", **tensors)
     with pytest.raises(ModelError, match=message):
         load_stages(tmp_path, [VectorStage(StageKind.DENSE, "d", 2, 1)])
