@@ -1,0 +1,223 @@
+"""Rotary positions: pairs of a head's numbers are turned by an angle that grows with the position (arXiv:2104.09864).
+
+The angles' cosines and sines are made in the graph, for as many positions as a batch has. As a table for every position
+of a model they would take 67 MB at 131,072 positions and a head size of 128.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from onnxembed.compile.graph_builder import FLOAT, MICROSOFT
+from onnxembed.errors import UnsupportedModelError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from onnxembed.compile.graph_builder import GraphBuilder
+    from onnxembed.formats.facts import Facts
+
+_PARAMETERS = "rope_parameters"  # transformers 5; `rope_theta` and `rope_scaling` before
+_SCALING = "rope_scaling"
+
+
+@dataclass(frozen=True, slots=True)
+class Rotary:
+    """The turns of a model.
+
+    Attributes:
+        frequencies: What each pair is turned by per position, in radians.
+        scale: What cosines and sines are multiplied by.
+        head_size: Numbers of a head.
+        interleaved: Whether neighbours make a pair; otherwise a number of the first half and one of the second.
+    """
+
+    frequencies: tuple[float, ...]
+    scale: float
+    head_size: int
+    interleaved: bool = False
+
+    @property
+    def size(self) -> int:
+        """Numbers at the head's beginning that are turned."""
+        return 2 * len(self.frequencies)
+
+
+@dataclass(frozen=True, slots=True)
+class Angles:
+    """Turns in a graph: the names of the first position, and of cosines and sines, (sequence, pairs) each."""
+
+    rotary: Rotary
+    first: str
+    cosines: str
+    sines: str
+
+
+def plain_rotary(theta: float, head_size: int, *, size: int | None = None, interleaved: bool = False) -> Rotary:
+    """Make turns with the frequencies ``theta ** (-2 i / size)``."""
+    frequencies = _plain(theta, head_size if size is None else size)
+    return Rotary(tuple(frequencies.tolist()), 1.0, head_size, interleaved)
+
+
+def read_rotary(config: Facts, head_size: int, *, theta: float, part: str | None = None) -> Rotary:
+    """Read the turns of ``config.json``, in the spelling of transformers 4 or 5.
+
+    Args:
+        config: The configuration.
+        head_size: Numbers of a head.
+        theta: The base of the frequencies where nothing says it.
+        part: The kind of layers, in models that have turns of their own for each.
+
+    Returns:
+        The turns.
+
+    Raises:
+        UnsupportedModelError: The frequencies are scaled in a way that is not known here.
+        ModelError: A value is missing or wrong.
+    """
+    positions = config.optional_whole("max_position_embeddings") or 0
+    # Before version 5 the base stood by itself, and so it still serves where the newer object does not state it.
+    theta = config.number("rope_theta", theta, above=0)
+    fraction = config.number("partial_rotary_factor", 1, above=0)
+    older, newer = config.section(_SCALING), config.section(_PARAMETERS)
+    stated = older if older.keys() else newer
+    if part is not None and stated.has(part):
+        stated = stated.section(part)
+    return scaled_rotary(
+        stated,
+        head_size,
+        theta=stated.number("rope_theta", theta, above=0),
+        fraction=stated.number("partial_rotary_factor", fraction, above=0),
+        positions=config.optional_whole("original_max_position_embeddings") or positions,
+    )
+
+
+def scaled_rotary(scaling: Facts, head_size: int, *, theta: float, fraction: float, positions: int) -> Rotary:
+    """Make turns whose frequencies are scaled as an object of ``config.json`` says: ``rope_type`` and its numbers.
+
+    ``positions`` are those the model was first trained for, where the object does not state them.
+    """
+    kind = scaling.text("rope_type", scaling.text("type", "default"))
+    size = int(head_size * fraction)
+    if kind not in _SCALINGS:
+        raise UnsupportedModelError(
+            f"{scaling.where}: the rotary frequencies are scaled by rope_type {kind!r}; known here: "
+            f"{', '.join(sorted(_SCALINGS))}"
+        )
+    frequencies, scale = _SCALINGS[kind](scaling, theta, size, positions)
+    return Rotary(tuple(frequencies.tolist()), scale, head_size)
+
+
+def add_angles(graph: GraphBuilder, rotary: Rotary, sequence: str, name: str) -> Angles:
+    """Add cosines and sines for the positions from 0.
+
+    Args:
+        graph: The graph.
+        rotary: The turns.
+        sequence: A value (batch, sequence, ...), whose second size is the number of positions.
+        name: What the names of the values begin with.
+
+    Returns:
+        Their names.
+    """
+    import numpy as np
+
+    length = graph.node("Shape", [sequence], f"{name}.length", {"start": 1, "end": 2})
+    scalar = graph.node("Squeeze", [length], f"{name}.positions")
+    zero, one = (graph.initializer(f"{name}.{value}", np.array(value, np.int64)) for value in (0, 1))
+    position = graph.node("Range", [zero, scalar, one], f"{name}.position")
+    column = graph.node("Unsqueeze", [position, graph.integers(f"{name}.axis", [1])], f"{name}.column")
+    number = graph.node("Cast", [column], f"{name}.number", {"to": FLOAT})
+    # In float32, since torch rounds the angle there: at position 10,000 that is half a thousandth of a radian.
+    frequencies = graph.floats(f"{name}.frequencies", rotary.frequencies)
+    angle = graph.node("Mul", [number, frequencies], f"{name}.angle")
+    cosines, sines = (graph.node(kind, [angle], f"{name}.{kind.lower()}") for kind in ("Cos", "Sin"))
+    if rotary.scale != 1:
+        scale = graph.floats(f"{name}.scale", rotary.scale)
+        cosines, sines = (graph.node("Mul", [value, scale], f"{value}.scaled") for value in (cosines, sines))
+    return Angles(rotary, graph.integers(f"{name}.first", [0]), cosines, sines)
+
+
+def rotated(graph: GraphBuilder, value: str, angles: Angles, heads: int, output: str) -> str:
+    """Turn the vectors of all heads side by side, (batch, sequence, heads x head size), from position 0 on."""
+    attributes = {"interleaved": int(angles.rotary.interleaved)}
+    if angles.rotary.size != angles.rotary.head_size:
+        attributes |= {"rotary_embedding_dim": angles.rotary.size, "num_heads": heads}
+    inputs = [value, angles.first, angles.cosines, angles.sines]
+    return graph.node("RotaryEmbedding", inputs, output, attributes, domain=MICROSOFT)
+
+
+def _plain(theta: float, size: int) -> NDArray[np.float32]:
+    """The frequencies ``theta ** (-2 i / size)``, rounded where torch rounds."""
+    import numpy as np
+
+    exponents = np.arange(0, size, 2, dtype=np.float32) / np.float32(size)
+    return (np.float32(1) / np.power(float(theta), exponents.astype(np.float64)).astype(np.float32)).astype(np.float32)
+
+
+def _unscaled(scaling: Facts, theta: float, size: int, positions: int) -> tuple[NDArray[np.float32], float]:
+    return _plain(theta, size), 1.0
+
+
+def _dynamic(scaling: Facts, theta: float, size: int, positions: int) -> tuple[NDArray[np.float32], float]:
+    """Scaling that begins beyond the model's positions, which no text here exceeds."""
+    scaling.number("factor", above=0)
+    return _plain(theta, size), 1.0
+
+
+def _linear(scaling: Facts, theta: float, size: int, positions: int) -> tuple[NDArray[np.float32], float]:
+    import numpy as np
+
+    return _plain(theta, size) / np.float32(scaling.number("factor", above=0)), 1.0
+
+
+def _llama3(scaling: Facts, theta: float, size: int, positions: int) -> tuple[NDArray[np.float32], float]:
+    """Slow turns are slowed by a factor, fast ones stay, and those between pass from one to the other (Llama 3.1)."""
+    import numpy as np
+
+    factor = scaling.number("factor", above=0)
+    low, high = scaling.number("low_freq_factor", above=0), scaling.number("high_freq_factor", above=0)
+    trained = _trained_positions(scaling, positions)
+    plain = _plain(theta, size).astype(np.float64)
+    turns = trained * plain / (2 * math.pi)  # full ones within the positions of the training
+    kept = np.clip((turns - low) / (high - low), 0, 1)
+    return (plain * (kept + (1 - kept) / factor)).astype(np.float32), 1.0
+
+
+def _yarn(scaling: Facts, theta: float, size: int, positions: int) -> tuple[NDArray[np.float32], float]:
+    """YaRN (arXiv:2309.00071, section 3): by pair, between slowed and unchanged turns; cosines and sines are scaled."""
+    import numpy as np
+
+    factor = scaling.number("factor", above=0)
+    trained = _trained_positions(scaling, positions)
+    bounds = [
+        size * math.log(trained / (scaling.number(key, default, above=0) * 2 * math.pi)) / (2 * math.log(theta))
+        for key, default in (("beta_fast", 32), ("beta_slow", 1))
+    ]
+    if scaling.flag("truncate", True):
+        bounds = [math.floor(bounds[0]), math.ceil(bounds[1])]
+    first, last = max(bounds[0], 0), min(bounds[1], size - 1)
+    last = last if last != first else last + 0.001
+    slowed = np.clip((np.arange(size // 2) - first) / (last - first), 0, 1)
+    plain = _plain(theta, size).astype(np.float64)
+    return (plain * (slowed / factor + 1 - slowed)).astype(np.float32), _yarn_scale(scaling, factor)
+
+
+def _yarn_scale(scaling: Facts, factor: float) -> float:
+    """The scale that is stated, or that of the paper's equation 22, or DeepSeek's ratio of two."""
+    stated = scaling.number("attention_factor", 0)
+    over, under = scaling.number("mscale", 0), scaling.number("mscale_all_dim", 0)
+    if stated:
+        return stated
+    growth = 0.1 * math.log(factor) if factor > 1 else 0.0
+    return (over * growth + 1) / (under * growth + 1) if over and under else growth + 1
+
+
+def _trained_positions(scaling: Facts, positions: int) -> int:
+    return scaling.whole("original_max_position_embeddings", positions or None)
+
+
+_SCALINGS = {"default": _unscaled, "linear": _linear, "dynamic": _dynamic, "llama3": _llama3, "yarn": _yarn}
