@@ -59,6 +59,9 @@ class GraphHead(StrEnum):
     ``sentence_embedding``, the same scaled to length 1."""
     PICTURE_VECTOR = "picture_vector"
     """``pooled`` (batch, dim), the vector that an architecture for pictures makes of each, and the same scaled."""
+    TOKEN_LOGITS = "token_logits"  # noqa: S105  # an output, no password
+    """``logits`` (batch, tokens): what a language model says after each text's last token of a few entries of its
+    vocabulary, those of `Recipe.tokens` in their order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +72,12 @@ class Recipe:
         head: What the graph gives at its end.
         pooling: How token vectors become one, several of which are joined; ``PoolingType.DISABLED`` for token vectors
             alone.
+        tokens: The ids whose logits ``GraphHead.TOKEN_LOGITS`` gives; empty for every other head.
     """
 
     head: GraphHead = GraphHead.VECTORS
     pooling: PoolingType | tuple[PoolingType, ...] = PoolingType.DISABLED
+    tokens: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,16 +31,26 @@ _SHAPE = {
     "num_hidden_layers": 3,
     "num_attention_heads": 4,
     "num_key_value_heads": 2,
-    "max_position_embeddings": 128,
+    "max_position_embeddings": 256,
 }
 _SPECIAL = ("<|end|>", "<|start|>", "<|pad|>")
 _LIBRARY = f"sentence-transformers {sentence_transformers.__version__}"
 _FULL_PRECISION = {"dtype": torch.float32}
 _WORDS = ["yes", "no"]
-_CHAT = (
-    "{%- for message in messages -%}{{ '<|start|>' + message['role'] + ': ' + message['content'] + '\n' }}"
-    "{%- endfor -%}{%- if add_generation_prompt -%}{{ '<|start|>assistant: ' }}{%- endif -%}"
-)
+# In the way of Qwen3-Reranker: the instruction is the system's message, or stands in the template.
+_CHAT = """\
+{%- set instruction = messages | selectattr("role", "eq", "system") | map(attribute="content") | first \
+| default("find what answers the query", true) -%}
+{%- set query = messages | selectattr("role", "eq", "query") | map(attribute="content") | first -%}
+{%- set document = messages | selectattr("role", "eq", "document") | map(attribute="content") | first -%}
+<|start|>system
+Does the document answer the query? Say "yes" or "no".<|end|>
+<|start|>user
+<Instruct>: {{ instruction }}
+<Query>: {{ query }}
+<Document>: {{ document }}<|end|>
+<|start|>assistant
+"""
 
 Compute = Callable[[Path], Mapping[str, Any]]
 

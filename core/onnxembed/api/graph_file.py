@@ -119,7 +119,13 @@ def _compiling(folder: Path, recipe: Recipe, accept_unknown: tuple[str, ...]) ->
         # Weights beside the graph are mapped; inside it they would be parsed and copied at every start.
         try:
             compile_model(
-                folder, target, head=recipe.head, pooling=recipe.pooling, single_file=False, accepted=accept_unknown
+                folder,
+                target,
+                head=recipe.head,
+                pooling=recipe.pooling,
+                tokens=recipe.tokens,
+                single_file=False,
+                accepted=accept_unknown,
             )
         except OSError:
             raise  # of the disk that is written to: `keep` goes on without keeping

@@ -29,6 +29,7 @@ def compile_model(
     *,
     pooling: PoolingType | Sequence[PoolingType] = PoolingType.DISABLED,
     head: GraphHead = GraphHead.VECTORS,
+    tokens: Sequence[int] = (),
     single_file: bool = True,
     accepted: Collection[str] = (),
 ) -> tuple[Path, ...]:
@@ -45,6 +46,7 @@ def compile_model(
         pooling: How token vectors become one vector; several are joined in their order. Disabled for every head that
             gives no vectors.
         head: What the graph gives.
+        tokens: The ids whose logits ``GraphHead.TOKEN_LOGITS`` gives; none for every other head.
         single_file: Whether the weights go into the ``.onnx`` file, where its format has room. Otherwise they go to
             ``<target>.data`` beside it, which ONNX Runtime maps instead of copying: it starts several times faster.
         accepted: Keys of ``config.json`` that are not known here and may be passed over; see `Facts.finish`.
@@ -53,7 +55,8 @@ def compile_model(
         The files written, the ``.onnx`` file first.
 
     Raises:
-        InputError: A pooling is given with a head that gives no vectors.
+        InputError: A pooling is given with a head that gives no vectors, or tokens with a head that gives no logits of
+            tokens, or none of those where it does, or one that the vocabulary lacks.
         UnsupportedModelError: The architecture, one of its settings, or a key is not known here, or the installed ONNX
             Runtime is too old for it.
         ModelError: The files are missing or damaged, or do not fit each other.
@@ -64,12 +67,14 @@ def compile_model(
         raise InputError(
             f"pooling={pooling} with head={head}, which gives no vectors to pool; pass pooling=PoolingType.DISABLED"
         )
+    if tokens and head is not GraphHead.TOKEN_LOGITS:
+        raise InputError(f"tokens={tuple(tokens)} with head={head}; they go with head=GraphHead.TOKEN_LOGITS")
     config = read_config(folder)
     architecture = _architecture(config, head)
     with Checkpoint(config, architecture.names, find_weights(folder)) as checkpoint:
         body = _prepared(architecture, checkpoint, head, accepted)
         checkpoint.check_weights({**body.weights, **head_weights(body, head)}, body.unused)
-        add_head(body, head, poolings)
+        add_head(body, head, poolings, tokens)
         return body.into.graph.write(target, largest_inline_bytes=LARGEST_INLINE_BYTES if single_file else 0)
 
 

@@ -74,10 +74,12 @@ class ClassificationHead:
     Attributes:
         pooling: Which token vectors the logits are made of.
         steps: From the pooled vector to the logits.
+        passed_over: The token that does not count as a text's last one, by its id; ``None`` where each does.
     """
 
     pooling: PoolingType
     steps: tuple[Step, ...]
+    passed_over: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from onnxembed.compile.architecture import Architecture
-from onnxembed.compile.architectures import bert, clip, resnet, siglip, vit
+from onnxembed.compile.architectures import bert, clip, gemma, llama, resnet, siglip, vit
 
 ARCHITECTURES: tuple[Architecture, ...] = (
     *bert.ARCHITECTURES,
     *clip.ARCHITECTURES,
+    *gemma.ARCHITECTURES,
+    *llama.ARCHITECTURES,
     *resnet.ARCHITECTURES,
     *siglip.ARCHITECTURES,
     *vit.ARCHITECTURES,

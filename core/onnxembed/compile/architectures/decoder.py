@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from onnxembed.compile.architecture import Architecture
-from onnxembed.compile.body import ATTENTION_MASK, Body, ClassificationHead, Linear
+from onnxembed.compile.body import ATTENTION_MASK, Body, ClassificationHead, Linear, VocabularyHead
 from onnxembed.compile.graph_builder import INT32, INT64, GraphBuilder
 from onnxembed.compile.labels import label_count
 from onnxembed.compile.layers.activation import activation
@@ -102,12 +102,24 @@ def read_attention(
     return GroupedAttention(heads, groups, size, size**-0.5 if scale is None else scale, causal)
 
 
-def decoder_body(checkpoint: Checkpoint, facts: Decoder, *, padding_id: int | None = None) -> Body:
-    """Describe the body of a decoder; ``padding_id`` is that of configurations that state none."""
+def decoder_body(checkpoint: Checkpoint, facts: Decoder, *, tied: bool = False, padding_id: int | None = None) -> Body:
+    """Describe the body of a decoder.
+
+    Args:
+        checkpoint: The model.
+        facts: What makes its body.
+        tied: Whether word vectors give the language model's logits, where the configuration does not say.
+        padding_id: The id of padding, where the configuration states none.
+
+    Returns:
+        The body.
+    """
     config = checkpoint.config
     into = WeightedGraph(GraphBuilder("decoder"), checkpoint)
     score = Linear("score", facts.hidden, label_count(config), bias=False)
-    padding_id = config.optional_whole("pad_token_id", least=-1) if config.has("pad_token_id") else padding_id
+    tied = config.flag("tie_word_embeddings", tied)
+    if "pad_token_id" in config.keys():
+        padding_id = config.optional_whole("pad_token_id", least=-1)
     return Body(
         into=into,
         hidden=facts.hidden,
@@ -116,6 +128,7 @@ def decoder_body(checkpoint: Checkpoint, facts: Decoder, *, padding_id: int | No
         weights=_weights(facts),
         unused=("lm_head.", "score.", *(f"layers.{n}.self_attn.rotary_emb." for n in range(len(facts.layers)))),
         add_all=_Layers(into, facts).add_all,
+        vocabulary_head=VocabularyHead((), _WORDS if tied else "lm_head.weight", facts.hidden, None, ()),
         classification_head=ClassificationHead(PoolingType.LAST_TOKEN, (score,), padding_id),
     )
 

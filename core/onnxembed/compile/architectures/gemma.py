@@ -46,7 +46,7 @@ def _gemma3(checkpoint: Checkpoint) -> Body:
         norms_after=True,
         word_scale=math.sqrt(hidden),
     )
-    return decoder_body(checkpoint, facts, padding_id=0)
+    return decoder_body(checkpoint, facts, tied=True, padding_id=0)
 
 
 def _layers(config: Facts, layers: int, head_size: int, both_ways: bool) -> tuple[LayerKind, ...]:

@@ -9,6 +9,7 @@ from onnxembed.compile.body import Body, Shapes
 from onnxembed.compile.heads.attentions import add_attentions, add_cls_attention
 from onnxembed.compile.heads.classification import add_logits, classification_weights
 from onnxembed.compile.heads.pooling import add_own_vector, add_vectors
+from onnxembed.compile.heads.token_logits import add_token_logits, token_logits_weights
 from onnxembed.compile.heads.vocabulary import add_vocabulary_maximum, vocabulary_weights
 from onnxembed.errors import UnsupportedModelError
 from onnxembed.spec import GraphHead
@@ -24,10 +25,12 @@ _NEEDED = {
     GraphHead.CLASSIFICATION: "classification_head",
     GraphHead.OWN_VECTOR: "own_vector",
     GraphHead.PICTURE_VECTOR: "own_vector",
+    GraphHead.TOKEN_LOGITS: "vocabulary_head",
 }
 _WEIGHTS: Mapping[GraphHead, Callable[[Body], Shapes]] = {
     GraphHead.VOCABULARY_MAXIMUM: vocabulary_weights,
     GraphHead.CLASSIFICATION: classification_weights,
+    GraphHead.TOKEN_LOGITS: token_logits_weights,
 }
 _ADD: Mapping[GraphHead, Callable[[Body], None]] = {
     GraphHead.CLS_ATTENTION: add_cls_attention,
@@ -55,10 +58,12 @@ def head_weights(body: Body, head: GraphHead) -> Shapes:
     return {} if weights is None else weights(body)
 
 
-def add_head(body: Body, head: GraphHead, poolings: Sequence[PoolingType]) -> None:
+def add_head(body: Body, head: GraphHead, poolings: Sequence[PoolingType], tokens: Sequence[int]) -> None:
     """Add the body, as much of it as the head needs, and the head's outputs."""
     add = _ADD.get(head)
-    if add is None:
+    if head is GraphHead.TOKEN_LOGITS:
+        add_token_logits(body, tokens)
+    elif add is None:
         add_vectors(body, poolings)
     else:
         add(body)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from onnxembed.compile.body import Body, ClassificationHead, Linear, Shapes
 from onnxembed.compile.graph_builder import FLOAT
-from onnxembed.compile.heads.pooling import add_pooled
+from onnxembed.compile.heads.pooling import add_pooled, last_token_but
 from onnxembed.compile.heads.steps import add_steps, step_weights
 
 
@@ -16,7 +16,11 @@ def classification_weights(body: Body) -> Shapes:
 def add_logits(body: Body) -> None:
     """Add the output ``logits`` (batch, labels)."""
     head, graph = _head(body), body.into.graph
-    vector = add_pooled(graph, body.add_all(), head.pooling)
+    tokens = body.add_all()
+    if head.passed_over is None:
+        vector = add_pooled(graph, tokens, head.pooling)
+    else:
+        vector = last_token_but(graph, tokens, head.passed_over)
     logits = add_steps(body.into, head.steps, vector)
     labels = next(step.outputs for step in reversed(head.steps) if isinstance(step, Linear))
     graph.node("Identity", [logits], "logits")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from onnxembed.compile.body import ATTENTION_MASK, Body
-from onnxembed.compile.graph_builder import BOOL, FLOAT, GraphBuilder
+from onnxembed.compile.graph_builder import BOOL, FLOAT, INT64, GraphBuilder
 from onnxembed.spec import PoolingType
 
 _SMALLEST_COUNT = 1e-9  # keeps an item without any token from dividing by 0
@@ -103,6 +103,21 @@ def _token_where(graph: GraphBuilder, tokens: str, output: str, *, last: bool) -
     attributes = {"axis": 1, "keepdims": 1, "select_last_index": int(last)}
     position = graph.node("ArgMax", [ATTENTION_MASK], f"{output}.position", attributes)
     return graph.node("GatherND", [tokens, position], output, {"batch_dims": 1})
+
+
+def last_token_but(graph: GraphBuilder, tokens: str, passed_over: int) -> str:
+    """Take the last token of another id than ``passed_over``; the first token where all have that id.
+
+    So transformers finds the last token of a text, by the id of padding. An end token may have that id as well.
+    """
+    name = "last_counted"
+    same = graph.node("Equal", ["input_ids", graph.integers(f"{name}.passed_over", passed_over)], f"{name}.same")
+    counted = graph.node("Cast", [graph.node("Not", [same], f"{name}.other")], f"{name}.counted", {"to": INT64})
+    position = graph.node("CumSum", [ATTENTION_MASK, graph.integers(f"{name}.axis", 1)], f"{name}.positions")
+    kept = graph.node("Mul", [position, ATTENTION_MASK], f"{name}.kept")
+    order = graph.node("Mul", [kept, counted], f"{name}.order")
+    last = graph.node("ArgMax", [order], f"{name}.position", {"axis": 1, "keepdims": 1})
+    return graph.node("GatherND", [tokens, last], name, {"batch_dims": 1})
 
 
 _POOLINGS: Mapping[PoolingType, Callable[[GraphBuilder, str, str], str]] = {

@@ -28,11 +28,11 @@ PART = 2048  # entries of the vocabulary at a time
 
 def vocabulary_weights(body: Body) -> Shapes:
     """Name and shape of each weight of the head."""
-    head = _head(body)
-    bias = _bias(body, head)
+    head = vocabulary_head(body)
+    bias = bias_name(body, head)
     return {
         **step_weights(head.steps),
-        _decoder(body, head): (body.vocabulary, head.inputs),
+        decoder_name(body, head): (body.vocabulary, head.inputs),
         **({} if bias is None else {bias: (body.vocabulary,)}),
     }
 
@@ -41,12 +41,12 @@ def add_vocabulary_maximum(body: Body) -> None:
     """Add the outputs ``max_logits`` and ``splade`` (both batch, vocabulary)."""
     import numpy as np
 
-    into, graph, head = body.into, body.into.graph, _head(body)
+    into, graph, head = body.into, body.into.graph, vocabulary_head(body)
     states = add_steps(into, head.steps, body.add_all())
     kept = graph.node("Cast", [ATTENTION_MASK], "kept", {"to": BOOL})
     states = _without_padding(graph, states, kept)
     maxima = graph.node("Concat", list(_maxima(body, head, states)), "maxima", {"axis": 1})
-    bias = _bias(body, head)
+    bias = bias_name(body, head)
     if bias is not None:
         # The bias of an entry is the same for every token, so it can wait until there is one number per entry.
         maxima = graph.node("Add", [maxima, into.weight(bias)], "biased_maxima")
@@ -61,7 +61,7 @@ def add_vocabulary_maximum(body: Body) -> None:
 
 def _maxima(body: Body, head: VocabularyHead, states: str) -> Iterator[str]:
     """Add the largest products of token vectors and decoder, a part of the vocabulary at a time."""
-    graph, decoder = body.into.graph, _decoder(body, head)
+    graph, decoder = body.into.graph, decoder_name(body, head)
     for start in range(0, body.vocabulary, PART):
         rows = slice(start, min(start + PART, body.vocabulary))
         shape = (head.inputs, rows.stop - rows.start)
@@ -74,20 +74,21 @@ def _part(checkpoint: Checkpoint, decoder: str, rows: slice) -> NDArray[np.float
     return checkpoint.weight(decoder, rows).T
 
 
-def _head(body: Body) -> VocabularyHead:
-    assert body.vocabulary_head is not None  # `check_head` has seen to it
+def vocabulary_head(body: Body) -> VocabularyHead:
+    """Give the head's description, which `check_head` has found to be there."""
+    assert body.vocabulary_head is not None
     return body.vocabulary_head
 
 
-def _decoder(body: Body, head: VocabularyHead) -> str:
-    """The weights that give the logits: those of the head, or the word vectors where it shares them."""
+def decoder_name(body: Body, head: VocabularyHead) -> str:
+    """Name the weights that give the logits: those of the head, or the word vectors where it shares them."""
     checkpoint = body.into.checkpoint
     tied = head.table is not None and checkpoint.config.flag("tie_word_embeddings", True)
     return head.decoder if head.table is None or not tied or checkpoint.has_weight(head.decoder) else head.table
 
 
-def _bias(body: Body, head: VocabularyHead) -> str | None:
-    """The name that the bias goes by here; the last of those that it may have where none is there."""
+def bias_name(body: Body, head: VocabularyHead) -> str | None:
+    """Name the bias as it is spelled here; the last of those that it may have where none is there."""
     there = [name for name in head.biases if body.into.checkpoint.has_weight(name)]
     return next(iter(there or head.biases[-1:]), None)
 
