@@ -1,4 +1,4 @@
-"""Makes the rows of decoders: Llama, Mistral, Qwen2, Qwen3, Gemma 3.
+"""Makes the rows of decoders, and of EuroBERT, which is made like one.
 
 Run as ``python -m tests.golden.make_rows_decoders``, with PyTorch, transformers and sentence-transformers installed.
 """
@@ -18,7 +18,7 @@ from sentence_transformers import CrossEncoder, SentenceTransformer
 from sentence_transformers.base.modules import Dense, Normalize, Transformer
 from sentence_transformers.sentence_transformer.modules import Pooling
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
-from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from tests.fixtures.model_rows import QUERY, TEXTS
 from tests.golden.row_maker import make_row
@@ -162,14 +162,10 @@ def dense_row(
         save_vectors(path, model, words, pooling, **saving)
         if config is not None:
             edit(path, "config.json", config)
-        make_row(
-            f"decoder-{name}", path, vectors, architecture=architecture, head=head, kind="dense", library=_LIBRARY
-        )
+        make_row(f"decoder-{name}", path, vectors, architecture=architecture, head=head, kind="dense", library=_LIBRARY)
 
 
-def rerank_row(
-    name: str, architecture: str, head: str, model: PreTrainedModel, words: PreTrainedTokenizerFast
-) -> None:
+def rerank_row(name: str, architecture: str, head: str, model: PreTrainedModel, words: PreTrainedTokenizerFast) -> None:
     """Make a row of a model that scores pairs."""
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as plain:
         model.save_pretrained(plain)
@@ -253,11 +249,14 @@ def _qwen() -> None:
     )
     asked = tokenizer("$A", "<|pad|>", "left")
     asked.chat_template = _CHAT
+    # Two layers: after three, the library's float32 is 5e-6 from its float64.
     rerank_row(
         "qwen3-yes-no",
         "qwen3",
         "yes and no",
-        transformers.Qwen3ForCausalLM(transformers.Qwen3Config(**shape(head_dim=16, tie_word_embeddings=True))),
+        transformers.Qwen3ForCausalLM(
+            transformers.Qwen3Config(**shape(head_dim=16, tie_word_embeddings=True, num_hidden_layers=2))
+        ),
         asked,
     )
     rerank_row(
@@ -319,6 +318,19 @@ def _llama() -> None:
         "lasttoken",
         prompts={"web_search_query": "Instruct: find it\nQuery: ", "query": "Query: "},
         config=older_spelling,
+    )
+    mixed = {
+        "sliding_window": 4,
+        "head_dim": 8,
+        "layer_types": ["sliding_attention", "full_attention", "sliding_attention"],
+    }
+    dense_row(
+        "ministral",
+        "ministral",
+        "last token pooling",
+        transformers.MinistralModel(transformers.MinistralConfig(**shape(**mixed))),
+        started,
+        "lasttoken",
     )
     dense_row(
         "mistral-both-ways",
@@ -396,6 +408,49 @@ def _gemma() -> None:
         around,
     )
 
+    rerank_row(
+        "gemma-classification",
+        "gemma",
+        "classification",
+        transformers.GemmaForSequenceClassification(
+            transformers.GemmaConfig(**shape(head_dim=8, num_labels=1, **special))
+        ),
+        around,
+    )
+    dense_row(
+        "gemma",
+        "gemma",
+        "mean pooling",
+        transformers.GemmaModel(transformers.GemmaConfig(**shape(head_dim=16, **special))),
+        around,
+        "mean",
+        config=older_spelling,
+    )
+
+
+def _eurobert() -> None:
+    around = tokenizer("<|start|> $A <|end|>", "<|pad|>")
+    special = {"pad_token_id": around.pad_token_id}
+    dense_row(
+        "eurobert",
+        "eurobert",
+        "mean pooling",
+        transformers.EuroBertModel(transformers.EuroBertConfig(**shape(**special, rope_theta=2.5e5))),
+        around,
+        "mean",
+        config=older_spelling,
+    )
+    for pooling in ("late", "bos", "mean"):
+        rerank_row(
+            f"eurobert-classification-{pooling}",
+            "eurobert",
+            f"classification ({pooling})",
+            transformers.EuroBertForSequenceClassification(
+                transformers.EuroBertConfig(**shape(**special, num_labels=1, classifier_pooling=pooling))
+            ),
+            around,
+        )
+
 
 if __name__ == "__main__":
     torch.manual_seed(0)
@@ -403,3 +458,4 @@ if __name__ == "__main__":
     _qwen()
     _llama()
     _gemma()
+    _eurobert()

@@ -74,11 +74,13 @@ class ClassificationHead:
     Attributes:
         pooling: Which token vectors the logits are made of.
         steps: From the pooled vector to the logits.
+        before: From a token vector to what is pooled.
         passed_over: The token that does not count as a text's last one, by its id; ``None`` where each does.
     """
 
     pooling: PoolingType
     steps: tuple[Step, ...]
+    before: tuple[Step, ...] = ()
     passed_over: int | None = None
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from onnxembed.compile.architecture import Architecture
-from onnxembed.compile.architectures import bert, clip, gemma, llama, resnet, siglip, vit
+from onnxembed.compile.architectures import bert, clip, eurobert, gemma, llama, resnet, siglip, vit
 
 ARCHITECTURES: tuple[Architecture, ...] = (
     *bert.ARCHITECTURES,
     *clip.ARCHITECTURES,
+    *eurobert.ARCHITECTURES,
     *gemma.ARCHITECTURES,
     *llama.ARCHITECTURES,
     *resnet.ARCHITECTURES,

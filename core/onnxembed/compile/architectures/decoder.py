@@ -11,19 +11,22 @@ from onnxembed.compile.body import ATTENTION_MASK, Body, ClassificationHead, Lin
 from onnxembed.compile.graph_builder import INT32, INT64, GraphBuilder
 from onnxembed.compile.labels import label_count
 from onnxembed.compile.layers.activation import activation
-from onnxembed.compile.layers.grouped_attention import GroupedAttention, grouped_attention, window_bias
+from onnxembed.compile.layers.grouped_attention import GroupedAttention, grouped_attention
 from onnxembed.compile.layers.linear import linear
 from onnxembed.compile.layers.normalization import rms_norm
+from onnxembed.compile.layers.positions import token_positions, window_bias
 from onnxembed.compile.layers.rotary import Angles, Rotary, add_angles, rotated
 from onnxembed.compile.layers.weighted_graph import WeightedGraph
 from onnxembed.compile.names import WeightNames
-from onnxembed.errors import ModelError
 from onnxembed.spec import PoolingType
 
 if TYPE_CHECKING:
     from onnxembed.compile.checkpoint import Checkpoint
+    from onnxembed.formats.facts import Facts
 
-_WORDS = "embed_tokens.weight"
+WORDS = "embed_tokens.weight"
+LANGUAGE_HEAD = "lm_head.weight"
+_LARGEST_HEAD = 4096  # several times that of any model; frequencies are made before the weights' shapes are compared
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,18 +90,16 @@ def usual_classes(name: str) -> tuple[str, ...]:
 
 
 def read_attention(
-    checkpoint: Checkpoint, *, head_size: int | None, scale: float | None = None, causal: bool
+    config: Facts, *, head_size: int | None, scale: float | None = None, causal: bool
 ) -> GroupedAttention:
     """Read heads and groups; ``head_size`` is that of models that state none, ``None`` for hidden size by heads."""
-    config = checkpoint.config
-    hidden, heads = config.whole("hidden_size"), config.whole("num_attention_heads")
+    heads = config.whole("num_attention_heads")
     groups = config.whole("num_key_value_heads", heads)
-    size = config.whole("head_dim", head_size or max(1, hidden // heads))
+    size = config.whole("head_dim", head_size or max(1, config.whole("hidden_size") // heads))
     if heads % groups:
-        raise ModelError(
-            f"{config.where}: num_attention_heads {heads} is not a multiple of num_key_value_heads {groups}; "
-            "fetch the file again"
-        )
+        raise config.wrong("num_key_value_heads", groups, f"a divisor of num_attention_heads, {heads}")
+    if size % 2 or size > _LARGEST_HEAD:
+        raise config.wrong("head_dim", size, f"an even number up to {_LARGEST_HEAD} (hidden_size by heads if missing)")
     return GroupedAttention(heads, groups, size, size**-0.5 if scale is None else scale, causal)
 
 
@@ -118,7 +119,7 @@ def decoder_body(checkpoint: Checkpoint, facts: Decoder, *, tied: bool = False, 
     into = WeightedGraph(GraphBuilder("decoder"), checkpoint)
     score = Linear("score", facts.hidden, label_count(config), bias=False)
     tied = config.flag("tie_word_embeddings", tied)
-    if "pad_token_id" in config.keys():
+    if "pad_token_id" in set(config.keys()):
         padding_id = config.optional_whole("pad_token_id", least=-1)
     return Body(
         into=into,
@@ -128,8 +129,8 @@ def decoder_body(checkpoint: Checkpoint, facts: Decoder, *, tied: bool = False, 
         weights=_weights(facts),
         unused=("lm_head.", "score.", *(f"layers.{n}.self_attn.rotary_emb." for n in range(len(facts.layers)))),
         add_all=_Layers(into, facts).add_all,
-        vocabulary_head=VocabularyHead((), _WORDS if tied else "lm_head.weight", facts.hidden, None, ()),
-        classification_head=ClassificationHead(PoolingType.LAST_TOKEN, (score,), padding_id),
+        vocabulary_head=VocabularyHead((), WORDS if tied else LANGUAGE_HEAD, facts.hidden, None, ()),
+        classification_head=ClassificationHead(PoolingType.LAST_TOKEN, (score,), passed_over=padding_id),
     )
 
 
@@ -151,7 +152,7 @@ def _weights(facts: Decoder) -> dict[str, tuple[int, ...]]:
         norms |= {"pre_feedforward_layernorm": hidden, "post_feedforward_layernorm": hidden}
     if facts.head_norms:
         norms |= {"self_attn.q_norm": size, "self_attn.k_norm": size}
-    shapes: dict[str, tuple[int, ...]] = {_WORDS: (facts.vocabulary, hidden), "norm.weight": (hidden,)}
+    shapes: dict[str, tuple[int, ...]] = {WORDS: (facts.vocabulary, hidden), "norm.weight": (hidden,)}
     for layer in range(len(facts.layers)):
         for name, outputs, inputs, bias in matrices:
             shapes[f"layers.{layer}.{name}.weight"] = (outputs, inputs)
@@ -180,7 +181,7 @@ class _Layers:
     def add_all(self) -> str:
         graph, facts = self.into.graph, self.facts
         input_ids, mask = (graph.input(name, INT64, ["batch", "sequence"]) for name in ("input_ids", ATTENTION_MASK))
-        hidden = graph.node("Gather", [self.into.weight(_WORDS), input_ids], "word_vectors")
+        hidden = graph.node("Gather", [self.into.weight(WORDS), input_ids], "word_vectors")
         if facts.word_scale is not None:
             hidden = graph.node("Mul", [hidden, graph.floats("word_scale", facts.word_scale)], "scaled_word_vectors")
         mask = graph.node("Cast", [mask], "attention_mask_int32", {"to": INT32})
@@ -191,10 +192,11 @@ class _Layers:
 
     def _shared(self, input_ids: str, mask: str) -> dict[LayerKind, _Shared]:
         graph, kinds = self.into.graph, tuple(dict.fromkeys(self.facts.layers))
+        positions = token_positions(graph, input_ids)
         rotaries = dict.fromkeys(kind.rotary for kind in kinds)
-        angles = {rotary: add_angles(graph, rotary, input_ids, f"angles_{n}") for n, rotary in enumerate(rotaries)}
+        angles = {rotary: add_angles(graph, rotary, positions, f"angles_{n}") for n, rotary in enumerate(rotaries)}
         windows = dict.fromkeys(kind.farthest for kind in kinds if kind.farthest is not None)
-        biases = {far: window_bias(graph, input_ids, f"window_{far}", farthest=far) for far in windows}
+        biases = {far: window_bias(graph, positions, f"window_{far}", farthest=far) for far in windows}
         return {
             kind: _Shared(angles[kind.rotary], mask, "" if kind.farthest is None else biases[kind.farthest])
             for kind in kinds
@@ -243,6 +245,4 @@ class _Layers:
 
     def _norm(self, name: str, value: str, output: str | None = None) -> str:
         facts = self.facts
-        return rms_norm(
-            self.into, name, value, output or f"{name}.normalized", facts.epsilon, offset=facts.norm_offset
-        )
+        return rms_norm(self.into, name, value, output or f"{name}.normalized", facts.epsilon, offset=facts.norm_offset)

@@ -1,11 +1,18 @@
-"""Gemma 3's text model, causal or looking both ways, as EmbeddingGemma does."""
+"""Gemma, and Gemma 3's text model, causal or looking both ways, as EmbeddingGemma does."""
 
 from __future__ import annotations
 
 import math
 from typing import TYPE_CHECKING
 
-from onnxembed.compile.architectures.decoder import Decoder, LayerKind, decoder_body, decoder_family, read_attention
+from onnxembed.compile.architectures.decoder import (
+    Decoder,
+    LayerKind,
+    decoder_body,
+    decoder_family,
+    read_attention,
+    usual_classes,
+)
 from onnxembed.compile.architectures.llama import FULL, SLIDING, read_layer_types
 from onnxembed.compile.layers.activation import ACTIVATIONS
 from onnxembed.compile.layers.rotary import Rotary, read_rotary, scaled_rotary
@@ -29,7 +36,7 @@ def _gemma3(checkpoint: Checkpoint) -> Body:
     config.expect("final_logit_softcapping", (None,), None)
     both_ways = config.flag("use_bidirectional_attention")
     scale = config.number("query_pre_attn_scalar", 256, above=0) ** -0.5
-    attention = read_attention(checkpoint, head_size=256, scale=scale, causal=not both_ways)
+    attention = read_attention(config, head_size=256, scale=scale, causal=not both_ways)
     hidden, biased = config.whole("hidden_size"), config.flag("attention_bias")
     facts = Decoder(
         hidden=hidden,
@@ -44,6 +51,33 @@ def _gemma3(checkpoint: Checkpoint) -> Body:
         head_norms=True,
         norm_offset=1.0,
         norms_after=True,
+        word_scale=math.sqrt(hidden),
+    )
+    return decoder_body(checkpoint, facts, tied=True, padding_id=0)
+
+
+def _gemma(checkpoint: Checkpoint) -> Body:
+    """Read the configuration of a first Gemma."""
+    config = checkpoint.config
+    # Both names of the activation mean the same, and so does "gelu", which older files say.
+    for key in ("hidden_act", "hidden_activation"):
+        config.expect(key, ("gelu", _ACTIVATION), _ACTIVATION)
+    config.expect("is_causal", (True,), True)
+    config.expect("use_bidirectional_attention", (False,), False)
+    attention = read_attention(config, head_size=256, causal=True)
+    hidden, biased = config.whole("hidden_size"), config.flag("attention_bias")
+    rotary = read_rotary(config, attention.head_size, theta=_SLIDING_THETA)
+    facts = Decoder(
+        hidden=hidden,
+        intermediate=config.whole("intermediate_size"),
+        vocabulary=config.whole("vocab_size"),
+        epsilon=config.number("rms_norm_eps", 1e-6, above=0),
+        activation=_ACTIVATION,
+        attention=attention,
+        layers=(LayerKind(rotary),) * checkpoint.layers("num_hidden_layers"),
+        projection_bias=biased,
+        output_bias=biased,
+        norm_offset=1.0,
         word_scale=math.sqrt(hidden),
     )
     return decoder_body(checkpoint, facts, tied=True, padding_id=0)
@@ -84,8 +118,9 @@ def _rotaries(config: Facts, head_size: int) -> tuple[Rotary, Rotary]:
 
 
 ARCHITECTURES = (
+    decoder_family("gemma", usual_classes("Gemma"), _gemma),
     decoder_family(
         "gemma3_text", ("Gemma3TextModel", "Gemma3ForCausalLM", "Gemma3TextForSequenceClassification"), _gemma3
     ),
 )
-"""The text model by itself; ``model_type`` "gemma3" is the one that reads pictures, too."""
+"""The first Gemma, and the third's text model; ``model_type`` "gemma3" is the one that reads pictures, too."""

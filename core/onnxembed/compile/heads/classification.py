@@ -10,13 +10,14 @@ from onnxembed.compile.heads.steps import add_steps, step_weights
 
 def classification_weights(body: Body) -> Shapes:
     """Name and shape of each weight of the head."""
-    return step_weights(_head(body).steps)
+    head = _head(body)
+    return step_weights((*head.before, *head.steps))
 
 
 def add_logits(body: Body) -> None:
     """Add the output ``logits`` (batch, labels)."""
     head, graph = _head(body), body.into.graph
-    tokens = body.add_all()
+    tokens = add_steps(body.into, head.before, body.add_all())
     if head.passed_over is None:
         vector = add_pooled(graph, tokens, head.pooling)
     else:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from onnxembed.compile.graph_builder import FLOAT, MICROSOFT
+from onnxembed.compile.graph_builder import MICROSOFT
 from onnxembed.compile.layers.attention import MASKED_SCORE
 
 if TYPE_CHECKING:
@@ -73,23 +73,6 @@ def grouped_attention(
     while not inputs[-1]:
         inputs.pop()
     return graph.node("MultiHeadAttention", inputs, output, attributes, domain=MICROSOFT)
-
-
-def window_bias(graph: GraphBuilder, sequence: str, name: str, *, farthest: int) -> str:
-    """Add a bias (1, 1, sequence, sequence) that hides tokens farther away than ``farthest`` on either side."""
-    import numpy as np
-
-    length = graph.node("Shape", [sequence], f"{name}.length", {"start": 1, "end": 2})
-    scalar = graph.node("Squeeze", [length], f"{name}.positions")
-    zero, one = (graph.initializer(f"{name}.{value}", np.array(value, np.int64)) for value in (0, 1))
-    position = graph.node("Range", [zero, scalar, one], f"{name}.position")
-    row = graph.node("Unsqueeze", [position, graph.integers(f"{name}.row_axes", [0, 1, 2])], f"{name}.row")
-    column = graph.node("Unsqueeze", [position, graph.integers(f"{name}.column_axes", [0, 1, 3])], f"{name}.column")
-    distance = graph.node("Abs", [graph.node("Sub", [column, row], f"{name}.difference")], f"{name}.distance")
-    limit = graph.initializer(f"{name}.farthest", np.array(farthest, np.int64))
-    far = graph.node("Greater", [distance, limit], f"{name}.far")
-    hidden = graph.node("Cast", [far], f"{name}.hidden", {"to": FLOAT})
-    return graph.node("Mul", [hidden, graph.floats(f"{name}.masked_score", MASKED_SCORE)], f"{name}.bias")
 
 
 def _repeated(graph: GraphBuilder, attention: GroupedAttention, value: str) -> str:

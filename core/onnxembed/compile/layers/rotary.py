@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _PARAMETERS = "rope_parameters"  # transformers 5; `rope_theta` and `rope_scaling` before
 _SCALING = "rope_scaling"
+_PLAIN, _DYNAMIC = "default", "dynamic"  # dynamic scaling begins beyond the model's positions, which no text exceeds
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,35 +102,35 @@ def scaled_rotary(scaling: Facts, head_size: int, *, theta: float, fraction: flo
     ``positions`` are those the model was first trained for, where the object does not state them.
     """
     kind = scaling.text("rope_type", scaling.text("type", "default"))
-    size = int(head_size * fraction)
-    if kind not in _SCALINGS:
+    base = _Base(theta, int(head_size * fraction), positions)
+    scale = 1.0
+    if kind in _SCALINGS:
+        frequencies, scale = _SCALINGS[kind](scaling, base)
+    elif kind in (_PLAIN, _DYNAMIC):
+        frequencies = base.frequencies()
+        if kind == _DYNAMIC:
+            scaling.number("factor", above=0)
+    else:
         raise UnsupportedModelError(
             f"{scaling.where}: the rotary frequencies are scaled by rope_type {kind!r}; known here: "
-            f"{', '.join(sorted(_SCALINGS))}"
+            f"{', '.join(sorted((*_SCALINGS, _PLAIN, _DYNAMIC)))}"
         )
-    frequencies, scale = _SCALINGS[kind](scaling, theta, size, positions)
     return Rotary(tuple(frequencies.tolist()), scale, head_size)
 
 
-def add_angles(graph: GraphBuilder, rotary: Rotary, sequence: str, name: str) -> Angles:
-    """Add cosines and sines for the positions from 0.
+def add_angles(graph: GraphBuilder, rotary: Rotary, positions: str, name: str) -> Angles:
+    """Add cosines and sines.
 
     Args:
         graph: The graph.
         rotary: The turns.
-        sequence: A value (batch, sequence, ...), whose second size is the number of positions.
+        positions: The positions, int64 (sequence,), which begin at 0.
         name: What the names of the values begin with.
 
     Returns:
         Their names.
     """
-    import numpy as np
-
-    length = graph.node("Shape", [sequence], f"{name}.length", {"start": 1, "end": 2})
-    scalar = graph.node("Squeeze", [length], f"{name}.positions")
-    zero, one = (graph.initializer(f"{name}.{value}", np.array(value, np.int64)) for value in (0, 1))
-    position = graph.node("Range", [zero, scalar, one], f"{name}.position")
-    column = graph.node("Unsqueeze", [position, graph.integers(f"{name}.axis", [1])], f"{name}.column")
+    column = graph.node("Unsqueeze", [positions, graph.integers(f"{name}.axis", [1])], f"{name}.column")
     number = graph.node("Cast", [column], f"{name}.number", {"to": FLOAT})
     # In float32, since torch rounds the angle there: at position 10,000 that is half a thousandth of a radian.
     frequencies = graph.floats(f"{name}.frequencies", rotary.frequencies)
@@ -155,54 +156,59 @@ def _plain(theta: float, size: int) -> NDArray[np.float32]:
     import numpy as np
 
     exponents = np.arange(0, size, 2, dtype=np.float32) / np.float32(size)
-    return (np.float32(1) / np.power(float(theta), exponents.astype(np.float64)).astype(np.float32)).astype(np.float32)
+    return np.float32(1) / np.power(float(theta), exponents.astype(np.float64)).astype(np.float32)
 
 
-def _unscaled(scaling: Facts, theta: float, size: int, positions: int) -> tuple[NDArray[np.float32], float]:
-    return _plain(theta, size), 1.0
+@dataclass(frozen=True, slots=True)
+class _Base:
+    """What is scaled: frequencies, and the positions of the model's first training."""
+
+    theta: float
+    size: int
+    positions: int
+
+    def frequencies(self) -> NDArray[np.float32]:
+        return _plain(self.theta, self.size)
+
+    def trained(self, scaling: Facts) -> int:
+        return scaling.whole("original_max_position_embeddings", self.positions or None)
 
 
-def _dynamic(scaling: Facts, theta: float, size: int, positions: int) -> tuple[NDArray[np.float32], float]:
-    """Scaling that begins beyond the model's positions, which no text here exceeds."""
-    scaling.number("factor", above=0)
-    return _plain(theta, size), 1.0
-
-
-def _linear(scaling: Facts, theta: float, size: int, positions: int) -> tuple[NDArray[np.float32], float]:
+def _linear(scaling: Facts, base: _Base) -> tuple[NDArray[np.float32], float]:
     import numpy as np
 
-    return _plain(theta, size) / np.float32(scaling.number("factor", above=0)), 1.0
+    return base.frequencies() / np.float32(scaling.number("factor", above=0)), 1.0
 
 
-def _llama3(scaling: Facts, theta: float, size: int, positions: int) -> tuple[NDArray[np.float32], float]:
+def _llama3(scaling: Facts, base: _Base) -> tuple[NDArray[np.float32], float]:
     """Slow turns are slowed by a factor, fast ones stay, and those between pass from one to the other (Llama 3.1)."""
     import numpy as np
 
     factor = scaling.number("factor", above=0)
     low, high = scaling.number("low_freq_factor", above=0), scaling.number("high_freq_factor", above=0)
-    trained = _trained_positions(scaling, positions)
-    plain = _plain(theta, size).astype(np.float64)
-    turns = trained * plain / (2 * math.pi)  # full ones within the positions of the training
+    if high <= low:
+        raise scaling.wrong("high_freq_factor", high, f"a number above low_freq_factor, {low:g}")
+    plain = base.frequencies().astype(np.float64)
+    turns = base.trained(scaling) * plain / (2 * math.pi)  # full ones within the positions of the training
     kept = np.clip((turns - low) / (high - low), 0, 1)
     return (plain * (kept + (1 - kept) / factor)).astype(np.float32), 1.0
 
 
-def _yarn(scaling: Facts, theta: float, size: int, positions: int) -> tuple[NDArray[np.float32], float]:
+def _yarn(scaling: Facts, base: _Base) -> tuple[NDArray[np.float32], float]:
     """YaRN (arXiv:2309.00071, section 3): by pair, between slowed and unchanged turns; cosines and sines are scaled."""
     import numpy as np
 
-    factor = scaling.number("factor", above=0)
-    trained = _trained_positions(scaling, positions)
+    factor, trained = scaling.number("factor", above=0), base.trained(scaling)
     bounds = [
-        size * math.log(trained / (scaling.number(key, default, above=0) * 2 * math.pi)) / (2 * math.log(theta))
-        for key, default in (("beta_fast", 32), ("beta_slow", 1))
+        base.size * math.log(trained / (scaling.number(key, turns, above=0) * 2 * math.pi)) / (2 * math.log(base.theta))
+        for key, turns in (("beta_fast", 32), ("beta_slow", 1))
     ]
     if scaling.flag("truncate", True):
         bounds = [math.floor(bounds[0]), math.ceil(bounds[1])]
-    first, last = max(bounds[0], 0), min(bounds[1], size - 1)
+    first, last = max(bounds[0], 0), min(bounds[1], base.size - 1)
     last = last if last != first else last + 0.001
-    slowed = np.clip((np.arange(size // 2) - first) / (last - first), 0, 1)
-    plain = _plain(theta, size).astype(np.float64)
+    slowed = np.clip((np.arange(base.size // 2) - first) / (last - first), 0, 1)
+    plain = base.frequencies().astype(np.float64)
     return (plain * (slowed / factor + 1 - slowed)).astype(np.float32), _yarn_scale(scaling, factor)
 
 
@@ -216,8 +222,4 @@ def _yarn_scale(scaling: Facts, factor: float) -> float:
     return (over * growth + 1) / (under * growth + 1) if over and under else growth + 1
 
 
-def _trained_positions(scaling: Facts, positions: int) -> int:
-    return scaling.whole("original_max_position_embeddings", positions or None)
-
-
-_SCALINGS = {"default": _unscaled, "linear": _linear, "dynamic": _dynamic, "llama3": _llama3, "yarn": _yarn}
+_SCALINGS = {"linear": _linear, "llama3": _llama3, "yarn": _yarn}
