@@ -99,8 +99,8 @@ def _layers(config: Facts, layers: int, head_size: int, both_ways: bool) -> tupl
 
 def _rotaries(config: Facts, head_size: int) -> tuple[Rotary, Rotary]:
     """The turns of full and of sliding layers: one object each, or keys of their own (transformers 4)."""
-    theta = config.number("rope_theta", _THETA, above=0)
-    sliding_theta = config.number("rope_local_base_freq", _SLIDING_THETA, above=0)
+    theta = config.number("rope_theta", _THETA, above=1)
+    sliding_theta = config.number("rope_local_base_freq", _SLIDING_THETA, above=1)
     positions = config.whole("max_position_embeddings", 131_072)
     scaling, parameters = config.section("rope_scaling"), config.section("rope_parameters")
     sections = {FULL: parameters.section(FULL), SLIDING: parameters.section(SLIDING)}
@@ -110,7 +110,7 @@ def _rotaries(config: Facts, head_size: int) -> tuple[Rotary, Rotary]:
         sections[FULL] = scaling
     turns = {
         part: scaled_rotary(
-            section, head_size, theta=section.number("rope_theta", default, above=0), fraction=1, positions=positions
+            section, head_size, theta=section.number("rope_theta", default, above=1), fraction=1, positions=positions
         )
         for (part, section), default in zip(sections.items(), (theta, sliding_theta), strict=True)
     }

@@ -81,7 +81,7 @@ def read_rotary(config: Facts, head_size: int, *, theta: float, part: str | None
     """
     positions = config.optional_whole("max_position_embeddings") or 0
     # Before version 5 the base stood by itself, and so it still serves where the newer object does not state it.
-    theta = config.number("rope_theta", theta, above=0)
+    theta = config.number("rope_theta", theta, above=1)
     fraction = config.number("partial_rotary_factor", 1, above=0)
     older, newer = config.section(_SCALING), config.section(_PARAMETERS)
     stated = older if older.keys() else newer
@@ -90,7 +90,7 @@ def read_rotary(config: Facts, head_size: int, *, theta: float, part: str | None
     return scaled_rotary(
         stated,
         head_size,
-        theta=stated.number("rope_theta", theta, above=0),
+        theta=stated.number("rope_theta", theta, above=1),
         fraction=stated.number("partial_rotary_factor", fraction, above=0),
         positions=config.optional_whole("original_max_position_embeddings") or positions,
     )
@@ -103,6 +103,8 @@ def scaled_rotary(scaling: Facts, head_size: int, *, theta: float, fraction: flo
     """
     kind = scaling.text("rope_type", scaling.text("type", "default"))
     base = _Base(theta, int(head_size * fraction), positions)
+    if not 2 <= base.size <= head_size or base.size % 2:
+        raise scaling.wrong("partial_rotary_factor", fraction, f"a part of {head_size} numbers that makes pairs")
     scale = 1.0
     if kind in _SCALINGS:
         frequencies, scale = _SCALINGS[kind](scaling, base)
