@@ -18,6 +18,7 @@ from onnxembed.compile.layers.positions import token_positions, window_bias
 from onnxembed.compile.layers.rotary import Angles, Rotary, add_angles, rotated
 from onnxembed.compile.layers.weighted_graph import WeightedGraph
 from onnxembed.compile.names import WeightNames
+from onnxembed.errors import UnsupportedModelError
 from onnxembed.spec import PoolingType
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 WORDS = "embed_tokens.weight"
 LANGUAGE_HEAD = "lm_head.weight"
+_BODIES = {"AutoModel", "AutoModelForCausalLM", "AutoModelForSequenceClassification"}
 _LARGEST_HEAD = 4096  # several times that of any model; frequencies are made before the weights' shapes are compared
 
 
@@ -87,6 +89,21 @@ def decoder_family(model_type: str, classes: tuple[str, ...], prepare: Callable[
 def usual_classes(name: str) -> tuple[str, ...]:
     """Name the classes of most families: the decoder alone, with a language model's head, with a classifier's."""
     return (f"{name}Model", f"{name}ForCausalLM", f"{name}ForSequenceClassification")
+
+
+def read_direction(config: Facts) -> bool:
+    """Tell whether tokens see only those before them, as ``is_causal`` says, by default they do.
+
+    Code of a model's own often lets them see all (gte-Qwen2) and nothing else says so: a configuration that names such
+    code has to state the direction.
+    """
+    own_code = config.value("auto_map")
+    if isinstance(own_code, dict) and _BODIES & own_code.keys() and not config.has("is_causal"):
+        raise UnsupportedModelError(
+            f"{config.where}: auto_map names code of the model's own, which may let tokens see those after them; add "
+            '"is_causal": false to the file if it does (gte-Qwen2 and its kin), "is_causal": true if it does not'
+        )
+    return config.flag("is_causal", True)
 
 
 def read_attention(

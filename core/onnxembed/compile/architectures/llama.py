@@ -11,6 +11,7 @@ from onnxembed.compile.architectures.decoder import (
     decoder_body,
     decoder_family,
     read_attention,
+    read_direction,
     usual_classes,
 )
 from onnxembed.compile.layers.activation import ACTIVATIONS
@@ -52,7 +53,7 @@ class LlamaLike:
 
     def prepare(self, checkpoint: Checkpoint) -> Body:
         """Read the configuration and describe the body."""
-        return decoder_body(checkpoint, self.facts(checkpoint, causal=checkpoint.config.flag("is_causal", True)))
+        return decoder_body(checkpoint, self.facts(checkpoint, causal=read_direction(checkpoint.config)))
 
     def facts(self, checkpoint: Checkpoint, *, causal: bool) -> Decoder:
         """Read what makes the body."""

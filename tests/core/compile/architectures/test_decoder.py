@@ -175,3 +175,87 @@ def test_what_contradicts_itself_is_an_error(tmp_path: Path, row: str, changes: 
 def test_a_decoder_has_no_attentions_to_give(tmp_path: Path) -> None:
     with pytest.raises(UnsupportedModelError, match="no head 'attentions'"):
         compile_model(folder_of("qwen3", tmp_path), tmp_path / "graph.onnx", head=GraphHead.ATTENTIONS)
+
+
+_PUBLISHED = {
+    "Qwen3-Embedding-0.6B": {
+        "architectures": ["Qwen3ForCausalLM"], "attention_bias": False, "attention_dropout": 0.0,
+        "bos_token_id": 151643, "eos_token_id": 151643, "head_dim": 128, "hidden_act": "silu", "hidden_size": 1024,
+        "initializer_range": 0.02, "intermediate_size": 3072, "max_position_embeddings": 32768,
+        "max_window_layers": 28, "model_type": "qwen3", "num_attention_heads": 16, "num_hidden_layers": 28,
+        "num_key_value_heads": 8, "rms_norm_eps": 1e-06, "rope_scaling": None, "rope_theta": 1000000,
+        "sliding_window": None, "tie_word_embeddings": True, "torch_dtype": "bfloat16",
+        "transformers_version": "4.51.3", "use_cache": True, "use_sliding_window": False, "vocab_size": 151669,
+    },
+    "e5-mistral-7b-instruct": {
+        "_name_or_path": "mistralai/Mistral-7B-v0.1", "architectures": ["MistralModel"], "bos_token_id": 1,
+        "eos_token_id": 2, "hidden_act": "silu", "hidden_size": 4096, "initializer_range": 0.02,
+        "intermediate_size": 14336, "max_position_embeddings": 32768, "model_type": "mistral",
+        "num_attention_heads": 32, "num_hidden_layers": 32, "num_key_value_heads": 8, "pad_token_id": 2,
+        "rms_norm_eps": 1e-05, "rope_theta": 10000.0, "sliding_window": 4096, "tie_word_embeddings": False,
+        "torch_dtype": "float16", "transformers_version": "4.34.0", "use_cache": False, "vocab_size": 32000,
+    },
+    "embeddinggemma-300m": {
+        "_sliding_window_pattern": 6, "architectures": ["Gemma3TextModel"], "attention_bias": False,
+        "attention_dropout": 0.0, "attn_logit_softcapping": None, "bos_token_id": 2, "dtype": "float32",
+        "eos_token_id": 1, "final_logit_softcapping": None, "head_dim": 256,
+        "hidden_activation": "gelu_pytorch_tanh", "hidden_size": 768, "initializer_range": 0.02,
+        "intermediate_size": 1152, "layer_types": (["sliding_attention"] * 5 + ["full_attention"]) * 4,
+        "max_position_embeddings": 2048, "model_type": "gemma3_text", "num_attention_heads": 3,
+        "num_hidden_layers": 24, "num_key_value_heads": 1, "pad_token_id": 0, "query_pre_attn_scalar": 256,
+        "rms_norm_eps": 1e-06, "rope_local_base_freq": 10000.0, "rope_scaling": None, "rope_theta": 1000000.0,
+        "sliding_window": 512, "transformers_version": "4.57.0.dev0", "use_bidirectional_attention": True,
+        "use_cache": True, "vocab_size": 262144,
+    },
+    "Llama-3.2-1B": {
+        "architectures": ["LlamaForCausalLM"], "attention_bias": False, "attention_dropout": 0.0,
+        "bos_token_id": 128000, "eos_token_id": 128001, "head_dim": 64, "hidden_act": "silu", "hidden_size": 2048,
+        "initializer_range": 0.02, "intermediate_size": 8192, "max_position_embeddings": 131072, "mlp_bias": False,
+        "model_type": "llama", "num_attention_heads": 32, "num_hidden_layers": 16, "num_key_value_heads": 8,
+        "pretraining_tp": 1, "rms_norm_eps": 1e-05, "rope_scaling": {
+            "factor": 32.0, "high_freq_factor": 4.0, "low_freq_factor": 1.0,
+            "original_max_position_embeddings": 8192, "rope_type": "llama3",
+        },
+        "rope_theta": 500000.0, "tie_word_embeddings": True, "torch_dtype": "bfloat16",
+        "transformers_version": "4.45.0.dev0", "use_cache": True, "vocab_size": 128256,
+    },
+    "gemma-2b": {
+        "architectures": ["GemmaForCausalLM"], "attention_bias": False, "attention_dropout": 0.0, "bos_token_id": 2,
+        "eos_token_id": 1, "head_dim": 256, "hidden_act": "gelu", "hidden_activation": "gelu_pytorch_tanh",
+        "hidden_size": 2048, "initializer_range": 0.02, "intermediate_size": 16384,
+        "max_position_embeddings": 8192, "model_type": "gemma", "num_attention_heads": 8, "num_hidden_layers": 18,
+        "num_key_value_heads": 1, "pad_token_id": 0, "rms_norm_eps": 1e-06, "rope_scaling": None,
+        "rope_theta": 10000.0, "torch_dtype": "float32", "transformers_version": "4.38.1", "use_cache": True,
+        "vocab_size": 256000,
+    },
+    "EuroBERT-210m": {
+        "architectures": ["EuroBertForMaskedLM"], "attention_bias": False, "attention_dropout": 0.0,
+        "auto_map": {"AutoModel": "modeling_eurobert.EuroBertModel"}, "bos_token": "<|begin_of_text|>",
+        "bos_token_id": 128000, "clf_pooling": "late", "eos_token": "<|end_of_text|>", "eos_token_id": 128001,
+        "head_dim": 64, "hidden_act": "silu", "hidden_dropout": 0.0, "hidden_size": 768,
+        "initializer_range": 0.02, "intermediate_size": 3072, "mask_token": "<|mask|>", "mask_token_id": 128002,
+        "max_position_embeddings": 8192, "mlp_bias": False, "model_type": "eurobert", "num_attention_heads": 12,
+        "num_hidden_layers": 12, "num_key_value_heads": 12, "pad_token": "<|end_of_text|>", "pad_token_id": 128001,
+        "pretraining_tp": 1, "rms_norm_eps": 1e-05, "rope_scaling": None, "rope_theta": 250000,
+        "tie_word_embeddings": False, "torch_dtype": "bfloat16", "transformers_version": "4.40.0.dev0",
+        "use_cache": False, "vocab_size": 128256,
+    },
+}  # fmt: skip
+"""What ``config.json`` of well-known repositories has, by their names."""
+
+
+@pytest.mark.parametrize("name", _PUBLISHED)
+def test_every_key_of_published_models_is_known(tmp_path: Path, name: str) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(_PUBLISHED[name]))
+    assert refusal(read_config(tmp_path)) is None
+
+
+def test_code_of_a_model_s_own_must_say_which_way_tokens_look(tmp_path: Path) -> None:
+    own_code = {"auto_map": {"AutoModel": "modeling_qwen.Qwen2Model", "AutoConfig": "configuration_qwen.Qwen2Config"}}
+    unsaid = refusal(read_config(folder_of("qwen2", tmp_path, **own_code)))
+    assert isinstance(unsaid, UnsupportedModelError)
+    assert 'add "is_causal": false to the file if it does' in str(unsaid)
+    for direction in (True, False):
+        assert refusal(read_config(folder_of("qwen2", tmp_path, **own_code, is_causal=direction))) is None
+    tokenizer_only = {"auto_map": {"AutoTokenizer": ["tokenization_qwen.Qwen2Tokenizer", None]}}
+    assert refusal(read_config(folder_of("qwen2", tmp_path, **tokenizer_only))) is None
