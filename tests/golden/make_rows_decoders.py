@@ -426,6 +426,25 @@ def _gemma() -> None:
         "mean",
         config=older_spelling,
     )
+    capped = {"attn_logit_softcapping": 2.0, "sliding_window": 6, "query_pre_attn_scalar": 12}
+    dense_row(
+        "gemma2",
+        "gemma2",
+        "last token pooling",
+        transformers.Gemma2Model(transformers.Gemma2Config(**shape(head_dim=16, **capped, **special))),
+        around,
+        "lasttoken",
+        config=older_spelling,
+    )
+    rerank_row(
+        "gemma2-classification",
+        "gemma2",
+        "classification",
+        transformers.Gemma2ForSequenceClassification(
+            transformers.Gemma2Config(**shape(head_dim=8, num_labels=1, attn_logit_softcapping=None, **special))
+        ),
+        around,
+    )
 
 
 def _eurobert() -> None:

@@ -212,12 +212,13 @@ class _Layers:
         positions = token_positions(graph, input_ids)
         rotaries = dict.fromkeys(kind.rotary for kind in kinds)
         angles = {rotary: add_angles(graph, rotary, positions, f"angles_{n}") for n, rotary in enumerate(rotaries)}
-        windows = dict.fromkeys(kind.farthest for kind in kinds if kind.farthest is not None)
-        biases = {far: window_bias(graph, positions, f"window_{far}", farthest=far) for far in windows}
-        return {
-            kind: _Shared(angles[kind.rotary], mask, "" if kind.farthest is None else biases[kind.farthest])
-            for kind in kinds
+        spelled_out = self.facts.attention.score_cap is not None
+        biases = {
+            far: window_bias(graph, positions, f"window_{far}", farthest=far, causal=spelled_out)
+            for far in dict.fromkeys(kind.farthest for kind in kinds)
+            if far is not None or spelled_out
         }
+        return {kind: _Shared(angles[kind.rotary], mask, biases.get(kind.farthest, "")) for kind in kinds}
 
     def _layer(self, name: str, hidden: str, shared: _Shared) -> str:
         """Attention and feed-forward, each on a normalized input and added to it."""

@@ -29,6 +29,8 @@ class GroupedAttention:
         scale: What the products of queries and keys are multiplied by.
         causal: Whether a token sees those before it and itself only. With padding on the right no token then sees
             padding, and no mask is needed.
+        score_cap: Scores are drawn towards 0 by ``cap * tanh(score / cap)``, as Gemma 2 does; ``None`` where not. It
+            takes ONNX's plain operators, a causal direction, and a bias that hides later tokens.
     """
 
     heads: int
@@ -36,6 +38,7 @@ class GroupedAttention:
     head_size: int
     scale: float
     causal: bool
+    score_cap: float | None = None
 
 
 def grouped_attention(
@@ -62,6 +65,8 @@ def grouped_attention(
     """
     query, *pair = projected
     key, value = (_repeated(graph, attention, name) for name in pair)
+    if attention.score_cap is not None:
+        return _capped(graph, attention, attention.score_cap, (query, key, value), bias, output)
     attributes: dict[str, float | int] = {
         "num_heads": attention.heads,
         "scale": float(attention.scale),
@@ -73,6 +78,33 @@ def grouped_attention(
     while not inputs[-1]:
         inputs.pop()
     return graph.node("MultiHeadAttention", inputs, output, attributes, domain=MICROSOFT)
+
+
+def _capped(
+    graph: GraphBuilder,
+    attention: GroupedAttention,
+    cap: float,
+    projected: tuple[str, str, str],
+    bias: str,
+    output: str,
+) -> str:
+    """Add attention as ONNX's plain operators; (batch, heads, sequence, sequence) scores exist as a whole."""
+    shape = graph.integers(f"{output}.heads_shape", [0, 0, attention.heads, attention.head_size])
+    split = [graph.node("Reshape", [value, shape], f"{value}.split") for value in projected]
+    orders = ([0, 2, 1, 3], [0, 2, 3, 1], [0, 2, 1, 3])
+    query, key, value = (
+        graph.node("Transpose", [part], f"{part}.heads", {"perm": order})
+        for part, order in zip(split, orders, strict=True)
+    )
+    products = graph.node("MatMul", [query, key], f"{output}.products")
+    scale = graph.floats(f"{output}.scale", attention.scale / cap)
+    bent = graph.node("Tanh", [graph.node("Mul", [products, scale], f"{output}.scaled")], f"{output}.bent")
+    scores = graph.node("Mul", [bent, graph.floats(f"{output}.cap", cap)], f"{output}.capped")
+    weights = graph.node("Softmax", [graph.node("Add", [scores, bias], f"{output}.scores")], f"{output}.weights")
+    context = graph.node("MatMul", [weights, value], f"{output}.by_head")
+    rows = graph.node("Transpose", [context], f"{output}.by_token", {"perm": [0, 2, 1, 3]})
+    flat = graph.integers(f"{output}.flat_shape", [0, 0, attention.heads * attention.head_size])
+    return graph.node("Reshape", [rows, flat], output)
 
 
 def _repeated(graph: GraphBuilder, attention: GroupedAttention, value: str) -> str:

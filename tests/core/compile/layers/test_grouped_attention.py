@@ -30,7 +30,10 @@ def graph_values(folder: Path, attention: GroupedAttention, given: Feed, farthes
     for name in ("query", "key", "value"):
         graph.input(name, FLOAT, ["batch", "sequence", given[name].shape[2]])
     graph.input("mask", INT32, ["batch", "sequence"])
-    bias = "" if farthest is None else window_bias(graph, token_positions(graph, "query"), "window", farthest=farthest)
+    capped = attention.score_cap is not None
+    bias = ""
+    if capped or farthest is not None:
+        bias = window_bias(graph, token_positions(graph, "query"), "window", farthest=farthest, causal=capped)
     grouped_attention(graph, attention, ("query", "key", "value"), "context", mask="mask", bias=bias)
     graph.output("context", FLOAT, ["batch", "sequence", attention.heads * SIZE])
     graph.write(folder / "graph.onnx", largest_inline_bytes=1_000_000)
@@ -50,7 +53,10 @@ def one_text(attention: GroupedAttention, given: Feed, row: int, farthest: int |
     context = np.empty_like(query)
     for head in range(attention.heads):
         group = head // (attention.heads // attention.groups)
-        scores = np.where(hidden, -np.inf, attention.scale * query[:, head] @ key[:, group].T)
+        scores = attention.scale * query[:, head] @ key[:, group].T
+        if attention.score_cap is not None:
+            scores = attention.score_cap * np.tanh(scores / attention.score_cap)
+        scores = np.where(hidden, -np.inf, scores)
         weights = np.exp(scores - scores.max(1, keepdims=True))
         context[:, head] = weights / weights.sum(1, keepdims=True) @ value[:, group]
     return context.reshape(length, -1)
@@ -58,11 +64,11 @@ def one_text(attention: GroupedAttention, given: Feed, row: int, farthest: int |
 
 @pytest.mark.parametrize("farthest", [None, 0, 2])
 @pytest.mark.parametrize("groups", [1, 2, 4])
-@pytest.mark.parametrize("causal", [True, False])
+@pytest.mark.parametrize(("causal", "cap"), [(True, None), (False, None), (True, 0.7)])
 def test_a_padded_batch_gives_what_each_text_gives_by_itself(
-    tmp_path: Path, causal: bool, groups: int, farthest: int | None
+    tmp_path: Path, causal: bool, cap: float | None, groups: int, farthest: int | None
 ) -> None:
-    attention = GroupedAttention(4, groups, SIZE, 0.3, causal)
+    attention = GroupedAttention(4, groups, SIZE, 0.3, causal, cap)
     given = feed(attention)
     values = graph_values(tmp_path, attention, given, farthest)
     assert np.isfinite(values).all()
