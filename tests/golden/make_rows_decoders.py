@@ -14,9 +14,10 @@ from typing import Any
 import sentence_transformers
 import torch
 import transformers
-from sentence_transformers import CrossEncoder, SentenceTransformer
+from sentence_transformers import CrossEncoder, SentenceTransformer, SparseEncoder
 from sentence_transformers.base.modules import Dense, Normalize, Transformer
 from sentence_transformers.sentence_transformer.modules import Pooling
+from sentence_transformers.sparse_encoder.modules import SpladePooling
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
@@ -33,6 +34,7 @@ _SHAPE = {
     "num_key_value_heads": 2,
     "max_position_embeddings": 256,
 }
+_TERMS = 24
 _SPECIAL = ("<|end|>", "<|start|>", "<|pad|>")
 _LIBRARY = f"sentence-transformers {sentence_transformers.__version__}"
 _FULL_PRECISION = {"dtype": torch.float32}
@@ -118,6 +120,13 @@ def scores(folder: Path) -> dict[str, Any]:
     return {"scores": model.predict([(QUERY, text) for text in TEXTS])}
 
 
+def weights_of_terms(folder: Path) -> dict[str, Any]:
+    """Compute the weights of each text's terms with sentence-transformers, in full precision."""
+    model = SparseEncoder(str(folder), device="cpu", model_kwargs=dict(_FULL_PRECISION))
+    rows = model.encode(list(TEXTS), convert_to_sparse_tensor=False)
+    return {"documents": [{str(place): float(row[place]) for place in row.nonzero().ravel().tolist()} for row in rows]}
+
+
 def edit(folder: Path, name: str, change: Callable[[dict[str, Any]], None]) -> None:
     """Change a JSON file that was saved."""
     path = folder / name
@@ -180,6 +189,26 @@ def rerank_row(name: str, architecture: str, head: str, model: PreTrainedModel, 
             architecture=architecture,
             head=head,
             kind="rerank",
+            library=_LIBRARY,
+        )
+
+
+def sparse_row(name: str, architecture: str, model: PreTrainedModel, words: PreTrainedTokenizerFast) -> None:
+    """Make a row of a SPLADE."""
+    with tempfile.TemporaryDirectory() as plain, tempfile.TemporaryDirectory() as folder:
+        model.save_pretrained(plain)
+        words.save_pretrained(plain)
+        transformer = Transformer(plain, transformer_task="fill-mask", model_kwargs=dict(_FULL_PRECISION))
+        SparseEncoder(
+            modules=[transformer, SpladePooling("max")], device="cpu", max_active_dims=_TERMS
+        ).save_pretrained(folder, create_model_card=False)
+        make_row(
+            f"decoder-{name}",
+            Path(folder),
+            weights_of_terms,
+            architecture=architecture,
+            head="masked LM (SPLADE)",
+            kind="sparse",
             library=_LIBRARY,
         )
 
@@ -458,6 +487,12 @@ def _eurobert() -> None:
         around,
         "mean",
         config=older_spelling,
+    )
+    sparse_row(
+        "eurobert-masked",
+        "eurobert",
+        transformers.EuroBertForMaskedLM(transformers.EuroBertConfig(**shape(**special, mlp_bias=True, num_hidden_layers=2))),
+        around,
     )
     for pooling in ("late", "bos", "mean"):
         rerank_row(

@@ -59,6 +59,7 @@ class LlamaLike:
         """Read what makes the body."""
         config = checkpoint.config
         config.expect("hidden_act", tuple(ACTIVATIONS), "silu")
+        config.expect("use_mrope", (False,), False)  # of Qwen 2.5's files; positions in pictures
         attention = read_attention(config, head_size=self.head_size, causal=causal)
         rotary = read_rotary(config, attention.head_size, theta=_THETA)
         windows = self.windows(config, checkpoint.layers("num_hidden_layers"))
