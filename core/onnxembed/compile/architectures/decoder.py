@@ -146,7 +146,7 @@ def decoder_body(checkpoint: Checkpoint, facts: Decoder, *, tied: bool = False, 
         weights=_weights(facts),
         unused=("lm_head.", "score.", *(f"layers.{n}.self_attn.rotary_emb." for n in range(len(facts.layers)))),
         add_all=_Layers(into, facts).add_all,
-        vocabulary_head=VocabularyHead((), WORDS if tied else LANGUAGE_HEAD, facts.hidden, None, ()),
+        vocabulary_head=VocabularyHead((), LANGUAGE_HEAD, facts.hidden, WORDS if tied else None, ()),
         classification_head=ClassificationHead(PoolingType.LAST_TOKEN, (score,), passed_over=padding_id),
     )
 

@@ -30,7 +30,7 @@ def _eurobert(checkpoint: Checkpoint) -> Body:
     return replace(
         body,
         unused=(*body.unused, "dense.", "classifier."),
-        vocabulary_head=VocabularyHead((), WORDS if tied else LANGUAGE_HEAD, facts.hidden, None, biases),
+        vocabulary_head=VocabularyHead((), LANGUAGE_HEAD, facts.hidden, WORDS if tied else None, biases),
         classification_head=_classification(config, facts.hidden),
     )
 

@@ -47,6 +47,14 @@ def test_the_last_token_times_the_rows_of_the_decoder(tmp_path: Path, name: str,
     np.testing.assert_allclose(token_logits(folder), expected, atol=1e-5)
 
 
+def test_a_decoder_that_is_there_is_taken_though_the_words_are_tied(tmp_path: Path) -> None:
+    # Transformers 5 ties only what is missing or equal.
+    apart = token_logits(reranker("qwen2", tmp_path))
+    config = json.loads((tmp_path / "config.json").read_text()) | {"tie_word_embeddings": True}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    np.testing.assert_array_equal(token_logits(tmp_path), apart)
+
+
 def test_their_order_is_that_of_the_ids(tmp_path: Path) -> None:
     folder = reranker("qwen3", tmp_path)
     np.testing.assert_allclose(token_logits(folder, IDS[::-1]), token_logits(folder)[:, ::-1], atol=1e-6)
