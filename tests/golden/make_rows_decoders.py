@@ -361,11 +361,14 @@ def _llama() -> None:
         started,
         "lasttoken",
     )
+    dynamic = {"rope_type": "dynamic", "rope_theta": 1e4, "factor": 2.0}
     dense_row(
         "mistral-both-ways",
         "mistral (is_causal: false)",
         "mean pooling",
-        transformers.MistralModel(transformers.MistralConfig(**shape(sliding_window=None, is_causal=False))),
+        transformers.MistralModel(
+            transformers.MistralConfig(**shape(sliding_window=None, is_causal=False, rope_parameters=dynamic))
+        ),
         tokenizer("<|start|> $A <|end|>", "<|end|>", "left"),
         "mean",
     )
@@ -491,7 +494,9 @@ def _eurobert() -> None:
     sparse_row(
         "eurobert-masked",
         "eurobert",
-        transformers.EuroBertForMaskedLM(transformers.EuroBertConfig(**shape(**special, mlp_bias=True, num_hidden_layers=2))),
+        transformers.EuroBertForMaskedLM(
+            transformers.EuroBertConfig(**shape(**special, mlp_bias=True, num_hidden_layers=2))
+        ),
         around,
     )
     for pooling in ("late", "bos", "mean"):

@@ -92,7 +92,7 @@ def usual_classes(name: str) -> tuple[str, ...]:
 
 
 def read_direction(config: Facts) -> bool:
-    """Tell whether tokens see only those before them, as ``is_causal`` says, by default they do.
+    """Tell whether tokens see only those before them, as ``is_causal`` says; they do by default.
 
     Code of a model's own often lets them see all (gte-Qwen2) and nothing else says so: a configuration that names such
     code has to state the direction.
@@ -144,7 +144,12 @@ def decoder_body(checkpoint: Checkpoint, facts: Decoder, *, tied: bool = False, 
         layers=len(facts.layers),
         vocabulary=facts.vocabulary,
         weights=_weights(facts),
-        unused=("lm_head.", "score.", *(f"layers.{n}.self_attn.rotary_emb." for n in range(len(facts.layers)))),
+        unused=(
+            "lm_head.",
+            "score.",
+            "rotary_emb.",
+            *(f"layers.{n}.self_attn.rotary_emb." for n in range(len(facts.layers))),
+        ),
         add_all=_Layers(into, facts).add_all,
         vocabulary_head=VocabularyHead((), LANGUAGE_HEAD, facts.hidden, WORDS if tied else None, ()),
         classification_head=ClassificationHead(PoolingType.LAST_TOKEN, (score,), passed_over=padding_id),

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _PARAMETERS = "rope_parameters"  # transformers 5; `rope_theta` and `rope_scaling` before
 _SCALING = "rope_scaling"
+_MOST_POSITIONS = 1 << 31
+_FEWEST_TURNS = 1e-6
 _PLAIN, _DYNAMIC = "default", "dynamic"  # dynamic scaling begins beyond the model's positions, which no text exceeds
 
 
@@ -102,8 +104,8 @@ def scaled_rotary(scaling: Facts, head_size: int, *, theta: float, fraction: flo
     ``positions`` are those the model was first trained for, where the object does not state them.
     """
     kind = scaling.text("rope_type", scaling.text("type", "default"))
-    base = _Base(theta, int(head_size * fraction), positions)
-    if not 2 <= base.size <= head_size or base.size % 2:
+    base = _Base(theta, int(head_size * min(fraction, 1)), positions)
+    if fraction > 1 or base.size < 2 or base.size % 2:
         raise scaling.wrong("partial_rotary_factor", fraction, f"a part of {head_size} numbers that makes pairs")
     scale = 1.0
     if kind in _SCALINGS:
@@ -173,7 +175,11 @@ class _Base:
         return _plain(self.theta, self.size)
 
     def trained(self, scaling: Facts) -> int:
-        return scaling.whole("original_max_position_embeddings", self.positions or None)
+        key = "original_max_position_embeddings"
+        trained = scaling.whole(key, self.positions or None)
+        if trained > _MOST_POSITIONS:
+            raise scaling.wrong(key, trained, f"at most {_MOST_POSITIONS}")
+        return trained
 
 
 def _linear(scaling: Facts, base: _Base) -> tuple[NDArray[np.float32], float]:
@@ -202,7 +208,9 @@ def _yarn(scaling: Facts, base: _Base) -> tuple[NDArray[np.float32], float]:
 
     factor, trained = scaling.number("factor", above=0), base.trained(scaling)
     bounds = [
-        base.size * math.log(trained / (scaling.number(key, turns, above=0) * 2 * math.pi)) / (2 * math.log(base.theta))
+        base.size
+        * math.log(trained / (scaling.number(key, turns, above=_FEWEST_TURNS) * 2 * math.pi))
+        / (2 * math.log(base.theta))
         for key, turns in (("beta_fast", 32), ("beta_slow", 1))
     ]
     if scaling.flag("truncate", True):
