@@ -207,12 +207,9 @@ def _yarn(scaling: Facts, base: _Base) -> tuple[NDArray[np.float32], float]:
     import numpy as np
 
     factor, trained = scaling.number("factor", above=0), base.trained(scaling)
-    bounds = [
-        base.size
-        * math.log(trained / (scaling.number(key, turns, above=_FEWEST_TURNS) * 2 * math.pi))
-        / (2 * math.log(base.theta))
-        for key, turns in (("beta_fast", 32), ("beta_slow", 1))
-    ]
+    turns = [scaling.number(key, usual, above=_FEWEST_TURNS) for key, usual in (("beta_fast", 32), ("beta_slow", 1))]
+    # The pair, counted from the first, that turns so often within the positions of the training.
+    bounds = [base.size * math.log(trained / (2 * math.pi * often)) / (2 * math.log(base.theta)) for often in turns]
     if scaling.flag("truncate", True):
         bounds = [math.floor(bounds[0]), math.ceil(bounds[1])]
     first, last = max(bounds[0], 0), min(bounds[1], base.size - 1)
