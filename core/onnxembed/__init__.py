@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from onnxembed.api.ranking import RankedDocument
+    from onnxembed.description import ModelDescription, describe
     from onnxembed.errors import OnnxEmbedError
     from onnxembed.image.failures import SkippedImage
     from onnxembed.image.model import ImageEmbedding
@@ -47,6 +48,7 @@ __all__ = [
     "LateInteractionMultimodalEmbedding",
     "LateInteractionTextEmbedding",
     "Matryoshka",
+    "ModelDescription",
     "ModelSource",
     "MultiVectors",
     "MultimodalKind",
@@ -65,6 +67,7 @@ __all__ = [
     "TextCrossEncoder",
     "TextEmbedding",
     "__version__",
+    "describe",
     "maxsim",
     "maxsim_matrix",
     "maxsim_top_k",
@@ -84,6 +87,7 @@ _HOMES = {
     "LateInteractionMultimodalEmbedding": "onnxembed.multimodal.model",
     "LateInteractionTextEmbedding": "onnxembed.late_interaction.model",
     "Matryoshka": "onnxembed.text.spec",
+    "ModelDescription": "onnxembed.description",
     "ModelSource": "onnxembed.spec",
     "MultiVectors": "onnxembed.late_interaction.multi_vectors",
     "MultimodalKind": "onnxembed.multimodal.spec",
@@ -101,6 +105,7 @@ _HOMES = {
     "SparseTextEmbedding": "onnxembed.sparse.model",
     "TextCrossEncoder": "onnxembed.rerank.model",
     "TextEmbedding": "onnxembed.text.model",
+    "describe": "onnxembed.description",
     "maxsim": "onnxembed.late_interaction.maxsim",
     "maxsim_matrix": "onnxembed.late_interaction.maxsim",
     "maxsim_top_k": "onnxembed.late_interaction.maxsim",

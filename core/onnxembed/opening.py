@@ -1,40 +1,16 @@
-"""`open_model`: a model of any kind by its name or its folder. It stands above the kinds, none of which knows it."""
+"""`open_model`: a model of any kind by its name or its folder."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import wraps
 from inspect import Parameter, Signature, signature
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeAlias, cast
 
 import onnxembed
-import onnxembed.image.discovery
-import onnxembed.late_interaction.discovery
-import onnxembed.multimodal.discovery
-import onnxembed.rerank.discovery
-import onnxembed.sparse.discovery
-import onnxembed.text.discovery
-from onnxembed.api.find import chosen_files, named_folder, stated_name
 from onnxembed.api.options import EngineOptions, settings_of
-from onnxembed.catalog.registry import Registry, unknown_name
-from onnxembed.errors import (
-    InputError,
-    ModelNotFoundError,
-    OnnxEmbedError,
-    UnknownModelError,
-    UnsupportedModelError,
-)
-from onnxembed.hub.cache import is_repository_name
-from onnxembed.hub.files import Files, FolderFiles
-from onnxembed.image.known import image_registry
-from onnxembed.late_interaction.known import late_interaction_registry
-from onnxembed.multimodal.known import multimodal_registry
-from onnxembed.rerank.known import rerank_registry
-from onnxembed.sparse.known import sparse_registry
-from onnxembed.suggest import nearest
-from onnxembed.text.known import dense_registry
+from onnxembed.kinds import kind_named, kind_of
 
 if TYPE_CHECKING:
     from onnxembed.image.model import ImageEmbedding
@@ -55,47 +31,6 @@ if TYPE_CHECKING:
 
 
 P = ParamSpec("P")
-
-
-@dataclass(frozen=True, slots=True)
-class _Kind:
-    """A kind of models.
-
-    Attributes:
-        name: What ``kind=`` calls it.
-        model_class: The public class, loaded when a model of the kind is opened.
-        registry: Its known models.
-        matches: Whether some files are those of a model of this kind.
-        built_on: The kinds that its models extend, and whose files theirs therefore look like.
-    """
-
-    name: str
-    model_class: str
-    registry: Registry[Any]
-    matches: Callable[[Files], bool]
-    built_on: tuple[str, ...] = ()
-
-
-_KINDS = (
-    _Kind("dense", "TextEmbedding", dense_registry, onnxembed.text.discovery.matches),
-    _Kind("sparse", "SparseTextEmbedding", sparse_registry, onnxembed.sparse.discovery.matches, ("dense",)),
-    _Kind(
-        "late_interaction",
-        "LateInteractionTextEmbedding",
-        late_interaction_registry,
-        onnxembed.late_interaction.discovery.matches,
-        ("dense",),
-    ),
-    _Kind("rerank", "TextCrossEncoder", rerank_registry, onnxembed.rerank.discovery.matches, ("dense",)),
-    _Kind("image", "ImageEmbedding", image_registry, onnxembed.image.discovery.matches),
-    _Kind(
-        "multimodal",
-        "LateInteractionMultimodalEmbedding",
-        multimodal_registry,
-        onnxembed.multimodal.discovery.matches,
-        ("dense", "image"),
-    ),
-)
 
 
 class _Opening(Protocol[P]):
@@ -147,73 +82,6 @@ def open_model(options: EngineOptions, kind: str | None) -> AnyModel:
         UnsupportedModelError: The folder's files are those of no kind.
         ModelNotFoundError: The folder does not exist, or no source could give the files.
     """
-    chosen = _found(options) if kind is None else _named(kind)
+    chosen = kind_of(options) if kind is None else kind_named(kind)
     model_class = getattr(onnxembed, chosen.model_class)
     return cast("AnyModel", model_class(**settings_of(options), lazy_load=options.lazy_load))
-
-
-def _named(kind: str) -> _Kind:
-    for candidate in _KINDS:
-        if candidate.name == kind:
-            return candidate
-    names = [candidate.name for candidate in _KINDS]
-    raise InputError(
-        f"kind={kind!r} is unknown; expected one of {', '.join(map(repr, names))}.{nearest(str(kind), names)}"
-    )
-
-
-def _found(options: EngineOptions) -> _Kind:
-    """The kind of a name, which comes before a folder of the same name, of a folder, or of a Hub repository."""
-    name = stated_name(options.model_name)
-    holders = [kind for kind in _KINDS if kind.registry.holds(name)]
-    if holders:
-        return _only(holders, f"{name!r} names")
-    folder = named_folder(options.model_name)
-    if folder is not None:
-        return _by_files(FolderFiles(folder), options)
-    models = tuple(model for kind in _KINDS for model in kind.registry.models())
-    if not is_repository_name(name):
-        raise UnknownModelError(
-            f"{unknown_name(name, models)} list_supported_models() of each class lists the names of its kind; a local "
-            "folder with a model's files, or a repository of the Hub, 'org/name', may be given instead"
-        )
-    from onnxembed.api.repository import open_files
-
-    return _by_files(open_files(name, options, models, "list_supported_models() of each class"), options)
-
-
-def _by_files(files: Files, options: EngineOptions) -> _Kind:
-    fitting = _fitting(files, options)
-    if not fitting:
-        raise UnsupportedModelError(
-            f"the files in {files.where} do not say of which kind their model is; pass kind=, one of "
-            f"{', '.join(repr(kind.name) for kind in _KINDS)}, for an error that says what that kind expects"
-        )
-    return _only(fitting, f"the files in {files.where} fit")
-
-
-def _fitting(files: Files, options: EngineOptions) -> list[_Kind]:
-    """The kinds that files fit, but those that another one of them is built on."""
-    fitting, refusals = list[_Kind](), list[OnnxEmbedError]()
-    for kind in _KINDS:
-        try:
-            files = chosen_files(files, options, kind.registry.kind)  # the names of graphs differ between kinds
-        except (ModelNotFoundError, UnsupportedModelError) as error:
-            refusals.append(error)
-            continue
-        if kind.matches(files):
-            fitting.append(kind)
-    if refusals and not fitting:
-        raise refusals[0]
-    extended = {name for kind in fitting for name in kind.built_on}
-    return [kind for kind in fitting if kind.name not in extended]
-
-
-def _only(kinds: Sequence[_Kind], what: str) -> _Kind:
-    if len(kinds) == 1:
-        return kinds[0]
-    names = [kind.name for kind in kinds]
-    raise InputError(
-        f"{what} models of {len(names)} kinds ({', '.join(names)}); choose one with "
-        f"{' or '.join(f'kind={name!r}' for name in names)}"
-    )

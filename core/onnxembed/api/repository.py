@@ -110,11 +110,13 @@ def describe_repository(files: HubFiles, options: EngineOptions, describe: Calla
     return replace(model, additional_files=tuple(further))
 
 
-def refusal_of(files: Files, recipe: Recipe | None, config_file: str = CONFIG_FILE) -> ModelError | None:
-    """Tell why the weights among some files cannot be compiled; ``None`` where nothing speaks against it."""
+def refusal_of(files: Files, recipe: Recipe | None, config: Facts) -> ModelError | None:
+    """Tell from ``config.json`` why the weights beside it cannot be compiled; ``None`` where nothing speaks against it.
+
+    The keys that the compiler would read are taken from ``config``.
+    """
     from onnxembed.compile import refusal
 
-    config = Facts(files.json_object(config_file), files.label(config_file))
     head = GraphHead.VECTORS if recipe is None else recipe.head
     return refusal(config, head=head, accepted=files.accept_unknown)
 
@@ -137,8 +139,13 @@ def _choice(files: Files, options: EngineOptions, kind: type[ModelSpec]) -> str 
         kind.graph_stems,
         model_file=options.model_file,
         variant=options.variant,
-        compiles=lambda: _is_static(files) or refusal_of(files, None) is None,
+        compiles=lambda: _is_static(files) or refusal_of(files, None, _config(files)) is None,
     )
+
+
+def _config(files: Files, name: str = CONFIG_FILE) -> Facts:
+    """The configuration anew: whether weights can be compiled is asked before it is known whether they are used."""
+    return Facts(files.json_object(name), files.label(name))
 
 
 def _is_static(files: Files) -> bool:
@@ -149,7 +156,7 @@ def _is_static(files: Files) -> bool:
 
 def _refuse_what_cannot_be_compiled(files: Files, model: ModelSpec) -> None:
     config_file = inside(model.body_folder, CONFIG_FILE)
-    error = refusal_of(files, model.recipe, config_file)
+    error = refusal_of(files, model.recipe, _config(files, config_file))
     if error is None:
         return
     own = files.json_object(config_file).get("auto_map")
@@ -160,8 +167,8 @@ def _refuse_what_cannot_be_compiled(files: Files, model: ModelSpec) -> None:
 def _nothing_to_use(files: Files) -> str:
     return (
         f"{files.where} holds nothing that can be used: expected an ONNX file or {WEIGHTS_FILE}. "
-        f"{_what_is_there(files)} Often a pull request of the repository adds safetensors: pass its revision=, such as 'refs/pr/1'. Or take a "
-        "repository with an ONNX file, or export the model to ONNX and give the folder"
+        f"{_what_is_there(files)} Often a pull request of the repository adds safetensors: pass its revision=, such as "
+        "'refs/pr/1'. Or take a repository with an ONNX file, or export the model to ONNX and give the folder"
     )
 
 

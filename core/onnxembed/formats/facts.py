@@ -39,6 +39,16 @@ class Facts:
         """Give all keys, read or not."""
         return tuple(self._values)
 
+    def taken(self) -> dict[str, object]:
+        """Give what was read and is there, by its keys joined by dots."""
+        taken: dict[str, object] = {}
+        for key, value in self._values.items():
+            if key in self._sections:
+                taken |= self._sections[key].taken()
+            elif key in self._read and value is not None:
+                taken[f"{self._prefix}{key}"] = value
+        return taken
+
     def value(self, key: str) -> Any:
         """Read a value of any type; ``None`` where it is missing."""
         self._read.add(key)

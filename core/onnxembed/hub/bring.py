@@ -133,7 +133,8 @@ def list_repository(repository: str, settings: StoreSettings) -> RepositoryFiles
         with _written(place):
             place.set_listing(listing)
             place.set_commit(revision, listing.commit)
-    return RepositoryFiles(repository, revision, listing, _Reader(place, listing, settings, worker))
+    reader = _Reader(place, listing, settings, worker)
+    return RepositoryFiles(repository, revision, listing, reader, place.snapshot(listing.commit))
 
 
 def open_repository(repository: str, settings: StoreSettings) -> RepositoryFiles | SnapshotFiles:

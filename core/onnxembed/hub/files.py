@@ -14,7 +14,7 @@ from onnxembed.errors import ModelError, ModelNotFoundError, UnsafeModelError
 from onnxembed.formats.facts import Facts
 from onnxembed.formats.json_file import parse_json, parse_object
 from onnxembed.formats.shards import INDEX_FILE, WEIGHTS_FILE, shard_names
-from onnxembed.hub.folder import GRAPH_LAYOUTS, safe_relative
+from onnxembed.hub.folder import GRAPH_LAYOUTS, has_content, safe_relative
 from onnxembed.spec import ModelSource
 
 if TYPE_CHECKING:
@@ -70,6 +70,10 @@ class Files(ABC):
         content = self._content(name, limit)
         self._read.add(name)
         return content
+
+    @abstractmethod
+    def is_here(self, name: str) -> bool:
+        """Tell whether a file lies on this machine."""
 
     @property
     def read_names(self) -> tuple[str, ...]:
@@ -129,6 +133,10 @@ class FolderFiles(Files):
         """Tell whether there is such a file."""
         return (self.folder / safe_relative(name)).is_file()
 
+    def is_here(self, name: str) -> bool:
+        """Tell whether there is such a file: all are here."""
+        return self.has(name)
+
     def graph(self, name: str) -> GraphFacts:
         """Inspect a graph, once."""
         if name not in self._graphs:
@@ -155,13 +163,21 @@ class FolderFiles(Files):
 class RepositoryFiles(Files):
     """The files of one commit of a Hub repository; small ones are fetched when they are read."""
 
-    def __init__(self, repository: str, revision: str, listing: Listing, reader: Callable[[str, int], bytes]) -> None:
-        """Take a listing, and what gives the content of a listed file of at most so many bytes."""
+    def __init__(
+        self,
+        repository: str,
+        revision: str,
+        listing: Listing,
+        reader: Callable[[str, int], bytes],
+        snapshot: Path | None = None,
+    ) -> None:
+        """Take a listing, what reads a listed file of at most so many bytes, and the commit's folder in the cache."""
         super().__init__()
         self.where = f"{repository}@{revision}"
         self.model_name = repository
         self.sources = (ModelSource(hf=repository),)
         self.listing = listing
+        self._snapshot = snapshot
         self.commit = listing.commit
         self._reader = reader
 
@@ -172,6 +188,10 @@ class RepositoryFiles(Files):
     def has(self, name: str) -> bool:
         """Tell whether there is such a file."""
         return safe_relative(name) in self.listing.files
+
+    def is_here(self, name: str) -> bool:
+        """Tell whether the cache has a file."""
+        return self._snapshot is not None and has_content(self._snapshot / safe_relative(name))
 
     def graph(self, name: str) -> GraphFacts | None:  # noqa: ARG002  # the folder's twin takes it
         """Give ``None``: graphs are not fetched to describe a model."""

@@ -202,3 +202,14 @@ def token_flags(token: object) -> dict[str, bool]:
     """Read the flags of a token that is written as an object; those written as plain strings have none."""
     flags = token if isinstance(token, dict) else {}
     return {name: bool(flags[name]) for name in _TOKEN_FLAGS if name in flags}
+
+
+def stated_limit(files: Files, settings: TokenizerSettings | None = None) -> tuple[int, str] | None:
+    """Read the token limit of a model's files and the file that states it; ``None`` where none does."""
+    config = files.json_object("config.json")
+    try:
+        limit, source = _stated_limit(files, files.json_object("tokenizer_config.json"), config, settings)
+    except ModelError:
+        return None
+    positions = _positions(config)
+    return (positions, "config.json") if positions is not None and limit > positions else (limit, source)
