@@ -151,6 +151,8 @@ class ModelSpec:
         description: One line for people.
         aliases: Further names of the same model: those under which its weights are published elsewhere.
         stated: The fields that a row of the catalogue has to state in spite of their default.
+        graph_stems: What the names of graphs of this kind begin with, before ``_fp16`` and the like; the preferred
+            first.
     """
 
     name: str
@@ -167,7 +169,6 @@ class ModelSpec:
 
     stated: ClassVar[tuple[str, ...]] = ("model_file", "license", "size_in_gb", "description")
     graph_stems: ClassVar[tuple[str, ...]] = ("model",)
-    """What the names of graphs of this kind begin with, before ``_fp16`` and the like; the preferred first."""
 
     @property
     def needs_files(self) -> bool:

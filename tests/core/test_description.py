@@ -74,7 +74,7 @@ def test_shards_and_tables(tmp_path: Path) -> None:
         write(folder)
         (folder / "onnx" / "model.onnx").unlink(
             missing_ok=True
-        )  # senseless bytes, which a repository's reader never sees
+        )  # senseless bytes
         found = describe(folder)
         assert found.made_from == made_from
         large = {file.name for file in found.files if ".safetensors" in file.name}

@@ -34,6 +34,7 @@ class ImageModel(ModelSpec):
         output: The graph output to take, by position or by name.
         text_model: The dense text model whose vectors lie in the same space, or ``None``.
         stated: The fields that a row of the catalogue has to state in spite of their default.
+        graph_stems: What the names of its graphs begin with.
     """
 
     dim: int

@@ -71,6 +71,7 @@ class DenseModel(ModelSpec):
         max_tokens: The limit the authors state, in tokens; documentation, the effective one comes from the files.
         prompt_source: Where the prompts and the Matryoshka lengths are published.
         stated: The fields that a row of the catalogue has to state in spite of their default.
+        graph_stems: What the names of its graphs begin with.
     """
 
     dim: int
