@@ -38,6 +38,7 @@ lint: $(VENV)/.test
 	$(BIN)/python scripts/check_imports.py
 	$(BIN)/python scripts/check_architecture.py
 	$(BIN)/python scripts/model_table.py --check README.md
+	$(BIN)/python scripts/architecture_table.py --check
 
 bench: $(VENV)/.peers $(VENV)/.test
 	$(BIN)/python -m benchmarks.dense
