@@ -72,9 +72,7 @@ def test_shards_and_tables(tmp_path: Path) -> None:
         folder = tmp_path / name
         folder.mkdir()
         write(folder)
-        (folder / "onnx" / "model.onnx").unlink(
-            missing_ok=True
-        )  # senseless bytes
+        (folder / "onnx" / "model.onnx").unlink(missing_ok=True)  # senseless bytes
         found = describe(folder)
         assert found.made_from == made_from
         large = {file.name for file in found.files if ".safetensors" in file.name}
