@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import AfterValidator, BeforeValidator
 
-from onnxembed.hub.token import HubToken, hub_token
+from onnxembed.api.options import login
 
 __all__ = ["DeviceName", "InputType", "Login", "ModelName", "PathText", "PlainText", "Provider"]
 
@@ -25,8 +25,8 @@ def _device(value: Any) -> Any:
     return str(value) if type(value).__name__ == "device" else _plain(value)
 
 
-def _login(value: Any) -> HubToken | None:
-    return None if value is None else hub_token(value, "token")
+def _login(value: Any) -> Any:
+    return None if value is None else login(value, "token")
 
 
 def _path_as_text(value: Any) -> Any:

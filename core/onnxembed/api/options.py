@@ -12,14 +12,15 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field, fields
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from onnxembed.api.inputs import at_least, check_count, check_flag, describe_type, is_integer
 from onnxembed.errors import InputError, InputTypeError, UnsafeModelError
-from onnxembed.hub.folder import safe_relative
-from onnxembed.hub.token import HubToken, hub_token
 from onnxembed.runtime.providers import Device, parse_device, parse_device_ids, parse_providers
 from onnxembed.runtime.session import OptionValue, check_session_option, read_session_options
+
+if TYPE_CHECKING:
+    from onnxembed.hub.token import HubToken
 
 Check = Callable[[Any, str], Any]
 """Takes a value and the option's name, and returns the value in the form that is kept, or raises."""
@@ -58,8 +59,17 @@ def key_names(value: object, name: str) -> tuple[str, ...]:
     return tuple(value)
 
 
+def login(value: object, name: str) -> HubToken:
+    """Read a token for the Hub."""
+    from onnxembed.hub.token import hub_token
+
+    return hub_token(value, name)
+
+
 def graph_or_weights(value: object, name: str) -> str:
     """Read the name of a graph or of weights inside a model's folder."""
+    from onnxembed.hub.folder import safe_relative  # of a room that is loaded when files are looked for
+
     if not isinstance(value, str):
         raise InputTypeError(f"{name}={value!r}: expected a file's name such as 'onnx/model.onnx', or None")
     try:
@@ -131,7 +141,7 @@ class EngineOptions:
     local_files_only: bool = option(False, check_flag)
     specific_model_path: str | os.PathLike[str] | None = option(None, folder_path)
     accept_unknown: Sequence[str] = option((), key_names)
-    token: HubToken | str | bool | None = option(None, hub_token)
+    token: HubToken | str | bool | None = option(None, login)
     model_file: str | None = option(None, graph_or_weights)
     variant: str | None = option(None, variant_name)
     revision: str | None = option(None, revision_name)
