@@ -16,10 +16,20 @@ import onnxembed
 from onnxembed import TextEmbedding, open_model
 from onnxembed.errors import InputError, InputTypeError, ModelNotFoundError, UnknownModelError, UnsupportedModelError
 from tests.fixtures.hub_server import Fault, HubServer, hub_server
-from tests.fixtures.hub_shapes import SHAPES, TEXTS, Shape, contents, graph_beside_weights, javascript_set, many_exports
+from tests.fixtures.hub_shapes import (
+    SHAPES,
+    SHAPES_OF_ROWS,
+    TEXTS,
+    Shape,
+    contents,
+    graph_beside_weights,
+    javascript_set,
+    many_exports,
+    put,
+)
 from tests.fixtures.hub_shapes import weights as write_weights
 from tests.fixtures.images import picture
-from tests.fixtures.model_rows import CLASSES, Row, all_rows, computed, difference, write_row
+from tests.fixtures.model_rows import CLASSES, ROWS, Row, all_rows, computed, difference, read_row, write_row
 
 __all__ = ["hub_server"]
 
@@ -91,6 +101,35 @@ def test_what_is_refused_before_anything_large_is_fetched(shape: Shape, hub: Hub
     assert all(name.endswith(".json") for name in hub.fetched(NAME))
     assert len(hub.requests) == 1 + 2 * len(hub.fetched(NAME))
     assert asked_bytes(hub, folder) < 10_000
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        pytest.param(row, id=name, marks=pytest.mark.skipif(not (ROWS / f"{row}.json").exists(), reason="no such row"))
+        for name, row in SHAPES_OF_ROWS.items()
+    ],
+)
+def test_what_is_brought_of_shapes_that_libraries_save(shape: str, hub: HubServer, tmp_path: Path) -> None:
+    """Stages with weights of their own, folders of bodies, routers, tables: what is read, and all weights."""
+    row = read_row(ROWS / f"{shape}.json")
+    folder = write_row(row, tmp_path / "published")
+    put(folder, "README.md", "pytorch_model.bin", "openvino/openvino_model.bin", "onnx/config.json")
+    hub.add_repo(NAME, contents(folder))
+    model = getattr(onnxembed, CLASSES[row.kind])(NAME, **row.options)
+    found = computed(row, model)
+    assert max(difference(row.expected[name], found[name]) for name in found) < 1e-6
+
+    fetched = hub.fetched(NAME)
+    assert [name for name in fetched if not name.endswith((".json", ".jinja"))] == sorted(row.weights)
+    assert set(fetched) <= {*row.weights, *row.files}
+    assert len(fetched) == len(set(fetched))
+    assert len(hub.requests) == 1 + 2 * len(fetched)
+    hub.forget_requests()
+    again = getattr(onnxembed, CLASSES[row.kind])(NAME, **row.options, local_files_only=True, threads=1)
+    again_found = computed(row, again)
+    assert max(difference(row.expected[name], again_found[name]) for name in again_found) < 1e-6
+    assert hub.requests == []
 
 
 @pytest.mark.parametrize(
