@@ -61,6 +61,11 @@ TESTS = {
         "tests/core/hub/test_bring.py",
         "test_wrong_bytes_always_are_an_error_and_are_not_kept",
     ),
+    "looked at before each batch": (
+        "tests/core/test_changed_files.py",
+        "test_a_file_of_the_user_that_changed_is_refused",
+    ),
+    "is made or fetched again": ("tests/core/test_changed_files.py", "test_a_graph_that_was_made_here_is_made_again"),
     "Files are written to the cache folder alone": (HERE, "test_nothing_is_written_outside_the_cache"),
     "temporary folder while it is loaded": (
         "tests/core/api/test_graph_file.py",

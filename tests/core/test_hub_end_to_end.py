@@ -118,3 +118,19 @@ np.save(__import__("sys").argv[1], TextEmbedding({NAME!r}).embed_to_array({TEXTS
         np.testing.assert_allclose(np.load(output), expected, atol=1e-6)
     fetched = hub.fetched(REPOSITORY)
     assert len(fetched) == len(set(fetched))
+
+
+@pytest.mark.parametrize("size", [100, None])
+def test_a_cached_file_that_changes_under_a_living_model_is_fetched_again(
+    hub: HubServer, expected: np.ndarray, size: int | None, tmp_path: Path
+) -> None:
+    """As another program that opens the cache's files for writing leaves them; cut short, or with other bytes."""
+    model = TextEmbedding(NAME)
+    model.embed_to_array(TEXTS)
+    for path in (tmp_path / "cache").rglob("*.onnx_data"):
+        with path.open("r+b") as file:
+            file.write(bytes(1000))
+            if size is not None:
+                file.truncate(size)
+    np.testing.assert_allclose(model.embed_to_array(TEXTS), expected, atol=1e-6)
+    np.testing.assert_allclose(TextEmbedding(NAME, threads=1).embed_to_array(TEXTS), expected, atol=1e-6)

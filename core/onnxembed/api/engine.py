@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from typing import Generic, TypeVar
 
 from onnxembed.api.graph_file import GraphFile, prepared_graph
-from onnxembed.api.settings import EngineSettings, SpecT
-from onnxembed.errors import ModelError, UnsafeModelError, UnsupportedModelError
+from onnxembed.api.settings import EngineSettings, SpecT, content_of
+from onnxembed.errors import ModelError, ModelNotFoundError, UnsafeModelError, UnsupportedModelError
 from onnxembed.hub import ModelFolder, locate, repair
 from onnxembed.runtime.cpu import usable_cpus
+from onnxembed.runtime.mapped_file import changed_while_in_use
 from onnxembed.runtime.onnx import import_onnxruntime
 from onnxembed.runtime.per_process import PerProcess
 from onnxembed.runtime.providers import CUDA_PROVIDER, Placement, place
@@ -99,11 +100,38 @@ class GraphEngine(Generic[SpecT]):
             closing(Threads(1, "onnxembed-load")) as loader,
         ):
             other = None if self._beside is None else loader.submit(self._beside)
-            sessions = tuple(self._open(file.path, placement) for placement in placements)
+            sessions = tuple(self._open(file, placement) for placement in placements)
             if other is not None:
                 loader.result(other)
         return LoadedGraph(sessions, file, settings.threads or self.cpus)
 
-    def _open(self, path: Path, placement: Placement) -> Session:
+    def _open(self, file: GraphFile, placement: Placement) -> Session:
         settings = SessionSettings(placement, self.settings.threads, self.settings.session_options)
-        return Session(path, settings, self.cpus)
+        again = partial(_prepared_again, self.folder, self.settings)  # of data alone: a session keeps no engine alive
+        return Session(file.path, settings, self.cpus, file.data, again)
+
+
+@contextmanager
+def _prepared_again(folder: ModelFolder, settings: EngineSettings[SpecT]) -> Iterator[GraphFile]:
+    """Give a graph once more whose files changed under a session.
+
+    What was made here is made again, and files of a cached copy are fetched again; a user's files that are others than
+    those that were loaded are a `ModelError`.
+    """
+    model, store = settings.model, settings.store
+    try:
+        same = _same(folder, settings) or (repair(folder, model, store) and _same(folder, settings))
+    except (ModelNotFoundError, OSError) as error:
+        raise changed_while_in_use(folder.path) from error
+    if not same:
+        raise changed_while_in_use(folder.path)
+    with prepared_graph(folder, model, store) as file:
+        yield file
+
+
+def _same(folder: ModelFolder, settings: EngineSettings[SpecT]) -> bool:
+    """Whether a model's files have the content that was loaded."""
+    try:
+        return content_of(folder, settings) == settings.content
+    except (ModelError, OSError):  # such as a graph whose data end too early
+        return False

@@ -18,6 +18,7 @@ from onnxembed.hub.content import content_digest, digest_memory
 from onnxembed.hub.files import FolderFiles, find_graph, weights_names
 from onnxembed.hub.folder import CONFIG_FILE, GRAPH_LAYOUTS, WEIGHTS_FILE
 from onnxembed.hub.settings import StoreSettings
+from onnxembed.runtime.session import DataFile
 from onnxembed.spec import GraphHead, ModelSpec, Recipe
 
 logger = logging.getLogger("onnxembed.models")
@@ -33,6 +34,7 @@ class GraphFile:
         outputs: What it gives.
         compiled: Whether it was made here, with outputs ``pooled`` and ``sentence_embedding``.
         dynamically_quantized: Whether it scales activations at run time, per batch.
+        data: The files beside it with weights of it.
     """
 
     path: Path
@@ -40,6 +42,7 @@ class GraphFile:
     outputs: tuple[TensorInfo, ...]
     compiled: bool
     dynamically_quantized: bool
+    data: tuple[DataFile, ...] = ()
 
     def output_name(self, wanted: int | str) -> str:
         """The name of an output given by position or by name."""
@@ -89,7 +92,10 @@ def prepared_graph(
         facts = inspect_graph(found)
         if model.recipe is not None and model.recipe.head is GraphHead.VOCABULARY_MAXIMUM:
             found, facts = _reduced(found, facts, store)
-        yield _describe(loadable_model_path(found, facts.external_data, store), facts, compiled=False)
+        path, memory = loadable_model_path(found, facts.external_data, store), digest_memory(store)
+        data = (path.parent / name for name in facts.external_data)
+        described = tuple(DataFile(file, content_digest(file, memory)) for file in data)
+        yield _describe(path, facts, described, compiled=False)
         return
     if not weights:
         tried = ", ".join(dict.fromkeys((model.model_file, *GRAPH_LAYOUTS, WEIGHTS_FILE)))
@@ -103,11 +109,13 @@ def prepared_graph(
     making, compile_to = _compiling(body, model.recipe, accept_unknown)
     shards = "".join(f"\0{content_digest(folder.path / name, digest_memory(store))}" for name in weights[1:])
     with kept_graph(store, folder.path / weights[0], making + shards, compile_to) as path:
-        yield _describe(path, inspect_graph(path), compiled=True)
+        facts = inspect_graph(path)
+        # Without digests: a graph that was made here is loaded again after any change.
+        yield _describe(path, facts, tuple(DataFile(path.parent / name) for name in facts.external_data), compiled=True)
 
 
-def _describe(path: Path, facts: GraphFacts, *, compiled: bool) -> GraphFile:
-    return GraphFile(path, facts.inputs, facts.outputs, compiled, facts.dynamically_quantized)
+def _describe(path: Path, facts: GraphFacts, data: tuple[DataFile, ...], *, compiled: bool) -> GraphFile:
+    return GraphFile(path, facts.inputs, facts.outputs, compiled, facts.dynamically_quantized, data)
 
 
 def _compiling(folder: Path, recipe: Recipe, accept_unknown: tuple[str, ...]) -> tuple[str, Make]:

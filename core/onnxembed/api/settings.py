@@ -119,17 +119,24 @@ def located(settings: EngineSettings[SpecT]) -> EngineSettings[SpecT]:
     """Find, and if need be download, the files, and name their content."""
     if not settings.model.needs_files:
         return settings
-    from onnxembed.hub.content import digest_memory
-    from onnxembed.hub.fingerprint import folder_fingerprint
     from onnxembed.hub.locate import locate
 
     model, folder = settings.model, locate(settings.model, settings.store)
-    further = (*model.additional_files, model.companion_file)
-    content = folder_fingerprint(folder.path, model.model_file, further, digest_memory(settings.store))
+    content = content_of(folder, settings)
     if settings.by_files is not None and model.model_file.endswith(".onnx"):
         again = _described_again(settings.by_files, model, folder, settings.accept_unknown)
         settings = replace(settings, model=again, opened=model)
     return replace(settings, folder=folder, content=content, by_files=None)
+
+
+def content_of(folder: ModelFolder, settings: EngineSettings[SpecT]) -> str:
+    """Name the content of a model's files as they are now."""
+    from onnxembed.hub.content import digest_memory
+    from onnxembed.hub.fingerprint import folder_fingerprint
+
+    model = settings.model
+    further = (*model.additional_files, model.companion_file)
+    return folder_fingerprint(folder.path, model.model_file, further, digest_memory(settings.store))
 
 
 def _described_again(

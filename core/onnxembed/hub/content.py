@@ -51,7 +51,11 @@ def content_digest(path: Path, memory: Path | None = None) -> str:
     state = _state(path)
     if int(state.split()[2]) <= _SMALL_BYTES:
         return sha256_of(path)
-    known = _remembered.get(state) or _recall(state, memory)
+    known = _remembered.get(state)
+    if known is None:
+        known = _recall(state, memory)
+        if known is not None:
+            _note(state, known)
     if known is not None:
         return known
     while True:
@@ -80,10 +84,14 @@ def _recall(state: str, memory: Path | None) -> str | None:
     return digest if kept == state and len(digest) == 64 else None
 
 
-def _remember(state: str, digest: str, memory: Path | None) -> None:
+def _note(state: str, digest: str) -> None:
     if len(_remembered) >= _MOST_REMEMBERED:
         _remembered.clear()
     _remembered[state] = digest
+
+
+def _remember(state: str, digest: str, memory: Path | None) -> None:
+    _note(state, digest)
     if memory is None:
         return
     try:

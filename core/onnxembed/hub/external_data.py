@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from onnxembed.errors import ModelNotFoundError, UnsafeModelError
@@ -30,9 +31,11 @@ def loadable_model_path(model_path: Path, external: tuple[str, ...], settings: S
     if not external or _lie_together(model_path.parent, names):
         return model_path
     _check_inside(model_path.parent, names, settings)
-    linked = Path("linked") / _key(model_path.parent, names, digest_memory(settings)) / model_path.name
+    memory = digest_memory(settings)
+    digests = {name: content_digest(model_path.parent / name, memory) for name in names}
+    linked = Path("linked") / _key(digests) / model_path.name
     try:
-        return _link(model_path.parent, names, own_folder(settings) / linked)
+        return _link(model_path.parent, digests, own_folder(settings) / linked, memory)
     except OSError as error:
         # A read-only cache. Most versions of ONNX Runtime also take data that lies beside the graph's own target; only
         # where it does not, as in a store that repositories share, is a copy in the user's folder worth its space.
@@ -40,7 +43,7 @@ def loadable_model_path(model_path: Path, external: tuple[str, ...], settings: S
         if _targets_lie_together(model_path.parent, names):
             return model_path
         try:
-            return _link(model_path.parent, names, _user_folder() / linked)
+            return _link(model_path.parent, digests, _user_folder() / linked, memory)
         except OSError:
             raise ModelNotFoundError(write_failure(own_folder(settings) / "linked", error)) from error
 
@@ -81,24 +84,24 @@ def _repository_of(folder: Path) -> tuple[Path, ...]:
     return ()
 
 
-def _key(folder: Path, names: tuple[str, ...], memory: Path) -> str:
+def _key(digests: Mapping[str, str]) -> str:
     import hashlib
 
-    digest = hashlib.sha256()
-    for name in names:
-        digest.update(f"{name}\0{content_digest(folder / name, memory)}\0".encode())
-    return digest.hexdigest()[:32]
+    return hashlib.sha256("".join(f"{name}\0{digest}\0" for name, digest in digests.items()).encode()).hexdigest()[:32]
 
 
-def _link(folder: Path, names: tuple[str, ...], graph: Path) -> Path:
+def _link(folder: Path, digests: Mapping[str, str], graph: Path, memory: Path) -> Path:
     target = graph.parent
     if target.is_dir():
-        # It came into being by a rename, so it is whole.
-        return graph
+        # It came into being by a rename, so it is whole; but what is written into a file is in all its names.
+        if all(_has_content(target / name, digest, memory) for name, digest in digests.items()):
+            return graph
+        logger.warning("the files in %s changed since they were linked; they are linked again", target)
+        _take_away(target)
     target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     staged = private_name(target)
     try:
-        for name in names:
+        for name in digests:
             (staged / name).parent.mkdir(parents=True, exist_ok=True)
             share_or_copy(folder / name, staged / name)
         try:
@@ -109,3 +112,17 @@ def _link(folder: Path, names: tuple[str, ...], graph: Path) -> Path:
     finally:
         remove_tree(staged)
     return graph
+
+
+def _has_content(path: Path, digest: str, memory: Path) -> bool:
+    return path.is_file() and content_digest(path, memory) == digest
+
+
+def _take_away(folder: Path) -> None:
+    """Remove a folder, so that no other process meets a part of it."""
+    aside = private_name(folder)
+    try:
+        folder.rename(aside)
+    except FileNotFoundError:
+        return
+    remove_tree(aside)

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 import warnings
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from onnxembed.errors import InferenceError, InputError, InputTypeError, ModelError, ProviderError
 from onnxembed.runtime import forks
+from onnxembed.runtime.mapped_file import MappedFile, changed_while_in_use
 from onnxembed.runtime.onnx import import_onnxruntime
 from onnxembed.runtime.providers import Placement
 from onnxembed.suggest import nearest
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("onnxembed.runtime")
 
+# ONNX Runtime's session, and the files that it maps.
+_Loaded = tuple[Any, tuple[MappedFile, ...]]
 OptionValue = str | int | bool
 
 # Attributes of onnxruntime.SessionOptions that a caller may set; everything with a dot in its name is a configuration
@@ -64,6 +69,33 @@ class SessionSettings:
     placement: Placement
     threads: int | None
     options: tuple[tuple[str, OptionValue], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DataFile:
+    """A file beside a graph with weights of it, which ONNX Runtime maps.
+
+    Attributes:
+        path: The file.
+        digest: Its SHA-256 in hexadecimal, ``None`` where every change of the file is to count as another content.
+    """
+
+    path: Path
+    digest: str | None = None
+
+
+class GraphSource(Protocol):
+    """A graph that may be loaded."""
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        ...
+
+    @property
+    def data(self) -> tuple[DataFile, ...]:
+        """The files beside it with its weights."""
+        ...
 
 
 def check_session_option(value: object, name: str) -> OptionValue:
@@ -124,29 +156,78 @@ def _watch_forks() -> None:
         os.register_at_fork(after_in_child=_keep_inherited)
 
 
-class Session:
-    """A model loaded by ONNX Runtime. `run` may be called by many threads at once."""
+# Loads of a graph whose data files others replace at that moment.
+_LOADS = 3
 
-    def __init__(self, model: Path, settings: SessionSettings, default_threads: int) -> None:
+
+class Session:
+    """A model loaded by ONNX Runtime. `run` may be called by many threads at once.
+
+    Its data files are looked at before each run: where one changed, the graph is loaded again if it can be made again.
+    """
+
+    def __init__(
+        self,
+        model: Path,
+        settings: SessionSettings,
+        default_threads: int,
+        data: tuple[DataFile, ...] = (),
+        again: Callable[[], AbstractContextManager[GraphSource]] | None = None,
+    ) -> None:
+        """Load a graph.
+
+        ``data`` are the files beside it with its weights; ``again`` gives the same graph once more, or raises a
+        `ModelError` where what it is made of changed.
+        """
         self.settings = settings
+        self._default_threads = default_threads
+        self._again = again
+        self._lock = threading.Lock()
         _watch_forks()
-        with forks.whole():
-            self._onnx = _open(import_onnxruntime(), model, settings, default_threads)
-        self.providers: tuple[str, ...] = tuple(self._onnx.get_providers())
+        self._loaded = self._load(model, data)
+        onnx = self._loaded[0]
+        self.providers: tuple[str, ...] = tuple(onnx.get_providers())
         _check_fallback(settings.placement, self.providers)
-        _live.add(self._onnx)
-        self.input_names = frozenset(node.name for node in self._onnx.get_inputs())
+        self.input_names = frozenset(node.name for node in onnx.get_inputs())
         self.outputs: tuple[tuple[str, tuple[object, ...]], ...] = tuple(
-            (node.name, tuple(node.shape)) for node in self._onnx.get_outputs()
+            (node.name, tuple(node.shape)) for node in onnx.get_outputs()
         )
 
     def run(self, outputs: Sequence[str], feed: Mapping[str, np.ndarray[Any, Any]]) -> list[np.ndarray[Any, Any]]:
         """Run the graph once, without the interpreter lock; a failure of ONNX Runtime is an `InferenceError`."""
+        onnx, mapped = loaded = self._loaded
+        for file in mapped:
+            if not file.holds():
+                onnx, mapped = self._load_again(loaded, file)
+                break
         try:
-            return list(self._onnx.run(list(outputs), dict(feed)))
+            return list(onnx.run(list(outputs), dict(feed)))
         except Exception as error:  # ONNX Runtime raises a dozen classes with no common root
             shapes = ", ".join(f"{name} {array.dtype}{list(array.shape)}" for name, array in feed.items())
             raise InferenceError(f"ONNX Runtime failed on a batch with {shapes}: {error}") from error
+
+    def _load(self, model: Path, data: tuple[DataFile, ...]) -> _Loaded:
+        for _ in range(_LOADS):
+            mapped = tuple(MappedFile(file.path, file.digest) for file in data)
+            with forks.whole():
+                onnx = _open(import_onnxruntime(), model, self.settings, self._default_threads)
+            _live.add(onnx)
+            # Another process may have put an equal file in the place of one between the two openings.
+            if all(file.has_name() and file.holds() for file in mapped):
+                return onnx, mapped
+        raise changed_while_in_use(model)
+
+    def _load_again(self, stale: _Loaded, changed: MappedFile) -> _Loaded:
+        """Load the graph anew, once, whichever thread comes first."""
+        with self._lock:
+            if self._loaded is not stale:
+                return self._loaded
+            if self._again is None:
+                raise changed_while_in_use(changed.path)
+            with self._again() as graph:
+                logger.warning("%s changed while the model was in use; the graph is loaded again", changed.path)
+                self._loaded = self._load(graph.path, graph.data)
+            return self._loaded
 
 
 def _open(

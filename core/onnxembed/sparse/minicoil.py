@@ -81,6 +81,8 @@ class MiniCoilWeigher:
 
     def weigh(self, output: Array, padded: PaddedTokens) -> list[SparseEmbedding]:
         """Make one vector per text; refuses an output that is not (batch, sequence, hidden)."""
+        if self.tables.file is not None:
+            self.tables.file.check()
         hidden = self.tables.senses.shape[1]
         if output.shape != (*padded.mask.shape, hidden):
             raise ModelError(

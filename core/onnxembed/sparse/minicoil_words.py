@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 
 from onnxembed.errors import ModelError
+from onnxembed.hub.content import content_digest
 from onnxembed.hub.files import FolderFiles
+from onnxembed.runtime.mapped_file import MappedFile
 from onnxembed.sparse.pieces import REMEMBERED_WORDS, WordPieces, read_stop_words
 from onnxembed.sparse.spec import MATRICES_FILE, WORDS_FILE
 from onnxembed.sparse.terms import term_id
@@ -132,22 +134,26 @@ class MiniCoilTables:
     Attributes:
         words: The vocabulary.
         senses: (words + 1, hidden, dim) float, mapped from its file; row 0 belongs to no word.
+        file: That file, ``None`` for matrices in memory.
     """
 
     words: MiniCoilWords
     senses: Array
+    file: MappedFile | None = None
 
 
 def load_minicoil(folder: Path, tokenizer: TextTokenizer) -> MiniCoilTables:
     """Read the words and map their matrices; refuses files that do not belong together."""
-    senses = _map_matrices(folder / MATRICES_FILE)
+    path = folder / MATRICES_FILE
+    file = MappedFile(path, content_digest(path)) if path.is_file() else None
+    senses = _map_matrices(path)
     vocabulary = _read_vocabulary(folder / WORDS_FILE, senses.shape[2])
     if len(senses) != len(vocabulary.numbers) + 1:
         raise ModelError(
             f"{folder}: {MATRICES_FILE} holds {len(senses)} matrices and {WORDS_FILE} {len(vocabulary.numbers)} words; "
             f"expected one matrix more than words. The files do not belong together: fetch both again"
         )
-    return MiniCoilTables(MiniCoilWords(WordPieces(tokenizer), vocabulary, read_stop_words(folder)), senses)
+    return MiniCoilTables(MiniCoilWords(WordPieces(tokenizer), vocabulary, read_stop_words(folder)), senses, file)
 
 
 def _map_matrices(path: Path) -> Array:

@@ -15,7 +15,9 @@ import numpy as np
 from onnxembed.errors import InputError, ModelError
 from onnxembed.foreign import reading
 from onnxembed.formats.safetensors import SafetensorsFile
+from onnxembed.hub.content import content_digest
 from onnxembed.hub.files import FolderFiles
+from onnxembed.runtime.mapped_file import MappedFile
 from onnxembed.spec import TOKENIZER_FILE
 from onnxembed.text.graph import check_finite
 from onnxembed.text.pooling import finish_vectors
@@ -42,6 +44,7 @@ class StaticTable:
         mapping: (tokens,) row of each token, or ``None`` when they are the same.
         unknown_id: Id of the unknown token, which is left out, or ``None``.
         tokenizer: The tokenizer, adding no special tokens.
+        file: The file that the arrays are mapped from.
     """
 
     embeddings: Array
@@ -49,6 +52,7 @@ class StaticTable:
     mapping: Array | None
     unknown_id: int | None
     tokenizer: TextTokenizer
+    file: MappedFile
 
     @property
     def dim(self) -> int:
@@ -74,6 +78,7 @@ def load_static(folder: Path, table: Path, max_length: int | None, *, counts_unk
         pad_left=False,
         pad_id=0,
     )
+    file = MappedFile(table, content_digest(table) if table.is_file() else None)
     tensors = SafetensorsFile(table)
     name = _WEIGHT if counts_unknown and _WEIGHT in tensors.names else "embeddings"
     if name not in tensors.names:
@@ -99,7 +104,7 @@ def load_static(folder: Path, table: Path, max_length: int | None, *, counts_unk
     with reading(path):
         tokenizer = TextTokenizer(backend, rules, add_special_tokens=False)
         left_out = None if counts_unknown else _unknown_id(backend, folder)
-        return StaticTable(embeddings, weights, mapping, left_out, tokenizer)
+        return StaticTable(embeddings, weights, mapping, left_out, tokenizer, file)
 
 
 def _unknown_id(backend: Any, folder: Path) -> int | None:
@@ -152,6 +157,7 @@ class StaticWork:
 
     def run(self, batch: Sequence[Tokens], worker: int) -> Array:  # noqa: ARG002  # one table serves every worker
         """Average the rows of each text: (batch, dim) float32, zeros for a text without a known token."""
+        self._table.file.check()
         vectors = self._averaged(batch)
         check_finite(vectors, batch)
         return vectors

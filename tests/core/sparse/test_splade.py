@@ -16,10 +16,8 @@ from onnxembed.sparse.model import SparseTextEmbedding
 from onnxembed.sparse.splade import Pruning, SpladeWeigher, largest_logits
 from onnxembed.text.graph import PaddedTokens
 from tests.fixtures.bert_reference import bert_hidden_states, masked_language_logits
-from tests.fixtures.dense_models import write_safetensors
-from tests.fixtures.dense_tokenizers import word_pieces, write_json
-from tests.fixtures.small_models import bert_config, bert_weights, write_bert_folder
-from tests.fixtures.sparse_models import TEXTS, VOCABULARY_SIZE, write_splade
+from tests.fixtures.dense_tokenizers import word_pieces
+from tests.fixtures.sparse_models import TEXTS, VOCABULARY_SIZE, write_masked_language_model, write_splade
 
 NAME = "prithivida/Splade_PP_en_v1"
 # One text, two positions.
@@ -169,22 +167,8 @@ def test_logits_bound_the_batches(
 @pytest.mark.parametrize("name", [NAME, ""])
 def test_weights_without_a_graph_are_compiled(name: str, tmp_path: Path) -> None:
     """A published checkpoint of a masked-language model: the maximum is taken while the logits are made."""
-    write_bert_folder(tmp_path)
-    config = bert_config() | {"architectures": ["BertForMaskedLM"]}
-    write_json(tmp_path / "config.json", config)
-    random = np.random.default_rng(8)
-    hidden, entries = config["hidden_size"], config["vocab_size"]
-    shapes = {
-        "transform.dense.weight": (hidden, hidden),
-        "transform.dense.bias": (hidden,),
-        "transform.LayerNorm.weight": (hidden,),
-        "transform.LayerNorm.bias": (hidden,),
-        "bias": (entries,),
-    }
-    weights = bert_weights(config, seed=2) | {
-        f"cls.predictions.{part}": random.normal(0, 0.5, shape).astype(np.float32) for part, shape in shapes.items()
-    }
-    write_safetensors(tmp_path / "model.safetensors", weights)
+    config, weights = write_masked_language_model(tmp_path)
+    entries = config["vocab_size"]
     model = SparseTextEmbedding(name or tmp_path, specific_model_path=tmp_path if name else None)
     texts = ["hello world", "", "the quick brown fox and running"]
     for text, vector in zip(texts, model.embed(texts), strict=True):
