@@ -41,6 +41,7 @@ class Registry(Generic[SpecT]):
         self._file_name = file_name
         self._facade = facade
         self._catalogue: tuple[SpecT, ...] | None = None
+        self._rows: dict[str, SpecT] = {}
         self._built_in: Mapping[str, SpecT] | None = None
         self._added: Mapping[str, SpecT] = MappingProxyType({})
         self._change = PerProcess(threading.Lock)
@@ -118,11 +119,24 @@ class Registry(Generic[SpecT]):
     def _get(self, name: str) -> SpecT | None:
         """The model of a name: one of the catalogue, one that was added, or one that has the name as an alias."""
         folded = name.casefold()
-        known = self._known().get(folded) or self._added.get(folded)
+        known = self._added.get(folded) or self._row(folded)
         if known is not None:
             return known
         aliased = (model for model in self.catalogue() for alias in model.aliases if alias.casefold() == folded)
         return next(aliased, None)
+
+    def _row(self, folded: str) -> SpecT | None:
+        """A model of the catalogue by its name without case; read alone, as most processes need one."""
+        if self._built_in is None:
+            if folded not in self._rows:
+                from onnxembed.catalog.reader import stored_model
+
+                found = stored_model(self._kind, self._file_name, folded)
+                if found is None:
+                    return self._known().get(folded)
+                self._rows[folded] = found
+            return self._rows[folded]
+        return self._built_in.get(folded)
 
     def _known(self) -> Mapping[str, SpecT]:
         if self._built_in is None:

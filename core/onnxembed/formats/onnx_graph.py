@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import mmap
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -34,6 +35,10 @@ _DYNAMICALLY_QUANTIZED_OPERATORS = frozenset(
         "MatMulIntegerToFloat",
     }
 )
+_SETTLED_NANOSECONDS = 2_000_000_000
+_MOST_INSPECTED = 64
+# One start looks at a graph three times; those with data beside them are looked at anew, for the data's sake.
+_inspected: dict[tuple[int, ...], GraphFacts] = {}
 _ORT_FORMAT_MARK = b"ORTM"
 _DRIVE = re.compile(r"[A-Za-z]:")
 _FORBIDDEN_IN_LOCATION = re.compile(r"[\x00-\x1f*]")
@@ -72,6 +77,30 @@ def inspect_graph(path: Path, *, require_external_data: bool = True) -> GraphFac
     there are checked in any case. One that asks for code or for files outside its folder is an `UnsafeModelError`; one
     that is missing, damaged, without an output, or names a file that is not there, a `ModelError`.
     """
+    state = _settled_state(path)
+    facts = _inspected.get(state) if state is not None else None
+    if facts is not None and not facts.external_data:
+        return facts
+    facts = _inspect(path, require_external_data)
+    if state is not None and state == _settled_state(path):
+        if len(_inspected) >= _MOST_INSPECTED:
+            _inspected.clear()
+        _inspected[state] = facts
+    return facts
+
+
+def _settled_state(path: Path) -> tuple[int, ...] | None:
+    """What the file system says of a file, ``None`` of one that changed a moment ago: the next change may not show."""
+    try:
+        status = path.stat()
+    except (OSError, ValueError):
+        return None
+    if time.time_ns() - max(status.st_mtime_ns, status.st_ctime_ns) < _SETTLED_NANOSECONDS:
+        return None
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+def _inspect(path: Path, require_external_data: bool) -> GraphFacts:
     with _mapped(path) as buffer:
         reader = GraphReader(WireReader(buffer, str(path)))
         reader.read(len(buffer))

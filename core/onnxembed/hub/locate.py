@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from onnxembed.errors import IntegrityError, ModelNotFoundError
-from onnxembed.hub.cache import CachedCopy, cached_copy
 from onnxembed.hub.folder import (
     ModelFolder,
     describe_needs,
@@ -21,6 +20,7 @@ from onnxembed.hub.settings import StoreSettings, cache_root
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from onnxembed.hub.cache import CachedCopy
     from onnxembed.spec import ModelSource, ModelSpec
 
 logger = logging.getLogger("onnxembed.store")
@@ -125,6 +125,8 @@ class _Search:
     def _from_cache(self, source: ModelSource) -> ModelFolder | None:
         if source.hf is None:
             return None
+        from onnxembed.hub.cache import cached_copy
+
         copy = cached_copy(self.model, source.hf, self.settings)
         label = f"Hub cache {cache_root(self.settings)}"
         if copy is None:
