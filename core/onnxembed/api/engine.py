@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Generic, TypeVar
 
@@ -87,6 +87,7 @@ class GraphEngine(Generic[SpecT]):
         except ModelError:
             if not repair(self.folder, self.settings.model, self.settings.store):
                 raise
+            self.settings = replace(self.settings, content=content_of(self.folder, self.settings))
             return load()
 
     def _load(self) -> LoadedGraph:

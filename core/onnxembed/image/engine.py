@@ -48,7 +48,7 @@ class ImageEngine:
     def __init__(self, settings: EngineSettings[ImageModel]) -> None:
         """Remember what to load."""
         self.model = settings.model
-        self._processor = PerProcess(lambda: read_processor(self.base.folder.path))
+        self._processor = PerProcess(lambda: self.base.healed(lambda: read_processor(self.base.folder.path)))
         self.base = GraphEngine(settings, beside=self._processor.get)
         self.images = PerProcess(self._load)
         self._loaders = PerProcess(lambda: Threads(self.base.cpus, LOAD_THREAD_PREFIX))

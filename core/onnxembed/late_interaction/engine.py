@@ -49,9 +49,9 @@ class LateInteractionEngine:
             settings = replace(settings, max_length=stated)
         self._text = TextEngine(settings, pad_to_max_length=self.model.pad_to_max_length)
         self.base: GraphEngine[LateInteractionModel] = self._text.base
-        self._loaded = PerProcess(self._load)
-        self._documents = PerProcess(self._load_document_tokenizer)
-        self._queries = PerProcess(self._load_query_tokenizer)
+        self._loaded = PerProcess(lambda: self.base.healed(self._load))
+        self._documents = PerProcess(lambda: self.base.healed(self._load_document_tokenizer))
+        self._queries = PerProcess(lambda: self.base.healed(self._load_query_tokenizer))
         self._works: dict[tuple[InputType, bool | None, bool], ColbertWork] = {}
 
     @property

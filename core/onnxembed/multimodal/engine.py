@@ -45,8 +45,9 @@ class MultimodalEngine:
     def __init__(self, settings: EngineSettings[MultimodalModel]) -> None:
         """Remember what to load."""
         self.model = settings.model
-        self._tokenizer = PerProcess(lambda: load_tokenizer(self.base.folder.path, settings.max_length))
-        self._conventions = PerProcess(self._load_conventions)
+        self._max_length = settings.max_length
+        self._tokenizer = PerProcess(lambda: self.base.healed(self._load_tokenizer))
+        self._conventions = PerProcess(lambda: self.base.healed(self._load_conventions))
         self.base = GraphEngine(settings, beside=self._conventions.get)
         self._multimodal = PerProcess(self._load)
 
@@ -99,6 +100,9 @@ class MultimodalEngine:
             texts=text_plan(loaded, one_by_one=graph.lone_texts or not graph.text.reads_mask),
             pages=text_plan(loaded, one_by_one=graph.lone_pages),
         )
+
+    def _load_tokenizer(self) -> TextTokenizer:
+        return load_tokenizer(self.base.folder.path, self._max_length)
 
     def _load_conventions(self) -> Conventions:
         folder, kind = self.base.folder.path, self.model.kind

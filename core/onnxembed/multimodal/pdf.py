@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from onnxembed.api.inputs import check_count, check_number, describe_type
-from onnxembed.errors import InputError, InputTypeError
+from onnxembed.errors import InputError, InputTypeError, MissingExtraError
 from onnxembed.image import sources
 from onnxembed.image.limits import ImageLimits
 from onnxembed.runtime.cancellation import checkpoint
@@ -104,7 +104,7 @@ def pdf_pages(
 ) -> PdfPages:
     """Check what pages are asked for (``None`` for all), at so many pixels per inch; none is drawn yet.
 
-    A document that cannot be read, or a page that it lacks, is an `InputError`; without pypdfium2 it is an ImportError.
+    A document that cannot be read, or a page that it lacks, is an `InputError`; without pypdfium2, a MissingExtraError.
     """
     scale = check_number(dpi, "dpi", 1.0, _HIGHEST_DPI) / _POINTS_PER_INCH
     secret = _check_password(password)
@@ -198,7 +198,7 @@ def _library() -> ModuleType:
     try:
         import pypdfium2
     except ImportError as error:
-        raise ImportError(
+        raise MissingExtraError(
             "drawing the pages of a PDF needs pypdfium2: install onnxembed[pdf], or draw the pages yourself and pass "
             "them to embed_image"
         ) from error

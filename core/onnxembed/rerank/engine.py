@@ -27,7 +27,7 @@ class CrossEncoderEngine:
         self._model = settings.model
         self._text = TextEngine(settings, pools_itself=lambda _: True)
         self.base: GraphEngine[CrossEncoderModel] = self._text.base
-        self._pairs = PerProcess(self._load_pairs)
+        self._pairs = PerProcess(lambda: self.base.healed(self._load_pairs))
         self._encoder = PerProcess(self._load)
 
     @property
@@ -50,7 +50,7 @@ class CrossEncoderEngine:
         """Give the work of one call on documents of a query, or on pairs, and how the model runs it."""
         encoder = self._encoder.get()
         if activation is Activation.MODEL:
-            activation = self._model.activation or read_activation(self.base.folder.path)
+            activation = self._model.activation or self.base.healed(lambda: read_activation(self.base.folder.path))
         if options.windows is None:
             return PairWork(encoder, options, query, activation), encoder.plan
         limits = batch_limits(encoder.plan, batch_size, None, options.token_budget)

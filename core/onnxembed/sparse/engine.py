@@ -65,7 +65,7 @@ class SparseEngine:
         self._text = TextEngine(settings)
         self.base: GraphEngine[SparseModel] = self._text.base
         self._loaded = PerProcess(self._load)
-        self._table = PerProcess(self._load_table)
+        self._table = PerProcess(lambda: self.base.healed(self._load_table))
 
     @property
     def loaded(self) -> bool:

@@ -43,7 +43,7 @@ class DenseEngine:
         )
         self._steps = PerProcess(self._load_steps)
         self.base: GraphEngine[DenseModel] = self._text.base
-        self._table = PerProcess(self._load_table)
+        self._table = PerProcess(lambda: self.base.healed(self._load_table))
         self._projections: dict[tuple[bool, int | None, bool], Projection] = {}
 
     def sharing(self, settings: EngineSettings[DenseModel]) -> DenseEngine:

@@ -51,6 +51,12 @@ def add_vocabulary_maximum(body: Body) -> None:
         # The bias of an entry is the same for every token, so it can wait until there is one number per entry.
         maxima = graph.node("Add", [maxima, into.weight(bias)], "biased_maxima")
 
+    # ReduceMax passes over NaN where it is not the first number; a sum does not.
+    by_token = graph.reduce("ReduceL1", states, [2], "size_of_each_token", keepdims=True)
+    by_item = graph.reduce("ReduceL1", by_token, [1], "size_of_each_item", keepdims=False)
+    lost = graph.node("IsNaN", [by_item], "item_is_lost")
+    maxima = graph.node("Where", [lost, graph.floats("not_a_number", np.nan), maxima], "honest_maxima")
+
     any_kept = graph.reduce("ReduceMax", ATTENTION_MASK, [1], "token_is_there", keepdims=True)
     there = graph.node("Cast", [any_kept], "item_has_tokens", {"to": BOOL})
     lowest = graph.floats("minus_infinity", -np.inf)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import mmap
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from onnxembed.compile.graph_builder import BOOL, FLOAT, FLOAT16, INT32, INT64, GraphBuilder, replacing
 from onnxembed.compile.heads.vocabulary import MAX_LOGITS
@@ -23,6 +23,8 @@ from onnxembed.suggest import nearest
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
     from pathlib import Path
+
+    import numpy as np
 
     from onnxembed.formats.onnx_graph import GraphFacts, TensorInfo
 
@@ -134,9 +136,11 @@ def _add_maximum(graph: GraphBuilder, logits: str, attention_mask: str, *, half:
     limit = graph.node("Where", [kept, infinity, minus_infinity], f"{_OWN}limit")
     # The smaller of logit and limit needs no second array of the logits' size; choosing by the mask does.
     masked = graph.node("Min", [logits, limit], f"{_OWN}masked_logits")
-    maximum = _maximum(graph, masked, "maximum" if half else MAX_LOGITS, opset)
-    if half:
-        graph.node("Cast", [maximum], MAX_LOGITS, {"to": FLOAT})
+    largest = _reduced("ReduceMax", graph, masked, "largest", opset)
+    zero = graph.initializer(f"{_OWN}zero", np.array(0, kind))
+    sizes = _reduced("ReduceL1", graph, logits, "token_sizes", opset, axis=2, keepdims=1)
+    maximum = _unless_lost(graph, graph.node("Where", [kept, sizes, zero], f"{_OWN}kept_sizes"), largest, kind, opset)
+    graph.node("Cast", [maximum], MAX_LOGITS, {"to": FLOAT})
 
 
 def _add_projected_maximum(graph: GraphBuilder, projection: Projection, attention_mask: str, opset: int) -> None:
@@ -155,21 +159,39 @@ def _add_projected_maximum(graph: GraphBuilder, projection: Projection, attentio
     first = graph.node("GatherND", [projection.states, places], f"{_OWN}first_state", {"batch_dims": 1})
     states = graph.node("Where", [kept, projection.states, first], f"{_OWN}states")
     product = graph.node("MatMul", [states, projection.weight], f"{_OWN}products")
-    largest = graph.node("Add", [_maximum(graph, product, "maximum", opset), projection.bias], f"{_OWN}biased")
+    maximum = _reduced("ReduceMax", graph, product, "maximum", opset)
+    largest = graph.node("Add", [maximum, projection.bias], f"{_OWN}biased")
     # An item of padding alone has no token to repeat.
-    some = graph.node("Cast", [_maximum(graph, mask, "any_token", opset, keepdims=1)], f"{_OWN}some", {"to": BOOL})
-    graph.node("Where", [some, largest, lowest], MAX_LOGITS)
+    there = _reduced("ReduceMax", graph, mask, "any_token", opset, keepdims=1)
+    some = graph.node("Cast", [there], f"{_OWN}some", {"to": BOOL})
+    largest = graph.node("Where", [some, largest, lowest], f"{_OWN}largest")
+    sizes = _reduced("ReduceL1", graph, states, "token_sizes", opset, axis=2, keepdims=1)
+    graph.node("Identity", [_unless_lost(graph, sizes, largest, np.float32, opset)], MAX_LOGITS)
 
 
-def _maximum(graph: GraphBuilder, values: str, name: str, opset: int, *, keepdims: int = 0) -> str:
-    """The largest along the tokens."""
+def _unless_lost(graph: GraphBuilder, sizes: str, largest: str, kind: type[np.floating[Any]], opset: int) -> str:
+    """NaN for an item of whose tokens one has NaN: ``ReduceMax`` passes over it, and a sum of sizes does not.
+
+    ``sizes`` is (batch, tokens, 1), the sum of the absolute numbers of each token.
+    """
     import numpy as np
 
-    output = name if name == MAX_LOGITS else f"{_OWN}{name}"
+    size = _reduced("ReduceL1", graph, sizes, "item_sizes", opset)
+    lost = graph.node("IsNaN", [size], f"{_OWN}lost")
+    nan = graph.initializer(f"{_OWN}not_a_number", np.array(np.nan, kind))
+    return graph.node("Where", [lost, nan, largest], f"{_OWN}honest")
+
+
+def _reduced(
+    operator: str, graph: GraphBuilder, values: str, name: str, opset: int, *, axis: int = 1, keepdims: int = 0
+) -> str:
+    """One number along an axis, by default the tokens."""
+    import numpy as np
+
     if opset < _OPSET_WITH_AXES_AS_INPUT:
-        return graph.node("ReduceMax", [values], output, {"axes": [1], "keepdims": keepdims})
-    axes = graph.initializer(f"{_OWN}axes_of_{name}", np.array([1], np.int64))
-    return graph.node("ReduceMax", [values, axes], output, {"keepdims": keepdims})
+        return graph.node(operator, [values], f"{_OWN}{name}", {"axes": [axis], "keepdims": keepdims})
+    axes = graph.initializer(f"{_OWN}axes_of_{name}", np.array([axis], np.int64))
+    return graph.node(operator, [values, axes], f"{_OWN}{name}", {"keepdims": keepdims})
 
 
 @dataclass(frozen=True, slots=True)

@@ -148,3 +148,19 @@ def test_small_weights_keep_their_precision(tmp_path: Path) -> None:
     x = np.concatenate([np.logspace(-30, 6, 2000), [0, -1, -np.inf]]).astype(np.float32)
     expected = np.log1p(np.maximum(x, 0).astype(np.float64))
     np.testing.assert_allclose(run_graph(tmp_path / "out.onnx", {"x": x})["splade"], expected, rtol=3e-7)
+
+
+def test_nan_of_any_token_is_not_passed_over(tmp_path: Path) -> None:
+    config = masked_language_config()
+    weights = masked_language_weights(config, own_decoder=True)
+    weights["embeddings.word_embeddings.weight"][9] = np.nan
+    path = compiled(tmp_path, config, published(weights))
+    feed = token_batch([5, 5], vocab=config["vocab_size"])
+    feed["input_ids"][feed["input_ids"] == 9] = 8
+    feed["attention_mask"][:] = 1
+    for place in (0, 1, feed["input_ids"].shape[1] - 1):
+        lost = {name: array.copy() for name, array in feed.items()}
+        lost["input_ids"][1, place] = 9
+        results = run_graph(path, lost)
+        assert np.isnan(results["max_logits"][1]).all()
+        assert np.isfinite(results["max_logits"][0]).all()

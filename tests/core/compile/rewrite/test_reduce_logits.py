@@ -214,3 +214,24 @@ def test_a_product_of_another_domain_is_another_product(tmp_path: Path) -> None:
     path = reduced(model, tmp_path)
     np.testing.assert_allclose(run_graph(path, feed())["max_logits"], expected(feed()) + biases(), atol=1e-5)
     assert "Min" in operators(path)
+
+
+@pytest.mark.parametrize("numbers", [np.float32, np.float16])
+@pytest.mark.parametrize(("opset", "bias"), [(11, ""), (17, ""), (18, ""), (17, "after"), (18, "after")])
+def test_nan_of_any_token_is_not_passed_over(tmp_path: Path, opset: int, bias: str, numbers: Any) -> None:
+    """ONNX Runtime's ``ReduceMax`` gives NaN only where it comes first."""
+    model = logits_model(opset=opset, bias=bias, numbers=numbers)
+    lost = words().astype(numbers)
+    lost[7] = np.nan
+    model.graph.initializer[0].CopyFrom(numpy_helper.from_array(lost, "words"))
+    path = reduced(model, tmp_path)
+    for place in range(6):
+        given = feed()
+        given["input_ids"][given["input_ids"] == 7] = 8
+        given["attention_mask"][:] = 1
+        given["input_ids"][1, place] = 7
+        result = run_graph(path, given)["max_logits"]
+        assert np.isnan(result[1]).all()
+        assert np.isfinite(result[[0, 2]]).all()
+    given["attention_mask"][1, 5] = 0  # the last place, so that the token is padding
+    assert np.isfinite(run_graph(path, given)["max_logits"]).all()
