@@ -76,6 +76,18 @@ class GraphFile:
         return None
 
 
+def graph_width(folder: str, model_file: str, output: int | str | None) -> int | None:
+    """Numbers of a vector as the graph in a folder has them, 0 where it leaves them open; ``None`` without a graph.
+
+    ``output`` is the one that is taken, ``None`` for the first with a vector per token.
+    """
+    found = find_graph(Path(folder), model_file)
+    if found is None:
+        return None
+    file = _describe(found, inspect_graph(found), (), compiled=False)
+    return file.dim(file.token_output(None) if output is None else file.output_name(output)) or 0
+
+
 @contextmanager
 def prepared_graph(
     folder: ModelFolder, model: ModelSpec, store: StoreSettings, accept_unknown: tuple[str, ...] = ()

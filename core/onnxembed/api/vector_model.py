@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from onnxembed.api.model import Engine, Model
 from onnxembed.api.options import EngineOptions
@@ -26,13 +26,27 @@ VectorEngineT = TypeVar("VectorEngineT", bound=VectorEngine)
 class VectorModel(Model[OptionsT, SpecT, VectorEngineT]):
     """The base of the model classes whose vectors have one length."""
 
+    # Whether the description of a folder takes the length from a configuration, which may be wrong.
+    _sized_by_config: ClassVar[bool] = False
+
     @property
     def embedding_size(self) -> int:
         """Numbers of each vector. Loads the weights only for a folder that does not say."""
-        # A folder opened under the name of a catalogue model may hold a smaller stand-in; the description of one opened
-        # by itself has its size.
-        stated: int = getattr(self._settings.model, "dim", 0) if self._options.specific_model_path is None else 0
+        # A folder opened under the name of a catalogue model may hold a smaller stand-in.
+        stated: int = self._stated_size() if self._options.specific_model_path is None else 0
         return stated or self._engine.dim
+
+    def _stated_size(self) -> int:
+        """What the description says; of a folder opened by itself what its graph says, not a file beside it."""
+        model: Any = self._settings.model
+        stated, folder = getattr(model, "dim", 0), self._settings.store.specific_model_path
+        # The last of the linear layers that follow a graph has its own size.
+        if not self._sized_by_config or folder is None or getattr(model, "dense_stages", None):
+            return int(stated)
+        from onnxembed.api.graph_file import graph_width
+
+        width = graph_width(folder, model.model_file, model.output)
+        return int(stated if width is None else width)
 
     @classmethod
     def get_embedding_size(cls, model_name: str) -> int:

@@ -23,6 +23,7 @@ _FETCHERS = 16
 # picture, single ones a tenth more.
 _BUDGET = 16 * 224 * 224
 _BUDGET_ON_GPU = 256 * 224 * 224
+_MEASURED_SIZE = (64, 64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,7 @@ class ImageEngine:
         self._processor = PerProcess(lambda: self.base.healed(lambda: read_processor(self.base.folder.path)))
         self.base = GraphEngine(settings, beside=self._processor.get)
         self.images = PerProcess(self._load)
+        self._measured = PerProcess(self._measure)
         self._loaders = PerProcess(lambda: Threads(self.base.cpus, LOAD_THREAD_PREFIX))
         self._fetchers = PerProcess(lambda: Threads(max(self.base.cpus, _FETCHERS), LOAD_THREAD_PREFIX))
 
@@ -66,7 +68,7 @@ class ImageEngine:
     @property
     def dim(self) -> int:
         """Numbers of a vector, as the graph has it; loads the weights."""
-        return self.images.get().dim or self.model.dim
+        return self.images.get().dim or self._measured.get()
 
     def work(
         self, options: ImageOptions, batch_size: int, workers: int | None, *, skips: bool = False
@@ -84,6 +86,14 @@ class ImageEngine:
             skips=skips,
         )
         return work, image_limits(images.plan, batch_size, at_once)
+
+    def _measure(self) -> int:
+        """Numbers of a vector of a graph that leaves them open: those of one that it gives."""
+        from PIL import Image
+
+        images = self.images.get()
+        pixels = images.processor(Image.new("RGB", _MEASURED_SIZE))
+        return int(images.graph.run(pixels[None], 0, normalized=False).shape[1])
 
     def _load(self) -> LoadedImages:
         loaded, processor = self.base.graph, self._processor.get()

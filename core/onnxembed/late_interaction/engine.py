@@ -34,7 +34,7 @@ class _Loaded:
     plan: RunPlan
     output: str
     layers: tuple[LinearLayer, ...]
-    dim: int
+    dim: int  # 0 where the graph leaves it open
 
 
 class LateInteractionEngine:
@@ -52,6 +52,7 @@ class LateInteractionEngine:
         self._loaded = PerProcess(lambda: self.base.healed(self._load))
         self._documents = PerProcess(lambda: self.base.healed(self._load_document_tokenizer))
         self._queries = PerProcess(lambda: self.base.healed(self._load_query_tokenizer))
+        self._measured = PerProcess(self._measure)
         self._works: dict[tuple[InputType, bool | None, bool], ColbertWork] = {}
 
     @property
@@ -61,8 +62,8 @@ class LateInteractionEngine:
 
     @property
     def dim(self) -> int:
-        """Numbers of a vector, as the files have it, 0 when they do not say; loads the weights."""
-        return self._loaded.get().dim
+        """Numbers of a vector, as the files have it; loads the weights."""
+        return self._loaded.get().dim or self._measured.get()
 
     def load(self) -> None:
         """Load everything now instead of on first use."""
@@ -93,6 +94,12 @@ class LateInteractionEngine:
         head = TokenHead(loaded.output, loaded.layers, own if normalize is None else normalize, task)
         return ColbertWork(loaded.graph, self.tokenizer(input_type), head, truncate)
 
+    def _measure(self) -> int:
+        """Numbers of a vector of a graph that leaves them open: those of one that it gives."""
+        work, _ = self.work(LateInteractionOptions(self.model.name), "document")
+        vectors, _ = work.vectors(work.prepare(["a"], 0), 0)
+        return int(vectors.shape[1])
+
     def _load_document_tokenizer(self) -> MarkingTokenizer:
         return self._marking([self._text.tokenizer], "document")
 
@@ -110,7 +117,7 @@ class LateInteractionEngine:
         layers = tuple(_load_layer(self.base.folder.path / stage) for stage in self.model.dense_stages)
         width = text.file.dim(output)
         if not layers or _projects_itself(width, layers, compiled=text.file.compiled):
-            return _Loaded(text.graph, text.plan, output, (), width or self.model.dim)
+            return _Loaded(text.graph, text.plan, output, (), width or 0)
         return _Loaded(text.graph, text.plan, output, layers, len(layers[-1].weight))
 
 

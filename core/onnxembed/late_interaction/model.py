@@ -61,6 +61,8 @@ class LateInteractionTextEmbedding(VectorModel[LateInteractionOptions, LateInter
     need the same weights share them within a process. The options are those of `LateInteractionOptions`.
     """
 
+    _sized_by_config = True
+
     @constructor(LateInteractionOptions)
     def __init__(self, options: LateInteractionOptions) -> None:
         describe = partial(_describe_files, options.dense, options.skip_special_tokens)

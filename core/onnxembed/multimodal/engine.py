@@ -50,6 +50,7 @@ class MultimodalEngine:
         self._conventions = PerProcess(lambda: self.base.healed(self._load_conventions))
         self.base = GraphEngine(settings, beside=self._conventions.get)
         self._multimodal = PerProcess(self._load)
+        self._measured = PerProcess(self._measure)
 
     @property
     def loaded(self) -> bool:
@@ -68,8 +69,8 @@ class MultimodalEngine:
 
     @property
     def dim(self) -> int:
-        """Numbers of a vector, as the files have it, 0 when they do not say; loads the weights."""
-        return self._multimodal.get().graph.dim or self.model.dim
+        """Numbers of a vector, as the files have it; loads the weights."""
+        return self._multimodal.get().graph.dim or self._measured.get()
 
     def load(self) -> None:
         """Load everything now instead of on first use."""
@@ -90,6 +91,12 @@ class MultimodalEngine:
         loaded = self._multimodal.get()
         work = PageWork(loaded.graph, loaded.conventions, options, skips=skips)
         return work, page_limits(loaded.pages, batch_size, workers, options.token_budget)
+
+    def _measure(self) -> int:
+        """Numbers of a vector of a graph that leaves them open: those of one that it gives."""
+        loaded = self._multimodal.get()
+        work = QueryWork(loaded.graph, loaded.conventions, truncate=True)
+        return int(work.run(work.prepare(["a"], 0), 0)[0].shape[1])
 
     def _load(self) -> LoadedMultimodal:
         loaded = self.base.graph

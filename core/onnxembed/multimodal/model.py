@@ -49,6 +49,8 @@ class LateInteractionMultimodalEmbedding(VectorModel[MultimodalOptions, Multimod
     options are those of `MultimodalOptions`.
     """
 
+    _sized_by_config = True
+
     @constructor(MultimodalOptions)
     def __init__(self, options: MultimodalOptions) -> None:
         model, folder, by_files = find_model(multimodal_registry, options, _describe_files)

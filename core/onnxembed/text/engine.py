@@ -44,6 +44,7 @@ class DenseEngine:
         self._steps = PerProcess(self._load_steps)
         self.base: GraphEngine[DenseModel] = self._text.base
         self._table = PerProcess(lambda: self.base.healed(self._load_table))
+        self._measured = PerProcess(self._measure)
         self._projections: dict[tuple[bool, int | None, bool], Projection] = {}
 
     def sharing(self, settings: EngineSettings[DenseModel]) -> DenseEngine:
@@ -78,7 +79,7 @@ class DenseEngine:
         else:
             file = self._text.text.get().file
             joined = 1 if file.compiled else len(model.poolings)
-            width = joined * (file.dim(_token_output(model, file)) or 0) or model.dim
+            width = joined * (file.dim(_token_output(model, file)) or 0) or self._measured.get()
         return width if model.truncate_dim is None else min(width, model.truncate_dim)
 
     def work(self, options: DenseOptions, use: Use) -> tuple[TextWork, RunPlan]:
@@ -112,6 +113,13 @@ class DenseEngine:
 
     def _load_steps(self) -> tuple[Apply, ...]:
         return load_stages(self.base.folder.path, self.model.stages)
+
+    def _measure(self) -> int:
+        """Numbers of a vector of a graph that leaves them open: those of one that it gives."""
+        text = self._text.text.get()
+        projection = _projection(self.model, text.file, None, (), normalized=False, with_prompt=True)
+        work = DenseWork(text.graph, projection, "", 0, truncate=True, left_out=0)
+        return int(work.run(work.prepare(["a"], 0), 0).shape[1])
 
     def _load_table(self) -> StaticTable:
         from onnxembed.text.static import load_static

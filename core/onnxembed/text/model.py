@@ -51,6 +51,8 @@ class TextEmbedding(VectorModel[DenseOptions, DenseModel, "DenseEngine | RoutedE
     process. The options are those of `DenseOptions`.
     """
 
+    _sized_by_config = True
+
     @constructor(DenseOptions)
     def __init__(self, options: DenseOptions) -> None:
         chosen = None if options.pooling is None else PoolingType(options.pooling)
@@ -61,7 +63,7 @@ class TextEmbedding(VectorModel[DenseOptions, DenseModel, "DenseEngine | RoutedE
         # A folder that is opened under the name of a model may hold a smaller stand-in, and only a static model's table
         # tells its own size for certain.
         certain = options.specific_model_path is None and (folder is None or not model.static)
-        self._size_known = certain and model.dim > 0
+        self._size_known = certain and model.dim > 0 and (folder is None or _graph_says_size(model, folder))
         options = settle(options, model, size_known=self._size_known)
         self._uses = uses_of(options, model)
         self._open(model, folder, options, _make_engine, by_files)
@@ -283,6 +285,13 @@ def _describe_files(pooling: PoolingType | None, files: Files) -> DenseModel:
     from onnxembed.text.discovery import describe
 
     return describe(files, pooling)
+
+
+def _graph_says_size(model: DenseModel, folder: str) -> bool:
+    """Whether the graph in a folder has the length of its vectors; so do weights that are compiled."""
+    from onnxembed.api.graph_file import graph_width
+
+    return graph_width(folder, model.model_file, model.output) != 0
 
 
 def _make_engine(settings: EngineSettings[DenseModel]) -> DenseEngine | RoutedEngine:
