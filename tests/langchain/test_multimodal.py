@@ -129,6 +129,20 @@ def test_the_halves_belong_together() -> None:
         apart.embed_image([pictures()[0]])
 
 
+def test_an_image_that_cannot_be_used_is_skipped_where_asked(
+    tmp_path: Path, paths: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "bad.png").write_bytes(b"no picture")
+    given = [paths[0], str(tmp_path / "bad.png"), paths[1]]
+    with pytest.raises(InputError, match="image 1"):
+        make().embed_image(given)
+    vectors: list[Any] = make(on_error="skip").embed_image(given)
+    assert vectors == [*make().embed_image(paths[:1]), None, *make().embed_image(paths[1:2])]
+    assert "skipped: image 1" in caplog.text
+    with pytest.raises(InputError, match="on_error"):
+        make(on_error="ignore")
+
+
 def test_bad_input(tmp_path: Path, paths: list[str]) -> None:
     embeddings = make()
     with pytest.raises(InputTypeError, match=r"embed_image was given a str, expected a list of images"):

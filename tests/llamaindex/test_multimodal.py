@@ -165,6 +165,24 @@ def test_settings_travel(paths: list[str]) -> None:
     assert there.get_image_embedding(paths[0]) == embedding.get_image_embedding(paths[0])
 
 
+async def test_an_image_that_cannot_be_used_is_skipped_where_asked(
+    tmp_path: Path, paths: list[str], events: Events
+) -> None:
+    bad = str(tmp_path / "bad.png")
+    Path(bad).write_bytes(b"no picture")
+    given: list[Any] = [paths[0], bad, paths[1]]
+    with pytest.raises(InputError, match="image 1"):
+        make().get_image_embedding_batch(given)
+    skipping, plain = make(on_error="skip"), make()
+    expected = [plain.get_image_embedding(paths[0]), None, plain.get_image_embedding(paths[1])]
+    events.seen.clear()
+    assert skipping.get_image_embedding_batch(given) == expected
+    assert await skipping.aget_image_embedding_batch(given) == expected
+    assert [event.chunks for event in events.seen if hasattr(event, "chunks")] == [[paths[0], paths[1]]] * 2
+    with pytest.raises(InputError, match="image 0"):
+        skipping.get_image_embedding(bad)
+
+
 def test_bad_input(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"no image model is known to belong to the text model"):
         OnnxMultiModalEmbedding(model_name="thenlper/gte-base")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Literal
 
 from pydantic import ConfigDict, Field
 
@@ -170,6 +170,13 @@ class ImageFields(EngineFields):
     image_model_file: str | None = None
     image_variant: str | None = None
     image_batch_size: int = Field(default=16, ge=1, description="Most images in one batch.")
+    on_error: Literal["raise", "skip"] = Field(
+        default="raise",
+        description=(
+            "What becomes of an image among several that cannot be used: `raise` ends the call; with `skip` its place "
+            "in the results is `None`, and the log tells its index and the reason."
+        ),
+    )
     allow_urls: bool = False
     max_pixels: int | None = Field(default=None, ge=1)
     max_bytes: int | None = Field(default=None, ge=1)

@@ -76,8 +76,11 @@ class ImageHalf(ImageFields, VectorModel):
 
         return ImageEmbedding(**settings, lazy_load=lazy_load)
 
-    def _image_vectors(self, images: Iterable[Any]) -> list[list[float]]:
-        """Embed images, if they lie in one space with the texts."""
+    def _image_vectors(self, images: Iterable[Any], *, alone: bool = False) -> list[list[float]]:
+        """Embed images, if they lie in one space with the texts; one that stands ``alone`` is never skipped.
+
+        Frameworks name the result a list of vectors; with ``on_error="skip"`` some places hold ``None``.
+        """
         if isinstance(images, Sized) and not len(images):
             return []
         engine = self.image_engine
@@ -89,5 +92,6 @@ class ImageHalf(ImageFields, VectorModel):
                     f"{self.dimension}: not of one space; pass the {field['model_name']}= that belongs to the texts"
                 )
             # An iterator goes to the core as one, which copies each item before it asks for the next.
-            vectors = engine.embed(images, batch_size=self.image_batch_size, parallel=self.parallel)
-            return [vector.tolist() for vector in vectors]
+            on_error: Any = "raise" if alone else self.on_error
+            vectors = engine.embed(images, batch_size=self.image_batch_size, parallel=self.parallel, on_error=on_error)
+            return cast("list[list[float]]", [None if vector is None else vector.tolist() for vector in vectors])

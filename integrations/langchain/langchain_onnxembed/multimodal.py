@@ -52,7 +52,7 @@ class OnnxMultimodalEmbeddings(ImageHalf, OnnxEmbeddings):
                 images and uint8 arrays.
 
         Returns:
-            One vector per image, in the same order.
+            One vector per image, in the same order; with ``on_error="skip"``, ``None`` for one that cannot be used.
 
         Raises:
             InputError: Images and texts have vectors of different lengths.

@@ -48,6 +48,9 @@ class OnnxMultiModalEmbedding(ImageHalf, OnnxEmbedding, MultiModalEmbedding):
 
         That index passes over image nodes that have neither text nor metadata: give them some.
 
+        With ``on_error="skip"`` the place of an image of a batch that cannot be used is ``None``; an index wants a
+        vector of each node.
+
         ``image_model_name=None`` takes the image half that belongs to the text model.
     """
 
@@ -93,10 +96,10 @@ class OnnxMultiModalEmbedding(ImageHalf, OnnxEmbedding, MultiModalEmbedding):
         return cast("list[Embedding]", await _aget_images(self, given, show_progress))
 
     def _get_image_embedding(self, img_file_path: ImageType) -> Embedding:
-        return self._embedded([img_file_path])[0]
+        return self._embedded([img_file_path], alone=True)[0]
 
     async def _aget_image_embedding(self, img_file_path: ImageType) -> Embedding:
-        return (await self._aembedded([img_file_path]))[0]
+        return (await self._aembedded([img_file_path], alone=True))[0]
 
     @_dispatcher.span
     def _get_image_embeddings(self, img_file_paths: list[ImageType]) -> list[Embedding]:
@@ -106,20 +109,27 @@ class OnnxMultiModalEmbedding(ImageHalf, OnnxEmbedding, MultiModalEmbedding):
     async def _aget_image_embeddings(self, img_file_paths: list[ImageType]) -> list[Embedding]:
         return await self._aembedded(img_file_paths)
 
-    def _embedded(self, img_file_paths: list[ImageType]) -> list[Embedding]:
+    def _embedded(self, img_file_paths: list[ImageType], *, alone: bool = False) -> list[Embedding]:
         # The framework tells its old callbacks of images, but not its event handlers.
         _dispatcher.event(EmbeddingStartEvent(model_dict=self.to_payload()))
-        embeddings = self._image_vectors([_rewound(image) for image in img_file_paths])
-        _dispatcher.event(EmbeddingEndEvent(chunks=_named(img_file_paths), embeddings=embeddings))
+        embeddings = self._image_vectors([_rewound(image) for image in img_file_paths], alone=alone)
+        _dispatcher.event(_end(img_file_paths, embeddings))
         return embeddings
 
-    async def _aembedded(self, img_file_paths: list[ImageType]) -> list[Embedding]:
+    async def _aembedded(self, img_file_paths: list[ImageType], *, alone: bool = False) -> list[Embedding]:
         run = self.image_engine.run_async
         model = await run(self.to_payload)  # the length of the vectors may have to be loaded
         _dispatcher.event(EmbeddingStartEvent(model_dict=model))
-        embeddings = await run(lambda: self._image_vectors([_rewound(image) for image in img_file_paths]))
-        _dispatcher.event(EmbeddingEndEvent(chunks=_named(img_file_paths), embeddings=embeddings))
+        embeddings = await run(lambda: self._image_vectors([_rewound(image) for image in img_file_paths], alone=alone))
+        _dispatcher.event(_end(img_file_paths, embeddings))
         return embeddings
+
+
+def _end(images: list[ImageType], embeddings: list[Embedding]) -> EmbeddingEndEvent:
+    """The event of images that have vectors; those that were skipped have none."""
+    embedded = [image for image, embedding in zip(images, embeddings, strict=True) if embedding is not None]
+    vectors = [embedding for embedding in embeddings if embedding is not None]
+    return EmbeddingEndEvent(chunks=_named(embedded), embeddings=vectors)
 
 
 def _named(images: Iterable[ImageType]) -> list[str]:
