@@ -15,6 +15,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -201,10 +202,29 @@ def choose(root: Path, seed: int, number: int) -> tuple[str, str, random.Random]
     return kind, chance.choice(files), chance
 
 
-def main(root: Path, seed: int, first: int, last: int) -> None:
-    """Damage and open models, number by number."""
+def told(number: int, kind: str, name: str, work: Callable[[], object]) -> None:
+    """Do something with what is damaged, and print a line before and after."""
     from onnxembed.errors import OnnxEmbedError
 
+    sys.stdout.write(json.dumps({"number": number, "kind": kind, "file": name}) + "\n")
+    sys.stdout.flush()
+    before, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
+    error, refused = "", False
+    try:
+        work()
+    except OnnxEmbedError:
+        refused = True
+    except BaseException as foreign:  # what this is about
+        error = f"{type(foreign).__module__}.{type(foreign).__name__}: {foreign}"[:300]
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    seconds = time.process_time() - started
+    outcome = {"error": error, "refused": refused, "seconds": seconds, "grown_mb": grown / 1024}
+    sys.stdout.write(json.dumps(outcome) + "\n")
+    sys.stdout.flush()
+
+
+def main(root: Path, seed: int, first: int, last: int) -> None:
+    """Damage and open models, number by number."""
     warnings.simplefilter("ignore")
     for number in range(first, last):
         kind, name, chance = choose(root, seed, number)
@@ -212,20 +232,7 @@ def main(root: Path, seed: int, first: int, last: int) -> None:
         shutil.copytree(root / kind, folder)
         content = damaged(name, (folder / name).read_bytes(), chance)
         (folder / name).write_bytes(content)
-        sys.stdout.write(json.dumps({"number": number, "kind": kind, "file": name}) + "\n")
-        sys.stdout.flush()
-        before, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
-        error = ""
-        try:
-            use(kind, folder, root / ".cache")
-        except OnnxEmbedError:
-            pass
-        except BaseException as foreign:  # what this is about
-            error = f"{type(foreign).__module__}.{type(foreign).__name__}: {foreign}"[:300]
-        grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-        outcome = {"error": error, "seconds": time.process_time() - started, "grown_mb": grown / 1024}
-        sys.stdout.write(json.dumps(outcome) + "\n")
-        sys.stdout.flush()
+        told(number, kind, name, partial(use, kind, folder, root / ".cache"))
         shutil.rmtree(folder)
 
 

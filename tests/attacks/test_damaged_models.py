@@ -1,4 +1,4 @@
-"""Damaged files of models: only errors of this package, no hang, no flood of memory."""
+"""Damaged models, pictures, archives and addresses: only errors of this package, no hang, no flood of memory."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ def _lines(stream: IO[str], into: queue.Queue[str]) -> None:
     into.put("")
 
 
-def faults(root: Path, seed: int, count: int) -> list[dict[str, Any]]:
-    """Damage and open so many models, and tell of those that went wrong."""
+def faults(program: str, root: Path, seed: int, count: int) -> list[dict[str, Any]]:
+    """Damage and open so many things, and tell of those that went wrong."""
     found: list[dict[str, Any]] = []
     number = 0
     while number < count:
         worker = subprocess.Popen(
-            [sys.executable, "-m", "tests.attacks.damage", str(root), str(seed), str(number), str(count)],
+            [sys.executable, "-m", program, str(root), str(seed), str(number), str(count)],
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,  # panics of the tokenizers library write there
             text=True,
@@ -73,7 +73,7 @@ def faults(root: Path, seed: int, count: int) -> list[dict[str, Any]]:
 
 def _check(tmp_path: Path, seed: int, count: int) -> None:
     write_models(tmp_path / "models")
-    found = faults(tmp_path / "models", seed, count)
+    found = faults("tests.attacks.damage", tmp_path / "models", seed, count)
     assert not found, "\n".join(map(str, found))
 
 
@@ -90,3 +90,17 @@ def test_damaged_models(tmp_path: Path) -> None:
 @pytest.mark.full
 def test_five_thousand_damaged_models(tmp_path: Path) -> None:
     _check(tmp_path, 2, 5000)
+
+
+def _check_inputs(tmp_path: Path, seed: int, count: int) -> None:
+    found = faults("tests.attacks.damaged_inputs", tmp_path / "inputs", seed, count)
+    assert not found, "\n".join(map(str, found))
+
+
+def test_damaged_pictures_archives_and_addresses(tmp_path: Path) -> None:
+    _check_inputs(tmp_path, 1, 150)
+
+
+@pytest.mark.full
+def test_five_hundred_of_each_damaged_input(tmp_path: Path) -> None:
+    _check_inputs(tmp_path, 2, 1500)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from onnxembed.hub.settings import TransferLimits
 
 _CHUNK_BYTES = 1 << 20
+_LONGEST_NAME = 200
 _LARGEST_READ = 4 << 20
 """``tarfile`` reads extended headers in one piece; a header that claims more than this is an attack on memory."""
 
@@ -110,6 +111,10 @@ def _member_path(member: tarfile.TarInfo) -> PurePosixPath:
         name = name[2:]
     if name in {"", "."} and member.isdir():
         return PurePosixPath()
+    if len(name) > _LONGEST_NAME:
+        raise UnsafeModelError(
+            f"the archive's member {name[:40]!r}... has a name of {len(name)} characters; expected fewer"
+        )
     return PurePosixPath(safe_relative(name))
 
 

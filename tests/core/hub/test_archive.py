@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from onnxembed.errors import InputError, IntegrityError, ModelNotFoundError, UnsafeModelError
-from onnxembed.hub import StoreSettings, locate
+from onnxembed.hub import StoreSettings, TransferLimits, locate
 from onnxembed.hub.extraction import extract
 from onnxembed.hub.shown import shown_address
 from onnxembed.spec import ModelSource
@@ -50,6 +50,12 @@ def pack(*extra: tuple[tarfile.TarInfo, bytes], contents: dict[str, bytes] | Non
             info.size = len(data)
             tar.addfile(info, io.BytesIO(data))
     return buffer.getvalue()
+
+
+def test_a_name_that_no_file_system_takes(tmp_path: Path) -> None:
+    (tmp_path / "archive").write_bytes(pack((member("model/" + "a" * 300), b"content")))
+    with pytest.raises(UnsafeModelError, match="has a name of 306 characters"):
+        extract(tmp_path / "archive", tmp_path / "unpacked", TransferLimits())
 
 
 def model_at(url: str, **digests: str) -> DenseModel:
