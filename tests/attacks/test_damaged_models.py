@@ -88,6 +88,7 @@ def test_damaged_models(tmp_path: Path) -> None:
 
 
 @pytest.mark.full
+@pytest.mark.timeout(3600)  # minutes of work, more on a busy machine
 def test_five_thousand_damaged_models(tmp_path: Path) -> None:
     _check(tmp_path, 2, 5000)
 
@@ -102,5 +103,6 @@ def test_damaged_pictures_archives_and_addresses(tmp_path: Path) -> None:
 
 
 @pytest.mark.full
+@pytest.mark.timeout(3600)  # minutes of work, more on a busy machine
 def test_five_hundred_of_each_damaged_input(tmp_path: Path) -> None:
     _check_inputs(tmp_path, 2, 1500)

@@ -15,7 +15,7 @@ from onnxembed.image.loading import ImageLimits, load_image
 from onnxembed.image.processor import ImageProcessor
 from onnxembed.image.processor_config import read_processor
 from tests.fixtures.image_digest import digest
-from tests.fixtures.images import Case, cases
+from tests.fixtures.images import OLD_PILLOW, Case, cases
 
 GOLDEN = json.loads((Path(__file__).parents[2] / "golden" / "image_processors.json").read_text("utf-8"))
 SAME_PILLOW = GOLDEN["made_with"]["pillow"] == PIL.__version__
@@ -52,6 +52,9 @@ def test_golden_file_has_every_case() -> None:
     assert all(set(rows) == set(GOLDEN["pictures"]) for rows in GOLDEN["results"].values())
 
 
+@pytest.mark.skipif(
+    OLD_PILLOW, reason="the golden file was made with Pillow 13, and before 11.3 resizing rounds otherwise"
+)
 @pytest.mark.parametrize("name", GOLDEN["configs"])
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_equal_to_transformers(case: Case, name: str) -> None:

@@ -24,6 +24,7 @@ from onnxembed.multimodal.model import LateInteractionMultimodalEmbedding
 from onnxembed.text.graph import PaddedTokens
 from onnxembed.text.tokenizer import load_tokenizer
 from tests.fixtures.graph_runs import run_graph
+from tests.fixtures.images import golden_bound
 from tests.fixtures.multimodal_models import (
     COLMODERNVBERT,
     COLPALI,
@@ -37,7 +38,7 @@ from tests.fixtures.spies import spied
 
 FormFolder = Callable[[Form], Path]
 KINDS = (COLPALI, COLMODERNVBERT, COLQWEN2)
-BOUND = 1e-5
+BOUND = golden_bound(1e-5, old_pillow=0.01)
 
 
 def opened(folder: Path, kind: str, **options: Any) -> LateInteractionMultimodalEmbedding:

@@ -13,7 +13,7 @@ from onnxembed.errors import InputError, ModelError, UnsupportedModelError
 from onnxembed.multimodal.qwen_patches import Patching, read_patching
 from tests.fixtures.dense_tokenizers import write_json
 from tests.fixtures.image_digest import digest
-from tests.fixtures.images import picture
+from tests.fixtures.images import OLD_PILLOW, picture
 
 
 def patching(folder: Path, **config: Any) -> Patching:
@@ -21,6 +21,9 @@ def patching(folder: Path, **config: Any) -> Patching:
     return read_patching(folder)
 
 
+@pytest.mark.skipif(
+    OLD_PILLOW, reason="the golden file was made with Pillow 13, and before 11.3 resizing rounds otherwise"
+)
 def test_patches_equal_those_of_transformers_for_twenty_sizes(golden: dict[str, Any], tmp_path: Path) -> None:
     cases = golden["patches"]
     assert len(cases) == len({tuple(case["size"]) for case in cases}) == 20

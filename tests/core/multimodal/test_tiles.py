@@ -14,7 +14,7 @@ from onnxembed.errors import ModelError, UnsupportedModelError
 from onnxembed.multimodal.tiles import Tiling, read_tiling
 from tests.fixtures.dense_tokenizers import write_json
 from tests.fixtures.image_digest import digest
-from tests.fixtures.images import picture
+from tests.fixtures.images import OLD_PILLOW, picture
 
 # Mean of each tile, the whole last, of a picture of slopes; longest edge 64, tiles of 16.
 MEANS = (
@@ -82,6 +82,9 @@ def test_longest_edge_has_the_bound_of_transformers(tmp_path: Path) -> None:
     assert cut.cut(picture(30, 64))[1] == (2, 1)
 
 
+@pytest.mark.skipif(
+    OLD_PILLOW, reason="the golden file was made with Pillow 13, and before 11.3 resizing rounds otherwise"
+)
 def test_tiles_equal_those_of_transformers(golden: dict[str, Any], tmp_path: Path) -> None:
     cases = golden["tiles"]
     assert len(cases) == 40
