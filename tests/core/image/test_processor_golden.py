@@ -52,9 +52,7 @@ def test_golden_file_has_every_case() -> None:
     assert all(set(rows) == set(GOLDEN["pictures"]) for rows in GOLDEN["results"].values())
 
 
-@pytest.mark.skipif(
-    OLD_PILLOW, reason="the golden file was made with Pillow 13, and before 11.3 resizing rounds otherwise"
-)
+@pytest.mark.skipif(OLD_PILLOW, reason="made with Pillow 13; before 11.3 resizing rounds otherwise")
 @pytest.mark.parametrize("name", GOLDEN["configs"])
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_equal_to_transformers(case: Case, name: str) -> None:

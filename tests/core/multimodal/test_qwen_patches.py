@@ -21,9 +21,7 @@ def patching(folder: Path, **config: Any) -> Patching:
     return read_patching(folder)
 
 
-@pytest.mark.skipif(
-    OLD_PILLOW, reason="the golden file was made with Pillow 13, and before 11.3 resizing rounds otherwise"
-)
+@pytest.mark.skipif(OLD_PILLOW, reason="made with Pillow 13; before 11.3 resizing rounds otherwise")
 def test_patches_equal_those_of_transformers_for_twenty_sizes(golden: dict[str, Any], tmp_path: Path) -> None:
     cases = golden["patches"]
     assert len(cases) == len({tuple(case["size"]) for case in cases}) == 20

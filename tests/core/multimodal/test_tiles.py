@@ -82,9 +82,7 @@ def test_longest_edge_has_the_bound_of_transformers(tmp_path: Path) -> None:
     assert cut.cut(picture(30, 64))[1] == (2, 1)
 
 
-@pytest.mark.skipif(
-    OLD_PILLOW, reason="the golden file was made with Pillow 13, and before 11.3 resizing rounds otherwise"
-)
+@pytest.mark.skipif(OLD_PILLOW, reason="made with Pillow 13; before 11.3 resizing rounds otherwise")
 def test_tiles_equal_those_of_transformers(golden: dict[str, Any], tmp_path: Path) -> None:
     cases = golden["tiles"]
     assert len(cases) == 40
