@@ -120,12 +120,13 @@ class Checkpoint:
                 f"{self._weights}: the weight {name} is of type {value.dtype}, expected floating point; "
                 "use the model's original weights"
             )
+        value = value.astype(np.float32, copy=False)
         # Both are NaN where any number is.
         if value.size and not np.isfinite([value.min(), value.max()]).all():
             raise ModelError(
                 f"{self._weights}: the weight {name} holds numbers that are not finite; fetch the file again"
             )
-        return value.astype(np.float32, copy=False)
+        return value
 
     def _open(self) -> Tensors:
         if self._tensors is None:

@@ -11,11 +11,10 @@ import secrets
 import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from math import prod
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from onnxembed.compile.tensors import Part, Tensor, parts_by_rows
 from onnxembed.errors import UnsupportedModelError
 from onnxembed.formats import onnx_schema as schema
 from onnxembed.formats.protobuf import MessageWriter
@@ -61,7 +60,7 @@ class GraphBuilder:
         self._inputs: list[MessageWriter] = []
         self._outputs: list[MessageWriter] = []
         self._nodes: list[MessageWriter] = []
-        self._initializers: dict[str, _Tensor] = {}
+        self._initializers: dict[str, Tensor] = {}
         self._values: set[str] = set()
         self._domains: set[str] = set()
 
@@ -93,10 +92,11 @@ class GraphBuilder:
         self, name: str, shape: tuple[int, ...], make: Callable[[], NDArray[Any]], element_type: str = "float32"
     ) -> str:
         """Add a constant tensor that is made while the file is written; return its name."""
-        if name in self._initializers:
-            raise ValueError(f"the graph already has a tensor {name!r}; give each its own name")
-        self._initializers[name] = _Tensor(shape, element_type, make)
-        return name
+        return self._add(name, shape, [Part(shape, element_type, make)])
+
+    def later_by_rows(self, name: str, shape: tuple[int, ...], make: Callable[[slice], NDArray[Any]]) -> str:
+        """Add a constant float32 tensor of which some rows are made at a time; return its name."""
+        return self._add(name, shape, parts_by_rows(shape, make))
 
     def has_tensor(self, name: str) -> bool:
         """Tell whether there is a constant tensor of that name."""
@@ -184,6 +184,12 @@ class GraphBuilder:
             for message in messages:
                 yield number, message
 
+    def _add(self, name: str, shape: tuple[int, ...], parts: Sequence[Part]) -> str:
+        if name in self._initializers:
+            raise ValueError(f"the graph already has a tensor {name!r}; give each its own name")
+        self._initializers[name] = Tensor(shape, parts)
+        return name
+
     def _free(self, name: str) -> str:
         free, count = name, 1
         while free in self._values:
@@ -206,30 +212,7 @@ class GraphBuilder:
         return model.message(schema.MODEL_GRAPH, graph)
 
 
-@dataclass(frozen=True, slots=True)
-class _Tensor:
-    """A constant tensor, as the little-endian bytes of the file; it is made, and transposed, only while written."""
-
-    shape: tuple[int, ...]
-    element_type: str
-    make: Callable[[], NDArray[Any]]
-
-    def __len__(self) -> int:
-        import numpy as np
-
-        return prod(self.shape) * np.dtype(self.element_type).itemsize
-
-    def tobytes(self) -> memoryview:
-        import numpy as np
-
-        value = self.make()
-        if value.shape != self.shape or value.dtype.name != self.element_type:
-            raise ValueError(f"a tensor of {self.element_type} {self.shape} is {value.dtype} {value.shape}")
-        little = np.ascontiguousarray(value, dtype=value.dtype.newbyteorder("<"))
-        return little.reshape(-1).view(np.uint8).data
-
-
-def _write_external(file: IO[bytes], tensors: Mapping[str, _Tensor], location: str) -> list[MessageWriter]:
+def _write_external(file: IO[bytes], tensors: Mapping[str, Tensor], location: str) -> list[MessageWriter]:
     """Write the large tensors to a data file; return the descriptions of all."""
     described = []
     for name, value in tensors.items():
@@ -242,16 +225,17 @@ def _write_external(file: IO[bytes], tensors: Mapping[str, _Tensor], location: s
             tensor.message(
                 schema.TENSOR_EXTERNAL_DATA, MessageWriter().text(schema.ENTRY_KEY, key).text(schema.ENTRY_VALUE, entry)
             )
-        file.write(value.tobytes())
+        for part in value.parts:
+            file.write(part.tobytes())
         described.append(tensor.integer(schema.TENSOR_DATA_LOCATION, schema.DATA_LOCATION_EXTERNAL))
     return described
 
 
-def _inline_tensor(name: str, value: _Tensor) -> MessageWriter:
-    return _tensor_head(name, value).data(schema.TENSOR_RAW_DATA, value)
+def _inline_tensor(name: str, value: Tensor) -> MessageWriter:
+    return _tensor_head(name, value).data(schema.TENSOR_RAW_DATA, *value.parts)
 
 
-def _tensor_head(name: str, value: _Tensor) -> MessageWriter:
+def _tensor_head(name: str, value: Tensor) -> MessageWriter:
     tensor = MessageWriter()
     for size in value.shape:
         tensor.integer(schema.TENSOR_DIMS, size)

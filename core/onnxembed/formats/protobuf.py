@@ -147,9 +147,12 @@ class MessageWriter:
         """Append a string field."""
         return self.data(number, value.encode("utf-8"))
 
-    def data(self, number: int, value: bytes | LazyBytes) -> MessageWriter:
-        """Append a field of bytes."""
-        return self._append(encode_varint(number << 3 | BYTES) + encode_varint(len(value)))._append(value)
+    def data(self, number: int, *parts: bytes | LazyBytes) -> MessageWriter:
+        """Append a field of bytes, made of parts."""
+        self._append(encode_varint(number << 3 | BYTES) + encode_varint(sum(map(len, parts))))
+        for part in parts:
+            self._append(part)
+        return self
 
     def message(self, number: int, value: MessageWriter) -> MessageWriter:
         """Append a complete message as a field."""

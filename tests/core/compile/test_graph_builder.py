@@ -10,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
+from onnxembed.compile import tensors
 from onnxembed.compile.graph_builder import FLOAT, OPSET, OPSET_WITH_ATTENTION, GraphBuilder
 from onnxembed.errors import UnsupportedModelError
 
@@ -121,3 +122,25 @@ def test_an_older_runtime_is_refused_by_the_version_that_is_needed(monkeypatch: 
     told = r"config\.json: this architecture needs ONNX Runtime 1\.23 or later, installed is 1\.22\.1"
     with pytest.raises(UnsupportedModelError, match=told):
         GraphBuilder("later", OPSET_WITH_ATTENTION).check_runtime("config.json")
+
+
+@pytest.mark.parametrize("largest_inline_bytes", [10**9, 0], ids=["inline", "beside"])
+@pytest.mark.parametrize("shape", [(100, 8), (101, 8), (3, 5), (2000,), (0, 4), ()], ids=str)
+def test_large_tensors_are_made_some_rows_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shape: tuple[int, ...], largest_inline_bytes: int
+) -> None:
+    monkeypatch.setattr(tensors, "BYTES_AT_A_TIME", 1000)
+    whole = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
+    asked: list[slice] = []
+
+    def make(rows: slice) -> NDArray[Any]:
+        asked.append(rows)
+        return whole[rows] if shape else whole
+
+    graph = scaled_sum(np.ones((100, 7), np.float32))
+    graph.later_by_rows("rows", shape, make)
+    graph.write(tmp_path / "sums.onnx", largest_inline_bytes=largest_inline_bytes)
+    stored = {one.name: numpy_helper.to_array(one) for one in onnx.load(tmp_path / "sums.onnx").graph.initializer}
+    np.testing.assert_array_equal(stored["rows"], whole)
+    assert stored["rows"].shape == shape
+    assert len(asked) == {(100, 8): 4, (101, 8): 4, (2000,): 8}.get(shape, 1)

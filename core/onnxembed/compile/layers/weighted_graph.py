@@ -23,7 +23,8 @@ class WeightedGraph:
     def weight(self, name: str) -> str:
         """Add a weight as it is; return its name in the graph."""
         if not self.graph.has_tensor(name):
-            self.graph.later(name, self.checkpoint.shape(name), lambda: self.checkpoint.weight(name))
+            shape = self.checkpoint.shape(name)
+            self.graph.later_by_rows(name, shape, lambda rows: self.checkpoint.weight(name, rows))
         return name
 
     def transposed(self, name: str) -> str:
