@@ -63,6 +63,14 @@ def word_pieces() -> PreTrainedTokenizerFast:
     return BertTokenizer(vocab={token: number for number, token in enumerate(VOCABULARY)}, model_max_length=128)
 
 
+@cache
+def untyped_word_pieces() -> PreTrainedTokenizerFast:
+    """Make the same tokenizer of the class that stands for no architecture: it hands no token types on."""
+    names = ("pad_token", "unk_token", "cls_token", "sep_token", "mask_token")
+    special = dict(zip(names, VOCABULARY[:5], strict=True))
+    return PreTrainedTokenizerFast(tokenizer_object=word_pieces().backend_tokenizer, model_max_length=128, **special)
+
+
 def _roberta(built: Tokenizer) -> PreTrainedTokenizerFast:
     built.post_processor = processors.TemplateProcessing(
         single="<s> $A </s>", pair="<s> $A </s> </s> $B </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
@@ -187,15 +195,24 @@ def vectors(folder: Path) -> dict[str, Any]:
     return {"documents": model.encode(list(TEXTS))}
 
 
-def classification(architecture: str, labels: int = 1, **changes: Any) -> None:
-    """Make a row of a cross-encoder."""
+def classification(
+    architecture: str,
+    labels: int = 1,
+    *,
+    name: str = "",
+    tokens: Callable[[], PreTrainedTokenizerFast] | None = None,
+    **changes: Any,
+) -> None:
+    """Make a row of a cross-encoder, with another tokenizer than its family's if need be."""
     with tempfile.TemporaryDirectory() as plain, tempfile.TemporaryDirectory() as folder:
         FAMILIES[architecture].save(Path(plain), "ForSequenceClassification", num_labels=labels, **changes)
+        if tokens is not None:
+            tokens().save_pretrained(plain)
         CrossEncoder(plain, device="cpu", model_kwargs=dict(_FULL_PRECISION)).save_pretrained(
             folder, create_model_card=False
         )
         make_row(
-            f"{architecture}-classification" + (f"-{labels}" if labels > 1 else ""),
+            f"{architecture}-classification{name}" + (f"-{labels}" if labels > 1 else ""),
             Path(folder),
             scores,
             architecture=architecture,
@@ -252,6 +269,7 @@ def main() -> None:
     for architecture in ("bert", "roberta", "albert"):
         dense(architecture, "cls")
     classification("bert", 2)
+    classification("bert", name="-untyped", tokens=untyped_word_pieces)
     classification("xlm-roberta", 3)
     masked("bert", name="-untied", tie_word_embeddings=False)
     masked("roberta", name="-untied", tie_word_embeddings=False)

@@ -63,7 +63,7 @@ TOKENIZER_KEYS: Reasons = {
     "processor_class": "the class in Python of what prepares several modalities",
     "tokenizer_type": "the class in Python, by another name",
     "model_type": "the family, which config.json names",
-    "model_input_names": "what the tokenizer gives; the graph says what it takes",
+    "model_input_names": "the tokenizer's rules read whether tokens have types; the graph says what else it takes",
     "clean_up_tokenization_spaces": _DECODING,
     "errors": _DECODING,
     "decode_with_prefix_space": _DECODING,

@@ -39,6 +39,11 @@ class PairTemplate:
     first_type: int
     second_type: int
 
+    def without_types(self) -> PairTemplate:
+        """Give the same with type 0 throughout."""
+        before, between, after = (Tokens(part.ids) for part in (self.before, self.between, self.after))
+        return PairTemplate(before, between, after, 0, 0)
+
     def join(self, first: _Ids, second: _Ids, index: int = 0) -> Tokens:
         """Join the int32 (tokens,) ids of two texts, both without special tokens; ``index`` is the pair's position."""
         ids = np.concatenate((self.before.ids, first, self.between.ids, second, self.after.ids))

@@ -47,7 +47,10 @@ class PairTokenizer:
                 f"text beside {self._special} special tokens of a pair; pass max_length={self._special + 1} or more"
             )
         self._apart = TextTokenizer(self._backend, self.rules, add_special_tokens=False)
-        self.template: PairTemplate | None = read_template(self._backend, self.rules)
+        template = read_template(self._backend, self.rules)
+        self.template: PairTemplate | None = (
+            template if template is None or self.rules.token_types else template.without_types()
+        )
         self._warned = False
         self._warn_lock = threading.Lock()
 
@@ -155,7 +158,8 @@ class PairTokenizer:
                     self._too_long(first_index + start + offset, count, truncate=truncate)
                 type_ids = np.array(encoding.type_ids, dtype=np.int32)
                 joined = np.array(encoding.ids, dtype=np.int32)
-                tokens.append(Tokens(joined, type_ids if type_ids.any() else None, first_index + start + offset))
+                typed = self.rules.token_types and type_ids.any()
+                tokens.append(Tokens(joined, type_ids if typed else None, first_index + start + offset))
         return self._checked(tokens)
 
     def _together(self, pairs: Sequence[Pair], first_index: int) -> list[Any]:

@@ -80,7 +80,7 @@ class TextTokenizer:
         self.backend = backend
         self._add_special_tokens = add_special_tokens
         # Single texts have type 0 throughout, except in a few architectures that mark the classification token.
-        self._has_type_ids = add_special_tokens and any(backend.encode("a").type_ids)
+        self._has_type_ids = rules.token_types and add_special_tokens and any(backend.encode("a").type_ids)
         self.unknown = ids_without_row(backend, rules.table_rows)
         self._clip_to = rules.max_length * _CHARACTERS_PER_TOKEN
         self._warned = False

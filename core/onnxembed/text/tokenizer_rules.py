@@ -35,6 +35,7 @@ class TokenizerRules:
         pad_left: Whether padding goes before the text.
         pad_id: Token id of padding.
         table_rows: Tokens that the model has vectors for, ``None`` where its configuration does not say.
+        token_types: Whether tokens have the types that ``tokenizer.json`` gives them, instead of 0 throughout.
     """
 
     max_length: int
@@ -43,6 +44,7 @@ class TokenizerRules:
     pad_left: bool
     pad_id: int
     table_rows: int | None = None
+    token_types: bool = True
 
 
 def _limit(value: object) -> int | None:
@@ -143,7 +145,20 @@ def read_rules(
         pad_left=_side(tokenizer_config.get("padding_side"), padding.get("direction")) == "left",
         pad_id=_pad_id(folder, padding, tokenizer_config, config, token_id),
         table_rows=table_rows(config),
+        token_types=_token_types(tokenizer_config),
     )
+
+
+def _token_types(tokenizer_config: Mapping[str, Any]) -> bool:
+    """Whether the model's tokenizer hands the types of tokens on.
+
+    Where its inputs are listed without them it does not, nor does the class of transformers 5 that stands for no
+    architecture, unless they are listed.
+    """
+    inputs = tokenizer_config.get("model_input_names")
+    if isinstance(inputs, list):
+        return "token_type_ids" in inputs
+    return tokenizer_config.get("tokenizer_class") != "TokenizersBackend"
 
 
 def _side(configured: object, stored: object) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import random
 from itertools import product
@@ -202,3 +203,16 @@ def test_a_long_query_leaves_half_of_the_room(query: int, document: int, kept: i
 def test_windows_need_texts_tokenised_apart() -> None:
     with pytest.raises(UnsupportedModelError, match="windows= cannot be used"):
         opened("swapped").encode_windows([("a", "b")], 0, 0, truncate=True)
+
+
+@pytest.mark.parametrize("pairs", KNOWN + UNKNOWN)
+def test_a_tokenizer_that_hands_no_types_on(pairs: str) -> None:
+    asked = [(text(first), text(second, "n")) for first, second in product((1, 7, 30), (1, 7, 30))]
+    untyped = PairTokenizer(
+        TextTokenizer(
+            pair_tokenizer(pairs), dataclasses.replace(rules(LIMIT), token_types=False), add_special_tokens=True
+        )
+    )
+    ours, typed = (tokenizer.encode(asked, 0, truncate=True) for tokenizer in (untyped, opened(pairs)))
+    assert [tokens.ids.tolist() for tokens in ours] == [tokens.ids.tolist() for tokens in typed]
+    assert all(tokens.type_ids is None for tokens in ours)

@@ -187,3 +187,20 @@ def test_special_tokens_are_flattened(tmp_path: Path) -> None:
     content = {"bos_token": token, "additional_special_tokens": ["<a>", {"content": "<b>"}, {"id": 3}, 4], "n": None}
     (tmp_path / "special_tokens_map.json").write_text(json.dumps(content), encoding="utf-8")
     assert special_tokens(tmp_path) == [("<s>", {"lstrip": True}), ("<a>", {}), ("<b>", {})]
+
+
+@pytest.mark.parametrize(
+    ("config", "typed"),
+    [
+        ({}, True),
+        ({"tokenizer_class": "BertTokenizer"}, True),
+        ({"tokenizer_class": "PreTrainedTokenizerFast"}, True),
+        ({"tokenizer_class": "TokenizersBackend"}, False),
+        ({"tokenizer_class": "TokenizersBackend", "model_input_names": ["input_ids", "token_type_ids"]}, True),
+        ({"tokenizer_class": "BertTokenizer", "model_input_names": ["input_ids", "attention_mask"]}, False),
+        ({"model_input_names": None}, True),
+    ],
+    ids=str,
+)
+def test_types_of_tokens_are_handed_on_or_not(config: dict[str, Any], typed: bool, tmp_path: Path) -> None:
+    assert rules(tmp_path, tokenizer_config={"model_max_length": 9, **config}).token_types is typed
