@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from onnxembed.compile import tensors
-from onnxembed.compile.graph_builder import FLOAT, OPSET, OPSET_WITH_ATTENTION, GraphBuilder
+from onnxembed.compile.graph_builder import FLOAT, OPSET_WITH_ATTENTION, GraphBuilder
 from onnxembed.errors import UnsupportedModelError
+from tests.fixtures.graph_runs import OPSETS
 
 
 def scaled_sum(table: np.ndarray) -> GraphBuilder:
@@ -103,7 +104,7 @@ def test_values_that_would_have_one_name_get_numbers(tmp_path: Path) -> None:
     np.testing.assert_array_equal(session.run(None, {"x": np.array([1, 2], np.float32)})[0], [8, 16])
 
 
-@pytest.mark.parametrize("opset", [OPSET, OPSET_WITH_ATTENTION])
+@pytest.mark.parametrize("opset", OPSETS)
 @pytest.mark.parametrize(("operator", "reduce"), [("ReduceMax", np.max), ("ReduceMean", np.mean)])
 def test_reductions_in_every_version(tmp_path: Path, opset: int, operator: str, reduce: Any) -> None:
     graph = GraphBuilder("reduced", opset)

@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from onnxembed.compile.checkpoint import Checkpoint
-from onnxembed.compile.graph_builder import FLOAT, INT32, INT64, OPSET, OPSET_WITH_ATTENTION, GraphBuilder
+from onnxembed.compile.graph_builder import FLOAT, INT32, INT64, OPSET, GraphBuilder
 from onnxembed.compile.layers.activation import ACTIVATIONS, activation
 from onnxembed.compile.layers.attention import SelfAttention, fused_attention
 from onnxembed.compile.layers.linear import activated, linear
@@ -22,7 +22,7 @@ from onnxembed.compile.layers.weighted_graph import WeightedGraph
 from onnxembed.compile.names import WeightNames
 from onnxembed.formats.facts import Facts
 from tests.fixtures.dense_models import write_safetensors
-from tests.fixtures.graph_runs import run_graph
+from tests.fixtures.graph_runs import OPSETS, run_graph
 
 Array = NDArray[Any]
 Weights = Mapping[str, Array]
@@ -80,7 +80,7 @@ def test_every_activation_has_a_reference() -> None:
     assert set(FUNCTIONS) == set(ACTIVATIONS)
 
 
-@pytest.mark.parametrize("opset", [OPSET, OPSET_WITH_ATTENTION])
+@pytest.mark.parametrize("opset", OPSETS)
 @pytest.mark.parametrize("kind", FUNCTIONS)
 def test_activations(tmp_path: Path, kind: str, opset: int) -> None:
     x = random(3, 5, 8) * 3
@@ -111,7 +111,7 @@ def test_layer_norm(tmp_path: Path, bias: bool) -> None:
     np.testing.assert_allclose(given, scaled * weights["n.weight"] + bias * weights["n.bias"], atol=1e-6)
 
 
-@pytest.mark.parametrize("opset", [OPSET, OPSET_WITH_ATTENTION])
+@pytest.mark.parametrize("opset", OPSETS)
 @pytest.mark.parametrize("offset", [0.0, 1.0])
 @pytest.mark.parametrize("shape", [(2, 5, 8), (2, 5, 3, 8)], ids=["vectors", "heads"])
 def test_rms_norm(tmp_path: Path, shape: tuple[int, ...], offset: float, opset: int) -> None:
