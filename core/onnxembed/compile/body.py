@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from onnxembed.spec import PoolingType
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 ATTENTION_MASK = "attention_mask"
 """The input (batch, sequence), int64, 1 for tokens and 0 for padding; every body declares it."""
 
+PartT = TypeVar("PartT")
 Shapes = Mapping[str, tuple[int, ...]]
 
 
@@ -128,3 +129,10 @@ class Body:
     vocabulary_head: VocabularyHead | None = None
     classification_head: ClassificationHead | None = None
     own_vector: OwnVector | None = None
+
+
+def needed(part: PartT | None) -> PartT:
+    """Give a part that a head needs; whether the body has it is for `heads.check_head` to say before."""
+    if part is None:
+        raise ValueError("the body lacks what its head needs; ask check_head first")
+    return part

@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from onnxembed.errors import InputError, UnsafeModelError
+from onnxembed.formats.shards import INDEX_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -115,7 +116,9 @@ def missing_files(folder: Path, model: ModelSpec) -> tuple[str, ...]:
 def missing_from_any_layout(folder: Path, model: ModelSpec) -> tuple[str, ...]:
     """What a folder lacks where a graph in another usual place, or weights to compile, are as good."""
     missing = missing_files(folder, model)
-    if not missing or not absent(folder, compilable_files(model)):
+    weights, *beside = compilable_files(model)
+    shards = str(PurePosixPath(weights).with_name(INDEX_FILE))  # the compiler says which of the files it names lack
+    if not missing or any(not absent(folder, (file, *beside)) for file in (weights, shards)):
         return ()
     for graph in GRAPH_LAYOUTS:
         if not absent(folder, (graph, model.companion_file)):

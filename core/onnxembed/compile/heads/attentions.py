@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from onnxembed.compile.body import ATTENTION_MASK, Body
+from onnxembed.compile.body import ATTENTION_MASK, Body, needed
 from onnxembed.compile.graph_builder import FLOAT, GraphBuilder
 from onnxembed.compile.layers.attention import attention_probabilities
 
 
 def add_cls_attention(body: Body) -> None:
     """Add the output ``cls_attention`` (batch, sequence), at the cost of one query per text."""
-    assert body.add_all_but_last is not None  # `check_head` has seen to it
-    hidden, last = body.add_all_but_last()
+    hidden, last = needed(body.add_all_but_last)()
     first = _first_position(body.into.graph, hidden, axis=1)
     row = attention_probabilities(body.into, last, first, hidden, ATTENTION_MASK, "cls_probabilities")
     _give_cls_attention(body.into.graph, row)
@@ -18,8 +17,7 @@ def add_cls_attention(body: Body) -> None:
 
 def add_attentions(body: Body) -> None:
     """Add ``attention_<layers>`` with all probabilities (batch, heads, sequence, sequence), and ``cls_attention``."""
-    assert body.add_all_but_last is not None  # `check_head` has seen to it
-    hidden, last = body.add_all_but_last()
+    hidden, last = needed(body.add_all_but_last)()
     graph, output = body.into.graph, f"attention_{body.layers}"
     attention_probabilities(body.into, last, hidden, hidden, ATTENTION_MASK, output)
     graph.output(output, FLOAT, ["batch", last.heads, "sequence", "sequence"])

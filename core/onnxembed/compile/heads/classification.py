@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from onnxembed.compile.body import Body, ClassificationHead, Linear, Shapes
+from onnxembed.compile.body import Body, Linear, Shapes, needed
 from onnxembed.compile.graph_builder import FLOAT
 from onnxembed.compile.heads.pooling import add_pooled, last_token_but
 from onnxembed.compile.heads.steps import add_steps, step_weights
@@ -10,13 +10,13 @@ from onnxembed.compile.heads.steps import add_steps, step_weights
 
 def classification_weights(body: Body) -> Shapes:
     """Name and shape of each weight of the head."""
-    head = _head(body)
+    head = needed(body.classification_head)
     return step_weights((*head.before, *head.steps))
 
 
 def add_logits(body: Body) -> None:
     """Add the output ``logits`` (batch, labels)."""
-    head, graph = _head(body), body.into.graph
+    head, graph = needed(body.classification_head), body.into.graph
     tokens = add_steps(body.into, head.before, body.add_all())
     if head.passed_over is None:
         vector = add_pooled(graph, tokens, head.pooling)
@@ -26,8 +26,3 @@ def add_logits(body: Body) -> None:
     labels = next(step.outputs for step in reversed(head.steps) if isinstance(step, Linear))
     graph.node("Identity", [logits], "logits")
     graph.output("logits", FLOAT, ["batch", labels])
-
-
-def _head(body: Body) -> ClassificationHead:
-    assert body.classification_head is not None  # `check_head` has seen to it
-    return body.classification_head

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from onnxembed.compile.body import ATTENTION_MASK, Body
+from onnxembed.compile.body import ATTENTION_MASK, Body, needed
 from onnxembed.compile.graph_builder import BOOL, FLOAT, INT64, GraphBuilder
 from onnxembed.spec import PoolingType
 
@@ -24,9 +24,9 @@ def add_vectors(body: Body, poolings: Sequence[PoolingType]) -> None:
 
 def add_own_vector(body: Body) -> None:
     """Add ``pooled`` and ``sentence_embedding``, of the vector that the family makes by itself."""
-    assert body.own_vector is not None  # `check_head` has seen to it
-    vector = body.own_vector.add(body.add_all())
-    _give(body.into.graph, body.into.graph.node("Identity", [vector], "pooled"), body.own_vector.size)
+    own = needed(body.own_vector)
+    vector = own.add(body.add_all())
+    _give(body.into.graph, body.into.graph.node("Identity", [vector], "pooled"), own.size)
 
 
 def _give(graph: GraphBuilder, pooled: str, size: int) -> None:

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from onnxembed.compile.body import Body, Shapes
+from onnxembed.compile.body import Body, Shapes, needed
 from onnxembed.compile.graph_builder import FLOAT
 from onnxembed.compile.heads.pooling import add_pooled
 from onnxembed.compile.heads.steps import add_steps
-from onnxembed.compile.heads.vocabulary import bias_name, decoder_name, vocabulary_head, vocabulary_weights
+from onnxembed.compile.heads.vocabulary import bias_name, decoder_name, vocabulary_weights
 from onnxembed.errors import InputError
 from onnxembed.spec import PoolingType
 
@@ -31,7 +31,7 @@ def add_token_logits(body: Body, tokens: Sequence[int]) -> None:
     """Add the output ``logits`` (batch, tokens), in the order of the ids in ``tokens``."""
     if not tokens or not all(0 <= token < body.vocabulary for token in tokens):
         raise InputError(f"tokens={tuple(tokens)}: expected at least one id below {body.vocabulary}, the vocabulary")
-    into, graph, head, ids = body.into, body.into.graph, vocabulary_head(body), list(tokens)
+    into, graph, head, ids = body.into, body.into.graph, needed(body.vocabulary_head), list(tokens)
     checkpoint, bias = into.checkpoint, bias_name(body, head)
 
     def rows(name: str) -> NDArray[np.float32]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
-from onnxembed.compile.body import ATTENTION_MASK, Body, Shapes, VocabularyHead
+from onnxembed.compile.body import ATTENTION_MASK, Body, Shapes, VocabularyHead, needed
 from onnxembed.compile.graph_builder import BOOL, FLOAT, GraphBuilder
 from onnxembed.compile.heads.steps import add_steps, step_weights
 
@@ -28,7 +28,7 @@ PART = 2048  # entries of the vocabulary at a time
 
 def vocabulary_weights(body: Body) -> Shapes:
     """Name and shape of each weight of the head."""
-    head = vocabulary_head(body)
+    head = needed(body.vocabulary_head)
     bias = bias_name(body, head)
     return {
         **step_weights(head.steps),
@@ -41,7 +41,7 @@ def add_vocabulary_maximum(body: Body) -> None:
     """Add the outputs ``max_logits`` and ``splade`` (both batch, vocabulary)."""
     import numpy as np
 
-    into, graph, head = body.into, body.into.graph, vocabulary_head(body)
+    into, graph, head = body.into, body.into.graph, needed(body.vocabulary_head)
     states = add_steps(into, head.steps, body.add_all())
     kept = graph.node("Cast", [ATTENTION_MASK], "kept", {"to": BOOL})
     states = _without_padding(graph, states, kept)
@@ -78,12 +78,6 @@ def _maxima(body: Body, head: VocabularyHead, states: str) -> Iterator[str]:
 
 def _part(checkpoint: Checkpoint, decoder: str, rows: slice) -> NDArray[np.float32]:
     return checkpoint.weight(decoder, rows).T
-
-
-def vocabulary_head(body: Body) -> VocabularyHead:
-    """Give the head's description, which `check_head` has found to be there."""
-    assert body.vocabulary_head is not None
-    return body.vocabulary_head
 
 
 def decoder_name(body: Body, head: VocabularyHead) -> str:
