@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 _SHAPE = {"hidden_size": 384, "intermediate_size": 1536, "num_hidden_layers": 6, "num_attention_heads": 12}
+_DECODER = {**_SHAPE, "intermediate_size": 1152, "num_attention_heads": 6, "num_key_value_heads": 2, "head_dim": 64}
 _ROBERTA = {**_SHAPE, "pad_token_id": 1, "type_vocab_size": 1, "max_position_embeddings": 514}
 MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "bert": ("Bert", _SHAPE),
@@ -17,6 +18,9 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "albert": ("Albert", {**_SHAPE, "embedding_size": 128}),
     "distilbert": ("DistilBert", {"dim": 384, "hidden_dim": 1536, "n_layers": 6, "n_heads": 12}),
     "xlm-roberta": ("XLMRoberta", _ROBERTA),
+    "qwen3": ("Qwen3", _DECODER),
+    "gemma3_text": ("Gemma3Text", _DECODER),
+    "eurobert": ("EuroBert", {**_DECODER, "pad_token_id": 0}),
     "mpnet": ("MPNet", {**_SHAPE, "pad_token_id": 1, "max_position_embeddings": 514}),
 }
 """The beginning of the names of each model's classes, and its settings."""

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from onnxembed.compile.architecture import Architecture
-from onnxembed.compile.body import ATTENTION_MASK, Body, ClassificationHead, Linear, VocabularyHead
-from onnxembed.compile.graph_builder import INT32, INT64, GraphBuilder
+from onnxembed.compile.body import Body, ClassificationHead, Linear, VocabularyHead
+from onnxembed.compile.graph_builder import INT32, GraphBuilder
 from onnxembed.compile.labels import label_count
 from onnxembed.compile.layers.activation import activation
 from onnxembed.compile.layers.grouped_attention import GroupedAttention, grouped_attention
+from onnxembed.compile.layers.inputs import token_inputs
 from onnxembed.compile.layers.linear import linear
 from onnxembed.compile.layers.normalization import rms_norm
 from onnxembed.compile.layers.positions import token_positions, window_bias
@@ -202,7 +203,7 @@ class _Layers:
 
     def add_all(self) -> str:
         graph, facts = self.into.graph, self.facts
-        input_ids, mask = (graph.input(name, INT64, ["batch", "sequence"]) for name in ("input_ids", ATTENTION_MASK))
+        input_ids, mask = token_inputs(graph)
         hidden = graph.node("Gather", [self.into.weight(WORDS), input_ids], "word_vectors")
         if facts.word_scale is not None:
             hidden = graph.node("Mul", [hidden, graph.floats("word_scale", facts.word_scale)], "scaled_word_vectors")

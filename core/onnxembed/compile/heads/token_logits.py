@@ -31,11 +31,13 @@ def add_token_logits(body: Body, tokens: Sequence[int]) -> None:
     """Add the output ``logits`` (batch, tokens), in the order of the ids in ``tokens``."""
     if not tokens or not all(0 <= token < body.vocabulary for token in tokens):
         raise InputError(f"tokens={tuple(tokens)}: expected at least one id below {body.vocabulary}, the vocabulary")
+    import numpy as np
+
     into, graph, head, ids = body.into, body.into.graph, needed(body.vocabulary_head), list(tokens)
     checkpoint, bias = into.checkpoint, bias_name(body, head)
 
     def rows(name: str) -> NDArray[np.float32]:
-        return checkpoint.weight(name)[ids].T
+        return np.concatenate([checkpoint.weight(name, slice(token, token + 1)) for token in ids]).T
 
     last = add_pooled(graph, body.add_all(), PoolingType.LAST_TOKEN)
     state = add_steps(into, head.steps, last)
