@@ -110,8 +110,8 @@ def save_vectors(
 def vectors(folder: Path) -> dict[str, Any]:
     """Compute vectors with sentence-transformers, in full precision."""
     model = SentenceTransformer(str(folder), device="cpu", model_kwargs=dict(_FULL_PRECISION))
-    documents = model.encode_document(list(TEXTS))
-    return {"documents": documents, "queries": model.encode_query(list(TEXTS))}
+    values = {"documents": model.encode(list(TEXTS)), "queries": model.encode_query(list(TEXTS))}
+    return values | ({"passages": model.encode_document(list(TEXTS))} if model.prompts.get("document") else {})
 
 
 def scores(folder: Path) -> dict[str, Any]:
