@@ -112,7 +112,7 @@ async def test_documents_must_be_a_list(embeddings: OnnxEmbeddings, wrong: Any) 
         ({"doc_embed_type": "passage"}, "pass document_prompt="),
         ({"cuda": True}, "here it is called 'device'"),
         ({"specific_model_path": "x"}, "here it is called 'model_path'"),
-        ({"qqqq": 1}, "it takes batch_size, cache_dir"),
+        ({"qqqq": 1}, "it takes accept_unknown, batch_size, cache_dir"),
         ({"device": "tpu"}, "device='tpu' is not understood"),
         ({"batch_size": 0}, "greater than or equal to 1"),
         ({"parallel": -1}, "greater than or equal to 0"),

@@ -5,11 +5,15 @@ from __future__ import annotations
 import inspect
 import subprocess
 import sys
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from langchain_onnxembed import OnnxEmbeddings
 from onnxembed import TextEmbedding
+from onnxembed.errors import InputError
+from tests.fixtures.model_rows import TEXTS, all_rows, write_row
 
 # The core's name and ours, where they differ.
 RENAMED = {
@@ -17,6 +21,7 @@ RENAMED = {
     "specific_model_path": "model_path",
     "dim": "dimensions",
     "passage_prompt": "document_prompt",
+    "passage_prompt_name": "document_prompt_name",
 }
 # Options of a call in the core, and options of the adapter itself.
 PER_CALL = {"batch_size", "parallel"}
@@ -85,3 +90,16 @@ def test_docstring_has_the_sections_that_langchain_asks_for() -> None:
     positions = [doc.index(f"\n{section}") for section in sections]
     assert doc.startswith("Onnx embedding model integration.")
     assert positions == sorted(positions)
+
+
+def test_prompts_by_name(tmp_path: Path) -> None:
+    row = next(row.values[0] for row in all_rows("dense") if row.id == "reader-prompts")
+    folder, cache = write_row(row, tmp_path / "model"), tmp_path / "cache"
+    named = OnnxEmbeddings(
+        model=str(folder), cache_dir=cache, query_prompt_name="clustering", document_prompt_name="clustering"
+    )
+    expected = row.expected["prompt clustering"]
+    assert np.abs(np.array(named.embed_documents(list(TEXTS))) - expected).max() < 1e-6
+    assert np.abs(np.array(named.embed_query(TEXTS[0])) - expected[0]).max() < 1e-6
+    with pytest.raises(InputError, match="document_prompt_name='other'"):
+        OnnxEmbeddings(model=str(folder), cache_dir=cache, document_prompt_name="other")

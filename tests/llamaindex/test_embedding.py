@@ -26,6 +26,7 @@ RENAMED = {
     "dim": "dimensions",
     "query_prompt": "query_instruction",
     "passage_prompt": "text_instruction",
+    "passage_prompt_name": "document_prompt_name",
 }
 # Options of a call in the core.
 PER_CALL = {"batch_size", "parallel"}
@@ -175,7 +176,7 @@ def test_a_batch_must_be_a_list(embedding: OnnxEmbedding) -> None:
         ({"doc_embed_type": "passage"}, "pass text_instruction=, the document prompt"),
         ({"cuda": True}, "here it is called 'device'"),
         ({"document_prompt": "x"}, "here it is called 'text_instruction'"),
-        ({"qqqq": 1}, "it takes batch_size, cache_dir"),
+        ({"qqqq": 1}, "it takes accept_unknown, batch_size, cache_dir"),
         ({"class_name": "SomeOther"}, "no argument 'class_name'"),
         ({"device": "tpu"}, "device='tpu' is not understood"),
         ({"embed_batch_size": 0}, "greater than 0"),

@@ -33,6 +33,8 @@ class OnnxEmbeddings(DenseModel, TextVectors):
         query_prompt, document_prompt: str | None
             Put, verbatim, before a query and before a document. `None` takes what the model's authors publish, an empty
             string puts nothing.
+        query_prompt_name, document_prompt_name: str | None
+            Names of prompts that the model's files store, instead of the texts.
 
         All options are those of `onnxembed.TextEmbedding`; `OnnxEmbeddings.model_fields` describes them.
 
@@ -59,6 +61,10 @@ class OnnxEmbeddings(DenseModel, TextVectors):
         ```
 
         The work runs on a small pool that belongs to the model, so that the event loop stays free.
+
+    Vector stores:
+        Each has its own measure of similarity, and is told it by you. What the model's authors use stands in
+        `embeddings.engine.description["similarity"]`, empty where its files do not say.
 
     Cache of vectors:
         ```python

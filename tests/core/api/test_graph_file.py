@@ -168,7 +168,15 @@ def test_many_who_ask_at_once_compile_once(folder: Path, store: StoreSettings, m
     calls: list[Path] = []
     original = compiler.compile_model
 
-    def counted(source: Path, target: Path, *, head: GraphHead, pooling: PoolingType, single_file: bool) -> None:
+    def counted(
+        source: Path,
+        target: Path,
+        *,
+        head: GraphHead,
+        pooling: PoolingType,
+        single_file: bool,
+        accepted: tuple[str, ...],
+    ) -> None:
         calls.append(target)
         time.sleep(0.2)  # long enough for the others to have looked, and to wait
         original(source, target, head=head, pooling=pooling)

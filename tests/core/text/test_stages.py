@@ -45,7 +45,7 @@ def test_activations(activation: Activation, tmp_path: Path) -> None:
     (apply,) = load_stages(tmp_path, [VectorStage(StageKind.DENSE, "2_Dense", 6, 6, activation, bias=False)])
     actual = apply(ROWS)
     assert actual.dtype == np.float32
-    np.testing.assert_allclose(actual, [VALUES[activation]], rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(actual, np.array([VALUES[activation]]), rtol=1e-6, atol=1e-6)
 
 
 def test_dense_with_a_residual(tmp_path: Path) -> None:
@@ -61,7 +61,8 @@ def test_layer_norm_and_normalize(tmp_path: Path) -> None:
     write(tmp_path / "n", norm_weight=[1, 2], norm_bias=[0, 5])
     norm, normalize = load_stages(tmp_path, [VectorStage(StageKind.LAYER_NORM, "n", 2, 2), NORMALIZE])
     np.testing.assert_allclose(norm(np.array([[1, 3]], np.float32)), [[-0.999995, 6.99999]], rtol=1e-6)
-    np.testing.assert_allclose(normalize(np.array([[3, 4], [0, 0]], np.float32)), [[0.6, 0.8], [0, 0]], rtol=1e-6)
+    scaled = np.array([[0.6, 0.8], [0, 0]])
+    np.testing.assert_allclose(normalize(np.array([[3, 4], [0, 0]], np.float32)), scaled, rtol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -35,8 +35,10 @@ class OnnxEmbedding(DenseModel, VectorEmbedding):
         ```
 
         ``query_instruction`` and ``text_instruction`` precede a query and a text, verbatim and with no space added.
-        ``None`` takes what the model's authors publish, an empty string puts nothing. The other options are those of
-        ``onnxembed.TextEmbedding``; see ``OnnxEmbedding.model_fields``.
+        ``None`` takes what the model's authors publish, an empty string puts nothing; ``query_prompt_name`` and
+        ``document_prompt_name`` take a prompt that the model's files store. The other options are those of
+        ``onnxembed.TextEmbedding``; see ``OnnxEmbedding.model_fields``. How the authors compare vectors stands in
+        ``engine.description["similarity"]``; a vector store has a measure of its own.
     """
 
     core_names: ClassVar[Mapping[str, str]] = {
