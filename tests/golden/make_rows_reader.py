@@ -211,7 +211,7 @@ def _ways() -> None:
     _row("router", "a table for queries, mean pooling for documents", [router], prompts=_PROMPTS)
     router = Router.for_query_document(_pooled("cls", layers=1), [*_pooled("mean"), _dense(_WIDTH, _WIDTH)])
     _row("router-bodies", "two transformers + Normalize", [router, Normalize()])
-    heads = Router.for_query_document([_dense(_WIDTH, 16)], [_dense(_WIDTH, 16, torch.nn.ReLU())])
+    heads = Router.for_query_document([_dense(_WIDTH, 16)], [_dense(_WIDTH, 16, torch.nn.ReLU(), bias=False)])
     _row("asym", "mean pooling + a Dense for each input type", [*_pooled("mean"), heads], _as_asym)
 
 
