@@ -20,7 +20,7 @@ from onnxembed.metadata.prompts import SETTINGS_FILE, read_prompts
 from onnxembed.metadata.stages import Stage, read_stages, require_known
 from onnxembed.spec import PoolingType
 from onnxembed.text.layout import architectures, is_text_model
-from onnxembed.text.pipeline import KNOWN_STAGES, describe_pipeline
+from onnxembed.text.pipeline import KNOWN_STAGES, describe_pipeline, is_model2vec
 from onnxembed.text.routes import ROUTERS, read_routes
 from onnxembed.text.spec import DenseModel, Matryoshka, Prompts
 from onnxembed.text.vector_stage import NORMALIZE
@@ -141,8 +141,9 @@ def _files_of(files: Files, model: DenseModel) -> tuple[str, ...]:
 
 def _finish(files: Files, stages: tuple[Stage, ...], models: Collection[DenseModel]) -> None:
     """Refuse what nobody read; the configuration of a table is read whole, that of a transformer by the compiler."""
-    for model in models:
-        if model.static:
-            facts = files.facts(PurePosixPath(model.body_folder, CONFIG_FILE).as_posix())
+    tables = {model.body_folder for model in models if model.static}
+    for table in tables:
+        facts = files.facts(PurePosixPath(table, CONFIG_FILE).as_posix())
+        if is_model2vec(facts):  # sentence-transformers does not read it
             facts.finish(MODEL2VEC_KEYS, files.accept_unknown)
-    finish(files, stages, {model.body_folder for model in models})
+    finish(files, stages, {model.body_folder for model in models} - tables, tables)

@@ -69,12 +69,17 @@ def describe_pipeline(files: Files, stages: tuple[Stage, ...], chosen: PoolingTy
     first = stages[0] if stages else None
     body = first.path if first is not None and first.kind in ("Transformer", "StaticEmbedding") else ""
     config = files.facts(PurePosixPath(body, CONFIG_FILE).as_posix())
-    model2vec = config.value("model_type") == "model2vec"
+    model2vec = is_model2vec(config)
     if (first is not None and first.kind == "StaticEmbedding") or (
         model2vec and files.has(PurePosixPath(body, WEIGHTS_FILE).as_posix())
     ):
         return _static(files, body, stages[1:], config if model2vec else None)
     return _transformer(files, body, stages, chosen)
+
+
+def is_model2vec(config: Facts) -> bool:
+    """Tell whether a ``config.json`` is that of a table of model2vec."""
+    return bool(config.value("model_type") == "model2vec")
 
 
 def _transformer(files: Files, body: str, stages: tuple[Stage, ...], chosen: PoolingType | None) -> DenseModel:
@@ -164,8 +169,13 @@ def _pooling(files: Files, stages: tuple[Stage, ...], shape: _Shape | None, chos
     name = listed[0].file(CONFIG_FILE) if listed else PurePosixPath("1_Pooling", CONFIG_FILE).as_posix()
     stated = read_pooling(files.facts(name)) if files.has(name) and (listed or not stages) else None
     if chosen is not None:
-        return Pooling((chosen,), stated is None or stated.with_prompt)
+        return Pooling((chosen,), stated is None or stated.with_prompt or chosen is PoolingType.DISABLED)
     if shape is not None and len(shape) == 2:
+        if stated is not None and not stated.with_prompt:
+            raise UnsupportedModelError(
+                f"{files.label(name)}: include_prompt is false, but the graph pools by itself, prompts included; pass "
+                "pooling='DISABLED' to take its vectors as they are"
+            )
         return Pooling((PoolingType.DISABLED,))
     if stated is not None:
         return stated

@@ -43,7 +43,7 @@ def places(row: Row) -> Iterator[tuple[str, Callable[[Any], Any]]]:
 
 def is_architecture(row: Row, name: str) -> bool:
     """Whether a file describes a transformer, which the compiler reads."""
-    return name.rsplit("/", 1)[-1] == "config.json" and "hidden_size" in row.files[name]
+    return name.rsplit("/", 1)[-1] == "config.json" and "vocab_size" in row.files[name]
 
 
 @pytest.mark.parametrize("row", ROWS)

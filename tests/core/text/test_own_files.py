@@ -14,7 +14,8 @@ from onnxembed import TextEmbedding, open_model
 from onnxembed.compile import compile_model
 from onnxembed.errors import InputError, InputTypeError, ModelError, ModelNotFoundError, UnsupportedModelError
 from onnxembed.spec import PoolingType
-from tests.fixtures.model_rows import TEXTS, Row, all_rows, computed, difference, write_row
+from tests.fixtures.dense_graphs import GraphForm, write_graph
+from tests.fixtures.model_rows import TEXTS, Row, all_rows, computed, difference, write_row, write_safetensors
 
 ROWS: Mapping[str, Row] = {row.id: row.values[0] for row in all_rows("dense")}
 BOUND = 1e-6
@@ -244,3 +245,28 @@ def test_accents_and_added_tokens_as_the_configuration_has_them(tmp_path: Path, 
     added = {"added_tokens_decoder": {"5": {"content": "fox", "special": True}}}
     edit(folder / "tokenizer_config.json", lambda said: said | added)
     assert TextEmbedding(folder, cache_dir=cache).token_count("foxfox") == 4
+
+
+def test_a_graph_that_pools_by_itself(tmp_path: Path, cache: Path) -> None:
+    """Its vectors stay as they are; the stages after it are applied where they are outside."""
+    folder = folder_of("dense", tmp_path)  # whose Dense stage makes 16 numbers of 32
+    write_graph(folder / "model.onnx", GraphForm(output="sentence", vocabulary=300))  # gives 16
+    inside = TextEmbedding(folder, cache_dir=cache)
+    assert (inside.options["pooling"], inside.embedding_size) == ("DISABLED", 16)
+    vectors = inside.embed_to_array(list(TEXTS[:3]))
+
+    edit(folder / "2_Dense" / "config.json", lambda said: said | {"in_features": 16, "out_features": 2, "bias": False})
+    weight = np.arange(32, dtype=np.float32).reshape(2, 16) / 32
+    write_safetensors(folder / "2_Dense" / "model.safetensors", {"linear.weight": weight})
+    outside = TextEmbedding(folder, cache_dir=cache)
+    assert outside.embedding_size == 2
+    assert np.abs(outside.embed_to_array(list(TEXTS[:3])) - np.tanh(vectors @ weight.T)).max() < BOUND
+
+    edit(folder / "2_Dense" / "config.json", lambda said: said | {"in_features": 20, "out_features": 30})
+    with pytest.raises(UnsupportedModelError, match="whether 2_Dense are part of it; pass pooling='DISABLED'"):
+        TextEmbedding(folder, cache_dir=cache)
+    as_it_is = TextEmbedding(folder, cache_dir=cache, pooling="DISABLED")
+    assert np.array_equal(as_it_is.embed_to_array(list(TEXTS[:3])), vectors)
+    edit(folder / "1_Pooling" / "config.json", lambda said: said | {"include_prompt": False})
+    with pytest.raises(UnsupportedModelError, match="include_prompt is false, but the graph pools by itself"):
+        TextEmbedding(folder, cache_dir=cache)
