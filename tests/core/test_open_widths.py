@@ -73,3 +73,21 @@ def test_pages(tmp_path: Path) -> None:
     state(folder, embedding_dim=7)
     model = LateInteractionMultimodalEmbedding(folder, lazy_load=True)
     assert model.embedding_size == next(model.embed_query("hello")).shape[1]
+
+
+def test_a_layer_after_the_graph_has_its_own_size(tmp_path: Path) -> None:
+    from tests.fixtures.dense_models import write_safetensors
+    from tests.fixtures.late_interaction_models import write_modules
+    from tests.fixtures.small_models import write_bert_folder
+
+    write_bert_folder(tmp_path)
+    write_modules(tmp_path, ("Transformer", ""), ("Pooling", "1_Pooling"), ("Dense", "2_Dense"))
+    for name in ("1_Pooling", "2_Dense"):
+        (tmp_path / name).mkdir(exist_ok=True)
+    (tmp_path / "1_Pooling" / "config.json").write_text(json.dumps({"pooling_mode": "mean"}))
+    layer = {"in_features": 32, "out_features": 8, "bias": False, "activation_function": "torch.nn.Identity"}
+    (tmp_path / "2_Dense" / "config.json").write_text(json.dumps(layer))
+    weight = np.random.default_rng(1).standard_normal((8, 32)).astype(np.float32)
+    write_safetensors(tmp_path / "2_Dense" / "model.safetensors", {"linear.weight": weight})
+    model = TextEmbedding(tmp_path, lazy_load=True)
+    assert model.embedding_size == model.embed_to_array(["hello"]).shape[1] == 8

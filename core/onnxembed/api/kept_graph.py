@@ -21,7 +21,7 @@ from onnxembed.hub.settings import StoreSettings, own_folder
 logger = logging.getLogger("onnxembed.models")
 
 # Part of the name of every kept graph: a change of the compiler must not meet graphs of an older one.
-COMPILER_VERSION = 4
+COMPILER_VERSION = 5
 
 Make = Callable[[Path], None]
 """Writes a graph to a path, and whatever lies beside it."""

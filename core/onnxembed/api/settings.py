@@ -134,7 +134,7 @@ def content_of(folder: ModelFolder, settings: EngineSettings[SpecT]) -> str:
     from onnxembed.hub.content import digest_memory
     from onnxembed.hub.fingerprint import folder_fingerprint
 
-    model = settings.model
+    model = settings.opened or settings.model  # the one that the files were brought for
     further = (*model.additional_files, model.companion_file)
     return folder_fingerprint(folder.path, model.model_file, further, digest_memory(settings.store))
 

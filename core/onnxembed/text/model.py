@@ -51,8 +51,6 @@ class TextEmbedding(VectorModel[DenseOptions, DenseModel, "DenseEngine | RoutedE
     process. The options are those of `DenseOptions`.
     """
 
-    _sized_by_config = True
-
     @constructor(DenseOptions)
     def __init__(self, options: DenseOptions) -> None:
         chosen = None if options.pooling is None else PoolingType(options.pooling)
@@ -288,7 +286,9 @@ def _describe_files(pooling: PoolingType | None, files: Files) -> DenseModel:
 
 
 def _graph_says_size(model: DenseModel, folder: str) -> bool:
-    """Whether the graph in a folder has the length of its vectors; so do weights that are compiled."""
+    """Whether the graph in a folder has the length of its vectors; so do weights that are compiled, and layers."""
+    if any(stage.outputs is not None for stage in model.stages):
+        return True
     from onnxembed.api.graph_file import graph_width
 
     return graph_width(folder, model.model_file, model.output) != 0
