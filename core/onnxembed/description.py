@@ -296,7 +296,9 @@ def _facts(model: ModelSpec, files: Files | None, made_from: str) -> list[Fact]:
 
 def _limit(model: ModelSpec, files: Files) -> tuple[int, str] | None:
     """The token limit and its file; ``None`` where texts are not read, or no file states one."""
-    return stated_limit(files, model.tokenizer) if model.companion_file.endswith(TOKENIZER_FILE) else None
+    if not model.companion_file.endswith(TOKENIZER_FILE):
+        return None
+    return stated_limit(files, model.tokenizer, model.body_folder)
 
 
 def _decides(key: str) -> str:

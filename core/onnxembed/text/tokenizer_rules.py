@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from onnxembed.errors import InputError, ModelError
-from onnxembed.hub.files import Files, FolderFiles
+from onnxembed.hub.files import Files, FolderFiles, inside
 from onnxembed.spec import TokenizerSettings
 
 # Architectures whose position numbers begin after the padding id, so that two of the stated positions are not usable.
@@ -219,11 +219,16 @@ def token_flags(token: object) -> dict[str, bool]:
     return {name: bool(flags[name]) for name in _TOKEN_FLAGS if name in flags}
 
 
-def stated_limit(files: Files, settings: TokenizerSettings | None = None) -> tuple[int, str] | None:
-    """Read the token limit of a model's files and the file that states it; ``None`` where none does."""
-    config = files.json_object("config.json")
+def stated_limit(files: Files, settings: TokenizerSettings | None, folder: str) -> tuple[int, str] | None:
+    """Read the token limit of a model's files and the file that states it; ``None`` where none does.
+
+    ``settings`` are as in `read_rules`; ``folder`` is that of the tokenizer, empty for the model's own.
+    """
+    config = files.json_object(inside(folder, "config.json"))
     try:
-        limit, source = _stated_limit(files, files.json_object("tokenizer_config.json"), config, settings)
+        limit, source = _stated_limit(
+            files, files.json_object(inside(folder, "tokenizer_config.json")), config, settings
+        )
     except ModelError:
         return None
     positions = _positions(config)
