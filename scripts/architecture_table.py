@@ -84,12 +84,14 @@ def _made_a_graph(row: Row, folder: Path) -> bool:
     """Put a graph into a model's folder in place of the weights that it is made of; tell whether there is one."""
     model: ModelSpec = kind_named(row.kind).describe(FolderFiles(folder))
     recipe = model.recipe
-    if recipe is None or recipe.head is GraphHead.VOCABULARY_MAXIMUM or getattr(model, "static", False):
+    if recipe is None or recipe.head is GraphHead.VOCABULARY_MAXIMUM:
+        return False
+    if getattr(model, "static", False) or getattr(model, "routes", ()):  # no graph, or one for each way
         return False
     body = folder / model.body_folder
-    (folder / "onnx").mkdir()
+    (body / "onnx").mkdir()
     try:
-        compile_model(body, folder / "onnx" / "model.onnx", head=recipe.head)
+        compile_model(body, body / "onnx" / "model.onnx", head=recipe.head)
     except (OnnxEmbedError, OSError) as error:
         logging.getLogger(__name__).warning("%s: no graph (%s)", row.name, error)
         return False
