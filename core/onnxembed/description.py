@@ -182,7 +182,6 @@ def describe(
     folder = named_folder(model_name)
     if folder is not None:
         files = chosen_files(FolderFiles(folder), options, chosen.registry.kind)
-        files.accept_unknown = tuple(options.accept_unknown)
         return _described(chosen, chosen.describe(files), files, found_in="folder")
     listed = repository_files(name, options, chosen.registry)
     return _described(chosen, describe_repository(listed, options, chosen.describe), listed, found_in="repository")

@@ -30,6 +30,7 @@ from tests.fixtures.hub_shapes import (
 from tests.fixtures.hub_shapes import weights as write_weights
 from tests.fixtures.images import picture
 from tests.fixtures.model_rows import CLASSES, ROWS, Row, all_rows, computed, difference, read_row, write_row
+from tests.fixtures.small_models import write_bert_folder
 
 __all__ = ["hub_server"]
 
@@ -236,6 +237,18 @@ class TestCachedByAnotherTool:
         self.brought(hub, tmp_path / "cache", body, *SHAPES[0].small)
         assert type(open_model(NAME)) is TextEmbedding
         assert TextEmbedding(NAME).embed_to_array(TEXTS).shape == (3, 32)
+        assert hub.requests == []
+
+    def test_what_sentence_transformers_brings_of_a_plain_model(self, hub: HubServer, tmp_path: Path) -> None:
+        """It asks for ``modules.json`` in vain, of which the cache keeps a note."""
+        from huggingface_hub.errors import EntryNotFoundError
+
+        publish(hub, tmp_path / "published", write_bert_folder)
+        with pytest.raises(EntryNotFoundError):
+            self.brought(hub, tmp_path / "cache", "modules.json")
+        small = ("config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
+        self.brought(hub, tmp_path / "cache", "model.safetensors", *small)
+        assert TextEmbedding(NAME, pooling="MEAN").embed_to_array(TEXTS).shape == (3, 32)
         assert hub.requests == []
 
     def test_what_lacks_a_stage_is_completed(self, hub: HubServer, tmp_path: Path) -> None:

@@ -107,7 +107,7 @@ def chosen_files(files: Files, options: EngineOptions, kind: type[ModelSpec]) ->
         from onnxembed.api.repository import chosen_in_repository
 
         return chosen_in_repository(files, options, kind)
-    files.chosen = None
+    files.chosen, files.accept_unknown = None, tuple(options.accept_unknown)
     asked = options.model_file is not None or options.variant is not None
     if asked or (graph_name(files, GRAPH_LAYOUTS[0]) is None and not has_weights(files)):
         files.chosen = choose(files, kind.graph_stems, model_file=options.model_file, variant=options.variant)
@@ -121,7 +121,6 @@ def _describe_folder(
     from onnxembed.hub.files import FolderFiles
 
     files = chosen_files(FolderFiles(folder), options, kind)
-    files.accept_unknown = tuple(options.accept_unknown)
     if options.model_file is None and options.variant is None:
         report(files)
     model = describe(files)

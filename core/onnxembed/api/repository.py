@@ -81,6 +81,7 @@ def chosen_in_repository(files: HubFiles, options: EngineOptions, kind: type[Mod
     """
     if isinstance(files, SnapshotFiles) and not _is_enough(files, options, kind):
         files = list_repository(files.model_name, replace(store_settings(None, options), revision=files.commit))
+    files.accept_unknown = tuple(options.accept_unknown)
     files.chosen = _choice(files, options, kind)
     if files.chosen is None and not any(name.endswith(".safetensors") for name in files.names()):
         raise UnsupportedModelError(_nothing_to_use(files))
@@ -94,7 +95,6 @@ def describe_repository(files: HubFiles, options: EngineOptions, describe: Calla
     """
     if options.model_file is None and options.variant is None:
         report(files)
-    files.accept_unknown = tuple(options.accept_unknown)
     with reading(files.where):
         model = describe(files)
     weights = weights_names(files, model.body_folder)

@@ -144,7 +144,7 @@ def open_repository(repository: str, settings: StoreSettings) -> RepositoryFiles
     `made_to_load`. Else it is `list_repository`, with its errors.
     """
     for copy in copies(repository, settings):
-        if copy.place.listing(copy.commit) is None and made_to_load(copy.path):
+        if copy.place.listing(copy.commit) is None and made_to_load(copy.place, copy.commit):
             return SnapshotFiles(repository, settings.effective_revision, copy.commit, copy.path)
     return list_repository(repository, settings)
 

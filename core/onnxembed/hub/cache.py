@@ -93,6 +93,10 @@ class RepositoryCache:
             return None
         return commit if COMMIT.fullmatch(commit) else None
 
+    def is_known_absent(self, commit: str, name: str) -> bool:
+        """Tell whether a tool has noted that a commit holds no such file."""
+        return (self.folder / ".no_exist" / commit / name).is_file()
+
     def set_commit(self, revision: str, commit: str) -> None:
         """Let a branch, tag or commit stand for a commit."""
         if revision != commit and self.commit_of(revision) != commit:
@@ -242,13 +246,14 @@ _WITH_A_CONFIGURATION = ("Pooling", "Dense", "SpladePooling", "LayerNorm")
 """Stages of sentence-transformers that do not work without their ``config.json``."""
 
 
-def made_to_load(snapshot: Path) -> bool:
+def made_to_load(place: RepositoryCache, commit: str) -> bool:
     """Tell whether a copy of a repository holds all that describes the model, as far as the tool that made it knows.
 
     Either it is whole, which ``.gitattributes`` shows, a file that no loader asks for; or sentence-transformers has
-    brought every stage that ``modules.json`` lists.
+    brought every stage that ``modules.json`` lists, or noted that there is no such file.
     """
-    if has_content(snapshot / ".gitattributes"):
+    snapshot = place.snapshot(commit)
+    if has_content(snapshot / ".gitattributes") or place.is_known_absent(commit, _STAGES_FILE):
         return True
     try:
         stages = json.loads((snapshot / _STAGES_FILE).read_text(encoding="utf-8"))
@@ -305,10 +310,9 @@ def _is_whole(place: RepositoryCache, commit: str, listing: Listing | None) -> b
     lacking = [name for name in OPTIONAL_FILES if not (place.snapshot(commit) / name).is_file()]
     if listing is not None:
         return not any(name in listing.files for name in lacking)
-    if made_to_load(place.snapshot(commit)):
+    if made_to_load(place, commit):
         return True
-    # Other tools note here which files they looked for in vain.
-    return all((place.folder / ".no_exist" / commit / name).is_file() for name in lacking)
+    return all(place.is_known_absent(commit, name) for name in lacking)
 
 
 def wanted_files(model: ModelSpec, listing: Listing) -> tuple[str, ...] | None:

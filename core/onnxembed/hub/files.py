@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from onnxembed.formats.onnx_graph import GraphFacts
     from onnxembed.hub.cache import Listing
 
+_DEEPEST = 3
 SMALL_FILE_BYTES = 16 << 20
 """Most bytes of a small file unless the caller says otherwise; configurations have some kilobytes."""
 
@@ -124,10 +125,14 @@ class FolderFiles(Files):
         self._graphs: dict[str, GraphFacts] = {}
 
     def names(self) -> tuple[str, ...]:
-        """Give the names of all files, sorted."""
-        paths = (Path(root, file) for root, _, files in os.walk(self.folder) for file in files)
-        names = (path.relative_to(self.folder).as_posix() for path in paths)
-        return tuple(sorted(name for name in names if _is_safe(name)))
+        """Give the names of all files that lie as deep as those of a model may, sorted."""
+        found: list[str] = []
+        for root, folders, files in os.walk(self.folder):
+            place = Path(root).relative_to(self.folder)
+            if len(place.parts) >= _DEEPEST:
+                folders.clear()  # a folder that was named by mistake may hold a whole disk
+            found += [name for name in ((place / file).as_posix() for file in files) if _is_safe(name)]
+        return tuple(sorted(found))
 
     def has(self, name: str) -> bool:
         """Tell whether there is such a file."""
