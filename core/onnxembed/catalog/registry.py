@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 SpecT = TypeVar("SpecT", bound=ModelSpec)
 
 _OFFERED_NAMES = 3
-_NEAR = 0.6
-NEARLY_THE_SAME = 0.9
+# Most names are those of other models than the catalogue's: one that is only alike would mislead.
+_NEAR = 0.8
+NEARLY_THE_SAME = 0.85
 """How alike the name of a Hub repository and one of the catalogue are where the first looks like a slip."""
 # Comparing names takes time in the square of their length, and a message should stay readable.
 _LONGEST_NAME = 120
@@ -81,7 +82,8 @@ class Registry(Generic[SpecT]):
             raise UnknownModelError(
                 f"{unknown_name(name, self.models())} "
                 f"{self._facade}.list_supported_models() lists all names; {self._facade}.add_custom_model() adds a "
-                "model, and a local folder with a model's files may be given instead of a name"
+                "model, and a local folder with a model's files, or a repository of the Hub, 'org/name', may be given "
+                "instead of a name"
             )
         return model
 
@@ -191,7 +193,7 @@ def _offer(name: str, models: Iterable[ModelSpec], least: float) -> str:
 def _likeness(given: str, candidate: str) -> float:
     """0 to 1 by ``difflib``, of folded names whole and without their organisation, which people misremember.
 
-    It is 0.6 at least where one such part holds the other.
+    It is near at least where one such part holds the other.
     """
     from difflib import SequenceMatcher
 
