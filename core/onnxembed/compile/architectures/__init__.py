@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from onnxembed.compile.architecture import Architecture
-from onnxembed.compile.architectures import bert, clip, eurobert, gemma, llama, resnet, siglip, vit
+from onnxembed.compile.architectures import bert, clip, eurobert, gemma, llama, modernbert, resnet, siglip, vit
 
 ARCHITECTURES: tuple[Architecture, ...] = (
     *bert.ARCHITECTURES,
@@ -11,6 +11,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
     *eurobert.ARCHITECTURES,
     *gemma.ARCHITECTURES,
     *llama.ARCHITECTURES,
+    *modernbert.ARCHITECTURES,
     *resnet.ARCHITECTURES,
     *siglip.ARCHITECTURES,
     *vit.ARCHITECTURES,
