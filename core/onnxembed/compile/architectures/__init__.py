@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 from onnxembed.compile.architecture import Architecture
-from onnxembed.compile.architectures import bert, clip, eurobert, gemma, llama, modernbert, resnet, siglip, vit
+from onnxembed.compile.architectures import (
+    bert,
+    clip,
+    eurobert,
+    gemma,
+    gte,
+    llama,
+    modernbert,
+    nomic_bert,
+    resnet,
+    siglip,
+    vit,
+)
 
 ARCHITECTURES: tuple[Architecture, ...] = (
     *bert.ARCHITECTURES,
     *clip.ARCHITECTURES,
     *eurobert.ARCHITECTURES,
     *gemma.ARCHITECTURES,
+    *gte.ARCHITECTURES,
     *llama.ARCHITECTURES,
     *modernbert.ARCHITECTURES,
+    *nomic_bert.ARCHITECTURES,
     *resnet.ARCHITECTURES,
     *siglip.ARCHITECTURES,
     *vit.ARCHITECTURES,

@@ -17,6 +17,7 @@ from onnxembed.compile.layers.normalization import layer_norm
 from onnxembed.compile.layers.part import Part, projected
 from onnxembed.compile.layers.positions import token_positions, window_bias
 from onnxembed.compile.layers.rotary import Angles, Rotary, add_angles, rotated
+from onnxembed.compile.layers.stretched_rotary import Stretch, stretched_angles
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,10 +34,12 @@ class Positions:
     Attributes:
         rotary: How positions turn queries and keys; ``None`` where scores fall with the distance (ALiBi).
         farthest: How far away the tokens are that a token sees; ``None`` for any distance.
+        stretch: How the turns slow down in long texts; ``None`` where they do not.
     """
 
     rotary: Rotary | None
     farthest: int | None = None
+    stretch: Stretch | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,17 +177,23 @@ class EncoderLayers:
     def _shared(self, ids: str) -> dict[Positions, _Shared]:
         graph, kinds = self.into.graph, tuple(dict.fromkeys(layer.positions for layer in self.facts.layers))
         positions = token_positions(graph, ids)
-        rotaries = dict.fromkeys(kind.rotary for kind in kinds if kind.rotary is not None)
-        angles = {rotary: add_angles(graph, rotary, positions, f"angles_{n}") for n, rotary in enumerate(rotaries)}
+        turns = dict.fromkeys((kind.rotary, kind.stretch) for kind in kinds)
+        angles = {turn: self._angles(*turn, positions, f"angles_{number}") for number, turn in enumerate(turns)}
         windows = dict.fromkeys(kind.farthest for kind in kinds if kind.farthest is not None)
-        biases = {far: window_bias(graph, positions, f"window_{far}", farthest=far) for far in windows}
+        biases: dict[int | None, str] = {None: ""}
+        biases |= {far: window_bias(graph, positions, f"window_{far}", farthest=far) for far in windows}
         falling = alibi_bias(graph, positions, self.facts.heads) if any(k.rotary is None for k in kinds) else ""
         return {
-            kind: _Shared(None, falling)
-            if kind.rotary is None
-            else _Shared(angles[kind.rotary], "" if kind.farthest is None else biases[kind.farthest])
+            kind: _Shared(angles[kind.rotary, kind.stretch], falling if kind.rotary is None else biases[kind.farthest])
             for kind in kinds
         }
+
+    def _angles(self, rotary: Rotary | None, stretch: Stretch | None, positions: str, name: str) -> Angles | None:
+        if rotary is None:
+            return None
+        if stretch is None:
+            return add_angles(self.into.graph, rotary, positions, name)
+        return stretched_angles(self.into.graph, rotary, stretch, positions, name)
 
     def _layer(self, name: str, layer: Layer, hidden: str, mask: str, shared: _Shared) -> str:
         graph = self.into.graph

@@ -229,4 +229,19 @@ def _yarn_scale(scaling: Facts, factor: float) -> float:
     return (over * growth + 1) / (under * growth + 1) if over and under else growth + 1
 
 
-_SCALINGS = {"linear": _linear, "llama3": _llama3, "yarn": _yarn}
+def _ntk(scaling: Facts, base: _Base) -> tuple[NDArray[np.float32], float]:
+    """Fixed and mixed NTK scaling (https://kexue.fm/archives/9706), as GTE has it: for texts of every length."""
+    import numpy as np
+
+    factor, pairs = scaling.number("factor", above=0), base.size // 2
+    if factor <= 1:
+        return base.frequencies(), 1.0
+    if not scaling.has("mixed_b"):
+        slowed = _plain(base.theta * factor, base.size) / np.float32(factor ** (2 / base.size))
+        return slowed, 1.0
+    exponent = scaling.number("mixed_b")
+    slower = np.exp(math.log(factor) * (np.arange(1, pairs + 1) / pairs) ** exponent)
+    return (base.frequencies() / slower).astype(np.float32), 1.0
+
+
+_SCALINGS = {"linear": _linear, "llama3": _llama3, "ntk": _ntk, "yarn": _yarn}
