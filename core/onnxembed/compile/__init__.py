@@ -103,7 +103,8 @@ def _architecture(config: Facts, head: GraphHead) -> Architecture:
     """Find the family that serves a configuration; of two halves, the one that a head belongs to."""
     model_type, names = config.text("model_type", ""), config.texts("architectures")
     name = names[0] if names else ""
-    families = [family for family in ARCHITECTURES if model_type in family.model_types]
+    families = [family for family in ARCHITECTURES if family.serves(config)]
+    families.sort(key=lambda family: family.setting is None)
     if not families:
         known = sorted({served for family in ARCHITECTURES for served in family.model_types})
         raise UnsupportedModelError(

@@ -11,6 +11,7 @@ from onnxembed.compile.names import WeightNames
 if TYPE_CHECKING:
     from onnxembed.compile.body import Body
     from onnxembed.compile.checkpoint import Checkpoint
+    from onnxembed.formats.facts import Facts
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,7 @@ class Architecture:
         prepare: Takes the keys of ``checkpoint.config`` that it knows and describes the body. It reads no weight:
             `onnxembed.compile.refusal` calls it where there is only a configuration.
         reads_pictures: Whether it reads pictures instead of texts.
+        setting: A key of ``config.json`` and its value, by which it is told from a family that shares its type.
     """
 
     model_types: tuple[str, ...]
@@ -31,3 +33,10 @@ class Architecture:
     names: WeightNames
     prepare: Callable[[Checkpoint], Body]
     reads_pictures: bool = False
+    setting: tuple[str, object] | None = None
+
+    def serves(self, config: Facts) -> bool:
+        """Tell whether a configuration has the family's type, and its setting, if it has one."""
+        if config.text("model_type", "") not in self.model_types:
+            return False
+        return self.setting is None or config.value(self.setting[0]) == self.setting[1]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 from onnxembed.compile.body import Shapes
 from onnxembed.compile.graph_builder import INT32, INT64
+from onnxembed.compile.layers.adapters import TASK_ID, Adapters, table_adaptation
 from onnxembed.compile.layers.alibi import alibi_bias
 from onnxembed.compile.layers.glu import FeedForward, feed_forward
 from onnxembed.compile.layers.grouped_attention import GroupedAttention, grouped_attention
@@ -20,11 +20,9 @@ from onnxembed.compile.layers.rotary import Angles, Rotary, add_angles, rotated
 from onnxembed.compile.layers.stretched_rotary import Stretch, stretched_angles
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from onnxembed.compile.checkpoint import Checkpoint
     from onnxembed.compile.layers.weighted_graph import WeightedGraph
+
+_WEIGHT = ".weight"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +101,7 @@ class Encoder:
         first_norm: Name of the norm of the embeddings.
         last_norm: Name of the norm after the layers; empty for none.
         norm_bias: Whether the norms have a bias.
+        adapters: What tasks add to the vectors of words and token types, if they do.
     """
 
     hidden: int
@@ -116,6 +115,7 @@ class Encoder:
     first_norm: str = "embeddings.LayerNorm"
     last_norm: str = ""
     norm_bias: bool = True
+    adapters: Adapters | None = None
 
     @property
     def weights(self) -> Shapes:
@@ -123,6 +123,9 @@ class Encoder:
         shapes: dict[str, tuple[int, ...]] = {self.words: (self.vocabulary, self.hidden)}
         if self.token_types:
             shapes[self.types] = (self.token_types, self.hidden)
+        if self.adapters is not None:
+            for table, (rows, size) in tuple(shapes.items()):
+                shapes |= self.adapters.of_table(table.removesuffix(_WEIGHT), rows, size)
         norms = [self.first_norm, *(norm for layer in self.layers for norm in layer.norms), self.last_norm]
         for norm in filter(None, norms):
             shapes[f"{norm}.weight"] = (self.hidden,)
@@ -163,16 +166,29 @@ class EncoderLayers:
         return graph.node("Identity", [hidden], "last_hidden_state")
 
     def _embeddings(self, ids: str) -> str:
-        graph, facts, checkpoint = self.into.graph, self.facts, self.into.checkpoint
-        hidden = graph.node("Gather", [self.into.weight(facts.words), ids], "word_vectors")
+        """Add the vectors of word and token type, normalized."""
+        graph, facts = self.into.graph, self.facts
+        if facts.adapters is not None:
+            graph.input(TASK_ID, INT64, [])
+        hidden = self._vectors(facts.words, ids, "word_vectors")
         if facts.token_types == 1:
-            only = graph.later("only_type", (facts.hidden,), partial(_first, checkpoint, facts.types))
-            hidden = graph.node("Add", [hidden, only], "typed_word_vectors")
+            types = graph.integers("only_type", 0)
         elif facts.token_types:
             types = graph.input("token_type_ids", INT64, ["batch", "sequence"])
-            vectors = graph.node("Gather", [self.into.weight(facts.types), types], "type_vectors")
-            hidden = graph.node("Add", [hidden, vectors], "typed_word_vectors")
+        if facts.token_types:
+            hidden = graph.node(
+                "Add", [hidden, self._vectors(facts.types, types, "type_vectors")], "typed_word_vectors"
+            )
         return self._norm(facts.first_norm, hidden)
+
+    def _vectors(self, table: str, rows: str, output: str) -> str:
+        """Look vectors up, with what the task adds to them."""
+        graph, adapters = self.into.graph, self.facts.adapters
+        vectors = graph.node("Gather", [self.into.weight(table), rows], output)
+        if adapters is None:
+            return vectors
+        added = table_adaptation(self.into, adapters, table.removesuffix(_WEIGHT), rows)
+        return graph.node("Add", [vectors, added], f"{output}.adapted")
 
     def _shared(self, ids: str) -> dict[Positions, _Shared]:
         graph, kinds = self.into.graph, tuple(dict.fromkeys(layer.positions for layer in self.facts.layers))
@@ -225,8 +241,3 @@ class EncoderLayers:
 
     def _norm(self, name: str, value: str) -> str:
         return layer_norm(self.into, name, value, f"{name}.output", self.facts.epsilon, bias=self.facts.norm_bias)
-
-
-def _first(checkpoint: Checkpoint, name: str) -> NDArray[np.float32]:
-    row: NDArray[np.float32] = checkpoint.weight(name)[0]
-    return row

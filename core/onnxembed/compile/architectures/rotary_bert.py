@@ -7,11 +7,13 @@ own code, with names of its own, and keep queries, keys and values in one weight
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from onnxembed.compile.architectures.encoder import Encoder, EncoderLayers, Layer, Positions
 from onnxembed.compile.body import Activation, Body, ClassificationHead, Linear, VocabularyHead
 from onnxembed.compile.graph_builder import GraphBuilder
+from onnxembed.compile.layers.adapters import Adapters
 from onnxembed.compile.layers.glu import FeedForward
 from onnxembed.compile.layers.part import Part
 from onnxembed.compile.layers.weighted_graph import WeightedGraph
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 WORDS = "embeddings.word_embeddings.weight"
 UNUSED = ("pooler.", "cls.", "lm_head.", "classifier.", "rotary_emb.", "embeddings.position_ids")
 _PACKED = "self_attn.qkv_proj"
-_PACKED_FEED = "mlp.up_gate_proj"
+_PACKED_FEED = "up_gate_proj"
 
 NAMES = WeightNames(
     prefixes=("nomic_bert.", "bert.", "new.", "gte.", "roberta."),
@@ -42,6 +44,8 @@ NAMES = WeightNames(
         (r"\.mlp\.fc12\.", ".mlp.gate_proj."),
         (r"\.mlp\.fc2\.", ".mlp.down_proj."),
         (r"^lm_head\.norm\.", "lm_head.layer_norm."),
+        (r"\.parametrizations\.weight\.original$", ".weight"),
+        (r"\.parametrizations\.weight\.0\.lora_([AB])$", r".lora_\1"),
     ),
 )
 """All spellings: Nomic's ``encoder.layers.0.attn.Wqkv``, Jina's ``mixer``, GTE's ``encoder.layer.0.attention``."""
@@ -66,6 +70,7 @@ class RotaryBert:
         attention_bias: Whether queries, keys and values have a bias, and what follows attention.
         up_bias: Whether the feed-forward's first layers have one.
         down_bias: Whether its last one has.
+        adapters: What tasks add to all of these, if they do.
     """
 
     hidden: int
@@ -82,6 +87,7 @@ class RotaryBert:
     attention_bias: bool
     up_bias: bool
     down_bias: bool
+    adapters: Adapters | None = None
 
 
 def read_head_size(config: Facts, hidden: int, heads: int) -> int:
@@ -107,6 +113,7 @@ def rotary_bert_body(
         token_types=facts.token_types,
         epsilon=facts.epsilon,
         layers=tuple(_layer(checkpoint, facts, f"layers.{number}") for number in range(facts.layers)),
+        adapters=facts.adapters,
     )
     return Body(
         into=into,
@@ -128,21 +135,21 @@ def pooled_head(hidden: int, dense: str, output: str, labels: int) -> Classifica
 
 
 def _layer(checkpoint: Checkpoint, facts: RotaryBert, name: str) -> Layer:
-    wide = facts.heads * facts.head_size
+    wide, part = facts.heads * facts.head_size, partial(Part, adapters=facts.adapters)
     if checkpoint.has_weight(f"{name}.{_PACKED}.weight"):
         query, key, value = (
-            Part(f"{name}.{_PACKED}", facts.hidden, wide, facts.attention_bias, place=n, of=3) for n in range(3)
+            part(f"{name}.{_PACKED}", facts.hidden, wide, facts.attention_bias, place=n, of=3) for n in range(3)
         )
     else:
         query, key, value = (
-            Part(f"{name}.self_attn.{part}_proj", facts.hidden, wide, facts.attention_bias) for part in "qkv"
+            part(f"{name}.self_attn.{letter}_proj", facts.hidden, wide, facts.attention_bias) for letter in "qkv"
         )
     return Layer(
         query=query,
         key=key,
         value=value,
-        attended=Part(f"{name}.self_attn.o_proj", wide, facts.hidden, facts.attention_bias),
-        feed=_feed_forward(checkpoint, facts, name),
+        attended=part(f"{name}.self_attn.o_proj", wide, facts.hidden, facts.attention_bias),
+        feed=_feed_forward(checkpoint, facts, f"{name}.mlp"),
         positions=facts.positions,
         after_attention=(f"{name}.post_attention_layernorm",),
         after_feed=f"{name}.post_mlp_layernorm",
@@ -150,11 +157,12 @@ def _layer(checkpoint: Checkpoint, facts: RotaryBert, name: str) -> Layer:
 
 
 def _feed_forward(checkpoint: Checkpoint, facts: RotaryBert, name: str) -> FeedForward:
-    down = Part(f"{name}.mlp.down_proj", facts.inner, facts.hidden, facts.down_bias)
+    part = partial(Part, adapters=facts.adapters)
+    down = part(f"{name}.down_proj", facts.inner, facts.hidden, facts.down_bias)
     if facts.gated and checkpoint.has_weight(f"{name}.{_PACKED_FEED}.weight"):
         up, gate = (
-            Part(f"{name}.{_PACKED_FEED}", facts.hidden, facts.inner, facts.up_bias, place=n, of=2) for n in range(2)
+            part(f"{name}.{_PACKED_FEED}", facts.hidden, facts.inner, facts.up_bias, place=n, of=2) for n in range(2)
         )
         return FeedForward(up, down, facts.activation, gate)
-    up, gate = (Part(f"{name}.mlp.{part}_proj", facts.hidden, facts.inner, facts.up_bias) for part in ("up", "gate"))
+    up, gate = (part(f"{name}.{which}_proj", facts.hidden, facts.inner, facts.up_bias) for which in ("up", "gate"))
     return FeedForward(up, down, facts.activation, gate if facts.gated else None)

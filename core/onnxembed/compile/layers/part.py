@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from onnxembed.compile.graph_builder import MICROSOFT
 from onnxembed.compile.layers.activation import FUSED_WITH_BIAS, activation
+from onnxembed.compile.layers.adapters import Adapters, adaptation
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,6 +30,7 @@ class Part:
         bias: Whether it has a bias.
         place: Which of the layers in the weight it is, from 0.
         of: How many layers the weight holds.
+        adapters: What tasks add to it, if they do.
     """
 
     name: str
@@ -37,13 +39,15 @@ class Part:
     bias: bool = True
     place: int = field(default=0, kw_only=True)
     of: int = field(default=1, kw_only=True)
+    adapters: Adapters | None = field(default=None, kw_only=True)
 
     @property
     def weights(self) -> Shapes:
         """Name and shape of the weights that it lies in."""
         rows = self.of * self.outputs
         bias: Shapes = {f"{self.name}.bias": (rows,)} if self.bias else {}
-        return {f"{self.name}.weight": (rows, self.inputs), **bias}
+        added = {} if self.adapters is None else self.adapters.of_layer(self.name, self.inputs, rows)
+        return {f"{self.name}.weight": (rows, self.inputs), **bias, **added}
 
     @property
     def label(self) -> str:
@@ -77,7 +81,11 @@ def _product(into: WeightedGraph, part: Part, value: str) -> str:
     name = f"{part.label}.weight.transposed"
     if not into.graph.has_tensor(name):
         into.graph.later(name, (part.inputs, part.outputs), partial(_transposed, into.checkpoint, part))
-    return into.graph.node("MatMul", [value, name], f"{part.label}.product")
+    product = into.graph.node("MatMul", [value, name], f"{part.label}.product")
+    if part.adapters is None:
+        return product
+    added = adaptation(into, part.adapters, part.name, value, inputs=part.inputs, rows=part.rows, label=part.label)
+    return into.graph.node("Add", [product, added], f"{part.label}.adapted")
 
 
 def _transposed(checkpoint: Checkpoint, part: Part) -> NDArray[np.float32]:
