@@ -11,6 +11,7 @@ from typing import Any
 
 _SHAPE = {"hidden_size": 384, "intermediate_size": 1536, "num_hidden_layers": 6, "num_attention_heads": 12}
 _DECODER = {**_SHAPE, "intermediate_size": 1152, "num_attention_heads": 6, "num_key_value_heads": 2, "head_dim": 64}
+_GATED = {**_SHAPE, "intermediate_size": 1024, "num_attention_heads": 6, "pad_token_id": 0}
 _ROBERTA = {**_SHAPE, "pad_token_id": 1, "type_vocab_size": 1, "max_position_embeddings": 514}
 MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "bert": ("Bert", _SHAPE),
@@ -21,6 +22,13 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "qwen3": ("Qwen3", _DECODER),
     "gemma3_text": ("Gemma3Text", _DECODER),
     "eurobert": ("EuroBert", {**_DECODER, "pad_token_id": 0}),
+    "modernbert": (
+        "ModernBert",
+        {**_GATED, "bos_token_id": 1, "eos_token_id": 2, "cls_token_id": 1, "sep_token_id": 2, "local_attention": 128},
+    ),
+    "nomic_bert": ("NomicBert", _GATED),
+    "gte": ("Gte", _GATED),
+    "jina_embeddings_v3": ("JinaEmbeddingsV3", {**_GATED, "intermediate_size": 1536}),
     "mpnet": ("MPNet", {**_SHAPE, "pad_token_id": 1, "max_position_embeddings": 514}),
 }
 """The beginning of the names of each model's classes, and its settings."""

@@ -89,11 +89,11 @@ def _product(into: WeightedGraph, part: Part, value: str) -> str:
 
 
 def _transposed(checkpoint: Checkpoint, part: Part) -> NDArray[np.float32]:
-    return checkpoint.weight(f"{part.name}.weight")[part.rows].T
+    return checkpoint.weight(f"{part.name}.weight", part.rows).T
 
 
 def _bias(into: WeightedGraph, part: Part) -> str:
     name, checkpoint = f"{part.label}.bias", into.checkpoint
     if not into.graph.has_tensor(name):
-        into.graph.later(name, (part.outputs,), lambda: checkpoint.weight(f"{part.name}.bias")[part.rows])
+        into.graph.later(name, (part.outputs,), lambda: checkpoint.weight(f"{part.name}.bias", part.rows))
     return name
