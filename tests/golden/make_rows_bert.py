@@ -30,7 +30,7 @@ from tests.golden.row_maker import make_row
 _LIBRARY = f"sentence-transformers {sentence_transformers.__version__}"
 _VOCABULARY = 180
 _FULL_PRECISION = {"dtype": torch.float32}
-_BODIES = ("bert", "ernie", "electra", "data2vec_text", "albert", "distilbert", "roberta", "mpnet")
+_BODIES = ("bert", "ernie", "electra", "data2vec_text", "albert", "distilbert", "roberta", "mpnet", "deberta")
 _DECODERS = (
     *(f"{body}.embeddings.word_embeddings.weight" for body in _BODIES),
     "cls.predictions.decoder.weight",
@@ -141,7 +141,7 @@ class Family:
 
 _BERT_CONFIG = {**_SHAPE, "pad_token_id": 0}
 _ROBERTA_CONFIG = {**_SHAPE, "pad_token_id": 1, "type_vocab_size": 1, "layer_norm_eps": 1e-5}
-FAMILIES: Mapping[str, Family] = {
+FAMILIES: dict[str, Family] = {
     "bert": Family("Bert", word_pieces, _BERT_CONFIG),
     "electra": Family("Electra", word_pieces, {**_BERT_CONFIG, "embedding_size": 24}),
     "ernie": Family("Ernie", word_pieces, {**_BERT_CONFIG, "use_task_id": True}),

@@ -6,6 +6,7 @@ from onnxembed.compile.architecture import Architecture
 from onnxembed.compile.architectures import (
     bert,
     clip,
+    deberta,
     eurobert,
     gemma,
     gte,
@@ -16,12 +17,14 @@ from onnxembed.compile.architectures import (
     nomic_bert,
     resnet,
     siglip,
+    t5,
     vit,
 )
 
 ARCHITECTURES: tuple[Architecture, ...] = (
     *bert.ARCHITECTURES,
     *clip.ARCHITECTURES,
+    *deberta.ARCHITECTURES,
     *eurobert.ARCHITECTURES,
     *gemma.ARCHITECTURES,
     *gte.ARCHITECTURES,
@@ -32,6 +35,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
     *nomic_bert.ARCHITECTURES,
     *resnet.ARCHITECTURES,
     *siglip.ARCHITECTURES,
+    *t5.ARCHITECTURES,
     *vit.ARCHITECTURES,
 )
 """All that can be compiled; of several that serve one model type, the one that knows the class."""
