@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    Buffer = mmap.mmap | memoryview
+
 _LENGTH_FIELD = 8
 _MAX_HEADER_BYTES = 100_000_000
 _MAX_RANK = 32
@@ -108,22 +110,13 @@ class SafetensorsFile:
         ``bfloat16``, which numpy lacks, comes as a copy widened to ``float32``, which is exact; ``rows`` of a tensor
         with axes are all that is copied.
         """
-        import numpy as np
-
         entry = self._entry(name)
         if self._map is None:
             raise ModelError(
                 f"{self._path} was closed before tensor {name!r:.200} was read; read it inside of the with block"
             )
-        count = prod(entry.shape)
-        numpy_type, _ = _DTYPES[entry.dtype]
-        if count == 0:
-            flat: NDArray[Any] = np.empty(0, dtype=numpy_type)
-            flat.flags.writeable = False
-        else:
-            flat = np.frombuffer(self._map, numpy_type, count, self._data_start + entry.begin)
-        value = flat.reshape(entry.shape)[rows] if entry.shape else flat
-        value = _widened(value) if entry.dtype == _BFLOAT16 else value
+        flat = raw_numbers(entry.dtype, self._map, self._data_start + entry.begin, prod(entry.shape))
+        value = widened(entry.dtype, flat.reshape(entry.shape)[rows] if entry.shape else flat)
         return value if entry.shape else value.reshape(())
 
     def _entry(self, name: str) -> _Entry:
@@ -133,6 +126,36 @@ class SafetensorsFile:
             raise ModelError(
                 f"{self._path} holds no tensor {name!r:.200}; it holds {len(self._entries)}, see its names"
             ) from None
+
+
+def raw_numbers(dtype: str, content: Buffer, start: int, count: int) -> NDArray[Any]:
+    """Give a read-only view of numbers in bytes that hold them.
+
+    Args:
+        dtype: Their type, as this format calls it.
+        content: The bytes.
+        start: The first byte of the first number.
+        count: How many there are.
+
+    Returns:
+        (count,) of the type; of ``bfloat16`` the bits, for `widened`.
+    """
+    import numpy as np
+
+    numpy_type, _ = _DTYPES[dtype]
+    flat: NDArray[Any] = np.frombuffer(content, numpy_type, count, start) if count else np.empty(0, numpy_type)
+    flat.flags.writeable = False
+    return flat
+
+
+def widened(dtype: str, raw: NDArray[Any]) -> NDArray[Any]:
+    """Widen ``bfloat16``, which numpy lacks, to ``float32``: a copy. Numbers of other types stay as they are."""
+    return _widened(raw) if dtype == _BFLOAT16 else raw
+
+
+def size_of(dtype: str) -> int:
+    """Give the bytes that a number of a type takes."""
+    return _DTYPES[dtype][1]
 
 
 def _widened(halves: NDArray[np.uint16]) -> NDArray[Any]:
