@@ -162,10 +162,9 @@ class GraphBuilder:
                 self._model().write_to(file)
             return (target,)
         data = target.with_name(target.name + ".data")
-        with replacing(data) as file:
-            tensors = _write_external(file, self._initializers, data.name)
-        with replacing(target) as file:
-            self._model(tensors).write_to(file)
+        # Both are written before either takes its place: small tensors are read only now, and may be refused.
+        with replacing(target) as graph, replacing(data) as file:
+            self._model(_write_external(file, self._initializers, data.name)).write_to(graph)
         return target, data
 
     def fields(self, tensors: Sequence[MessageWriter] | None = None) -> Iterator[tuple[int, MessageWriter]]:

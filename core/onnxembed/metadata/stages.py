@@ -76,7 +76,11 @@ def make_stage(name: str, path: str, entry: Facts) -> Stage:
     package, _, last = name.partition(".")
     known = package in _PACKAGES and bool(last)
     kind = name.rsplit(".", 1)[-1] if known else name
-    return Stage(kind, "" if path in ("", ".") else safe_relative(path), package, entry)
+    try:
+        inside = "" if path in ("", ".") else safe_relative(path)
+    except UnsafeModelError as error:
+        raise UnsafeModelError(f"{entry.where}: {error}") from None
+    return Stage(kind, inside, package, entry)
 
 
 def require_known(files: Files, stages: tuple[Stage, ...], known: Collection[str]) -> None:
