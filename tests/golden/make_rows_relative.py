@@ -18,10 +18,10 @@ import transformers
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.modules import Transformer
 from sentence_transformers.sentence_transformer.modules import Dense, Normalize, Pooling
-from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers, processors, trainers
+from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
-from tests.fixtures.model_rows import QUERY, TEXTS
+from tests.fixtures.model_rows import TEXTS
 from tests.golden.make_rows_bert import (
     FAMILIES,
     Family,
@@ -38,6 +38,7 @@ from tests.golden.row_maker import make_row
 _LIBRARY = f"sentence-transformers {sentence_transformers.__version__}"
 _FULL_PRECISION = {"dtype": torch.float32}
 _VOCABULARY = 180
+_T5_TOKENS = ("<pad>", "</s>", "<unk>")
 _SHAPE = {
     "vocab_size": _VOCABULARY,
     "hidden_size": 32,
@@ -80,16 +81,14 @@ _T5 = {
 
 @cache
 def sentence_ends() -> PreTrainedTokenizerFast:
-    """Train a tokenizer like T5's, which ends texts and begins them with nothing."""
-    built = Tokenizer(models.Unigram())
+    """Make a tokenizer like T5's, which ends texts and begins them with nothing."""
+    words = sorted({f"\u2581{word}" for text in TEXTS for word in text.split(" ")})
+    letters = sorted({letter for word in words for letter in word})
+    pieces = [*((piece, 0.0) for piece in _T5_TOKENS), *((piece, -10.0) for piece in letters)]
+    pieces += [(word, -5.0 - 1 / len(word)) for word in words if len(word) > 1]
+    built = Tokenizer(models.Unigram(pieces, unk_id=_T5_TOKENS.index("<unk>"), byte_fallback=False))
     built.pre_tokenizer = pre_tokenizers.Metaspace()
-    trainer = trainers.UnigramTrainer(
-        vocab_size=_VOCABULARY,
-        special_tokens=[AddedToken(token, special=True) for token in ("<pad>", "</s>", "<unk>")],
-        unk_token="<unk>",
-        show_progress=False,
-    )
-    built.train_from_iterator([*TEXTS, QUERY], trainer)
+    built.add_special_tokens([AddedToken(token, special=True) for token in _T5_TOKENS])
     built.post_processor = processors.TemplateProcessing(
         single="$A </s>", pair="$A </s> $B </s>", special_tokens=[("</s>", 1)]
     )

@@ -36,7 +36,7 @@ def make_row(
 
     Args:
         name: The row's name.
-        folder: The saved model; its ``safetensors`` files are rewritten in place.
+        folder: The saved model; its ``safetensors`` files, and ``.pt`` files beside them, are rewritten in place.
         compute: Gives the library's values for `TEXTS` from the folder, by their name.
         architecture: The family.
         head: What stands on the body.
@@ -49,7 +49,7 @@ def make_row(
     weights = {
         path.relative_to(folder).as_posix(): _rewrite(path, scales or {})
         for path in sorted(folder.rglob("*.safetensors"))
-    }
+    } | {path.name: _rewrite_head(path) for path in sorted(folder.glob("*.pt"))}
     expected = {key: _plain(value) for key, value in compute(folder).items()}
     row = {
         "architecture": architecture,
@@ -79,6 +79,16 @@ def _rewrite(path: Path, scales: Mapping[str, float]) -> dict[str, list[Any]]:
             elif name in scales:
                 described[name].append(scales[name])
     write_safetensors(path, {name: weight(name, described[name]) for name in described})
+    return described
+
+
+def _rewrite_head(path: Path) -> dict[str, list[Any]]:
+    """The same for a file of ``torch.save``, by that library."""
+    import torch
+
+    stored = torch.load(path, weights_only=True)
+    described = {name: [str(value.dtype).removeprefix("torch."), list(value.shape)] for name, value in stored.items()}
+    torch.save({name: torch.from_numpy(weight(name, made)) for name, made in described.items()}, path)
     return described
 
 
