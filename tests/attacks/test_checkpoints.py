@@ -133,7 +133,7 @@ BROKEN: dict[str, tuple[Change, str]] = {
         content(lambda whole: whole.replace(b'"shape": [32]', b'"shape": [%d]' % (1 << 62), 1)),
         "not a valid safetensors",
     ),
-    "a shard that is not there": (sharded(lambda _, files: files.pop(_SECOND)), f"{_SECOND} cannot be read"),
+    "a shard that is not there": (sharded(lambda _, files: files.pop(_SECOND)), _SECOND),
     "a tensor in two shards": (
         sharded(lambda _, files: [held.update({_NORM: np.ones(32, np.float32)}) for held in files.values()]),
         "lie in a file without being listed there",
@@ -150,7 +150,7 @@ BROKEN: dict[str, tuple[Change, str]] = {
     ),
     "an index of 10,000 shards": (
         sharded(lambda places, _: places.update({f"t{at}": f"s{at}.safetensors" for at in range(10_000)})),
-        "s0.safetensors cannot be read",
+        "s0.safetensors",
     ),
     "no finite numbers": (weights(lambda held: held[_NORM].fill(np.nan)), f"{_NORM} holds numbers that are not finite"),
     "an infinite number": (
@@ -185,7 +185,7 @@ def test_broken_weights(name: str, tmp_path: Path) -> None:
     change, message = BROKEN[name]
     folder = model(tmp_path / "model")
     change(folder)
-    check_refused(lambda: TextEmbedding(folder, cache_dir=tmp_path / "cache"), message)
+    check_refused(lambda: TextEmbedding(folder, cache_dir=tmp_path / "cache"), message, OnnxEmbedError)
     assert not list((tmp_path / "cache").rglob("*.onnx*"))
     # Nothing that is loaded depends on the class: the compiler itself says the same.
     check_refused(lambda: compile_model(folder, tmp_path / "out.onnx", pooling=PoolingType.MEAN), message)
@@ -236,7 +236,7 @@ TIED: dict[str, tuple[str, Change, str]] = {
     "the bias that has two names": (
         "bert-masked",
         weights(lambda held: held.pop("cls.predictions.bias")),
-        "missing: cls.predictions.decoder.bias",
+        "missing: cls.predictions.bias",
     ),
     "the table of DeBERTa's own head": (
         "deberta-v3-masked",

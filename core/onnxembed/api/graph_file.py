@@ -16,12 +16,15 @@ from onnxembed.formats.onnx_graph import GraphFacts, TensorInfo, inspect_graph
 from onnxembed.hub import ModelFolder, loadable_model_path
 from onnxembed.hub.content import content_digest, digest_memory
 from onnxembed.hub.files import FolderFiles, find_graph, weights_names
-from onnxembed.hub.folder import CONFIG_FILE, GRAPH_LAYOUTS, WEIGHTS_FILE
+from onnxembed.hub.folder import CONFIG_FILE, GRAPH_LAYOUTS, WEIGHTS_FILE, absent
 from onnxembed.hub.settings import StoreSettings
 from onnxembed.runtime.session import DataFile
 from onnxembed.spec import GraphHead, ModelSpec, Recipe
+from onnxembed.suggest import listed
 
 logger = logging.getLogger("onnxembed.models")
+
+_NAMES_SHOWN = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +119,11 @@ def prepared_graph(
         raise ModelNotFoundError(
             f"{folder.path} holds weights but no graph, and a model of this kind cannot be compiled from weights; "
             f"expected {model.model_file}"
+        )
+    missing = absent(folder.path, weights)
+    if missing:
+        raise ModelNotFoundError(
+            f"{folder.path} lacks files of its weights: {listed(missing, _NAMES_SHOWN)}; fetch the model again"
         )
     body = folder.path / model.body_folder
     making, compile_to = _compiling(body, model.recipe, accept_unknown)

@@ -66,9 +66,9 @@ def specified_files(model: ModelSpec) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def compilable_files(model: ModelSpec) -> tuple[str, ...]:
-    """Name what a graph can be compiled from, for folders that hold none."""
-    body = [str(PurePosixPath(model.body_folder, name)) for name in (WEIGHTS_FILE, CONFIG_FILE)]
+def compilable_files(model: ModelSpec, weights: str = WEIGHTS_FILE) -> tuple[str, ...]:
+    """Name what a graph can be compiled from, for folders that hold none; ``weights`` may be the index of shards."""
+    body = [str(PurePosixPath(model.body_folder, name)) for name in (weights, CONFIG_FILE)]
     return (*body, model.companion_file)
 
 
@@ -116,9 +116,7 @@ def missing_files(folder: Path, model: ModelSpec) -> tuple[str, ...]:
 def missing_from_any_layout(folder: Path, model: ModelSpec) -> tuple[str, ...]:
     """What a folder lacks where a graph in another usual place, or weights to compile, are as good."""
     missing = missing_files(folder, model)
-    weights, *beside = compilable_files(model)
-    shards = str(PurePosixPath(weights).with_name(INDEX_FILE))  # the compiler says which of the files it names lack
-    if not missing or any(not absent(folder, (file, *beside)) for file in (weights, shards)):
+    if not missing or any(not absent(folder, compilable_files(model, name)) for name in (WEIGHTS_FILE, INDEX_FILE)):
         return ()
     for graph in GRAPH_LAYOUTS:
         if not absent(folder, (graph, model.companion_file)):
