@@ -144,9 +144,9 @@ BROKEN: dict[str, tuple[Change, str]] = {
     ),
     "a tensor in no shard": (sharded(lambda places, _: places.update(more=_FIRST)), "are not where it says: more"),
     "an index that leaves tensors out": (sharded(lambda places, _: places.pop(_NORM)), "without being listed"),
-    "an index of 100,000 tensors": (
-        sharded(lambda places, _: places.update({f"t{at}": _FIRST for at in range(100_000)})),
-        "and 99,?992 more",
+    "an index of 20,000 tensors": (
+        sharded(lambda places, _: places.update({f"t{at}": _FIRST for at in range(20_000)})),
+        "and 19,?992 more",
     ),
     "an index of 10,000 shards": (
         sharded(lambda places, _: places.update({f"t{at}": f"s{at}.safetensors" for at in range(10_000)})),

