@@ -13,6 +13,7 @@ _SHAPE = {"hidden_size": 384, "intermediate_size": 1536, "num_hidden_layers": 6,
 _DECODER = {**_SHAPE, "intermediate_size": 1152, "num_attention_heads": 6, "num_key_value_heads": 2, "head_dim": 64}
 _GATED = {**_SHAPE, "intermediate_size": 1024, "num_attention_heads": 6, "pad_token_id": 0}
 _ROBERTA = {**_SHAPE, "pad_token_id": 1, "type_vocab_size": 1, "max_position_embeddings": 514}
+_DISTANCES = {**_SHAPE, "relative_attention": True, "pos_att_type": ["c2p", "p2c"], "position_biased_input": False}
 MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "bert": ("Bert", _SHAPE),
     "electra": ("Electra", {**_SHAPE, "embedding_size": 128}),
@@ -30,6 +31,12 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "gte": ("Gte", _GATED),
     "jina_embeddings_v3": ("JinaEmbeddingsV3", {**_GATED, "intermediate_size": 1536}),
     "mpnet": ("MPNet", {**_SHAPE, "pad_token_id": 1, "max_position_embeddings": 514}),
+    "deberta": ("Deberta", _DISTANCES),
+    "deberta-v3": (
+        "DebertaV2",
+        {**_DISTANCES, "position_buckets": 256, "norm_rel_ebd": "layer_norm", "share_att_key": True},
+    ),
+    "t5": ("T5Encoder", {"d_model": 384, "d_kv": 64, "d_ff": 1536, "num_layers": 6, "num_heads": 6}),
 }
 """The beginning of the names of each model's classes, and its settings."""
 
@@ -56,7 +63,7 @@ def main(folder: Path) -> None:
     ids = torch.randint(5, 1000, (2, 16))
     axes = {0: "batch", 1: "sequence"}
     for name, (classes, settings) in MODELS.items():
-        config = getattr(transformers, f"{classes}Config")(vocab_size=30_000, **settings)
+        config = getattr(transformers, f"{classes.removesuffix('Encoder')}Config")(vocab_size=30_000, **settings)
         model = getattr(transformers, f"{classes}Model")(config).eval()
         model.save_pretrained(folder / name)
         torch.onnx.export(
