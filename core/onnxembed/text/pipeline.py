@@ -15,6 +15,7 @@ from onnxembed.metadata.stages import Stage, require_known
 from onnxembed.metadata.tokenizer import read_tokenizer_settings
 from onnxembed.metadata.transformer import check_arguments, check_task, transformer_facts
 from onnxembed.spec import PoolingType
+from onnxembed.text.halves import as_text_half, is_text_half
 from onnxembed.text.layout import require_text_model
 from onnxembed.text.spec import DenseModel
 from onnxembed.text.tokenizer_rules import text_config
@@ -52,6 +53,9 @@ class Pooling:
 
     poolings: tuple[PoolingType, ...]
     with_prompt: bool = True
+
+
+_OWN = Pooling((PoolingType.DISABLED,))
 
 
 def describe_pipeline(files: Files, stages: tuple[Stage, ...], chosen: PoolingType | None) -> DenseModel:
@@ -93,7 +97,9 @@ def _transformer(files: Files, body: str, stages: tuple[Stage, ...], chosen: Poo
     check_arguments(transformer)
     facts = None if graph is None else files.graph(graph)
     shape = None if facts is None else facts.outputs[0].shape
-    pooling = _pooling(files, stages, shape, chosen)
+    model_type = files.json_object(PurePosixPath(body, CONFIG_FILE).as_posix()).get("model_type")
+    half = model_type if not stages and is_text_half(model_type) else None
+    pooling = _OWN if half and graph is None else _pooling(files, stages, shape, chosen)
     after = _vector_stages(files, [stage for stage in stages[1:] if stage.kind != "Pooling"])
     if shape is not None and len(shape) == 2:
         after = _outside(files, after, shape[-1], chosen)
@@ -106,7 +112,7 @@ def _transformer(files: Files, body: str, stages: tuple[Stage, ...], chosen: Poo
                 f"have {width}; fetch the model's configurations again"
             )
         width = stage.outputs or width
-    return DenseModel(
+    model = DenseModel(
         name=files.model_name,
         sources=files.sources,
         dim=width,
@@ -119,6 +125,7 @@ def _transformer(files: Files, body: str, stages: tuple[Stage, ...], chosen: Poo
         pools_prompt=pooling.with_prompt,
         **_ending(after),
     )
+    return as_text_half(model, half, compiled=graph is None) if half else model
 
 
 def _static(files: Files, body: str, stages: tuple[Stage, ...], model2vec: Facts | None) -> DenseModel:

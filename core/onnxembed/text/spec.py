@@ -7,7 +7,7 @@ from dataclasses import KW_ONLY, dataclass
 from typing import ClassVar
 
 from onnxembed.errors import InputError, InputTypeError
-from onnxembed.spec import ModelSource, ModelSpec, PoolingType, Recipe, only_source
+from onnxembed.spec import GraphHead, ModelSource, ModelSpec, PoolingType, Recipe, only_source
 from onnxembed.suggest import nearest
 from onnxembed.text.vector_stage import VectorStage
 
@@ -110,7 +110,9 @@ class DenseModel(ModelSpec):
 
     @property
     def recipe(self) -> Recipe:
-        """What to compile."""
+        """What to compile; without a pooling the vector that the architecture makes by itself."""
+        if self.pooling is PoolingType.DISABLED:
+            return Recipe(head=GraphHead.OWN_VECTOR)
         return Recipe(pooling=self.poolings if self.further_poolings else self.pooling)
 
     @property
