@@ -150,7 +150,7 @@ def make_models(names: set[str], scratch: Path, peers: str) -> dict[str, str]:
     Returns:
         Folder by name.
     """
-    from onnxembed.hub import locate
+    from onnxembed.hub.locate import locate
     from onnxembed.hub.settings import StoreSettings
     from onnxembed.sparse.languages import stop_words
     from onnxembed.text.known import dense_registry

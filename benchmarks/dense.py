@@ -97,7 +97,7 @@ def make_shared_model(folder: Path) -> None:
         folder: Where to make it. The graph ends in the token vectors, as exported ones do, and both libraries pool.
     """
     from onnxembed.compile import compile_model
-    from onnxembed.hub import locate
+    from onnxembed.hub.locate import locate
     from onnxembed.hub.settings import StoreSettings
     from onnxembed.spec import PoolingType
     from onnxembed.text.known import dense_registry

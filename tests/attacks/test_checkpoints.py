@@ -18,7 +18,7 @@ from onnxembed import SparseTextEmbedding, TextEmbedding
 from onnxembed.compile import compile_model
 from onnxembed.errors import ModelError, OnnxEmbedError, UnsafeModelError
 from onnxembed.formats.safetensors import SafetensorsFile
-from onnxembed.formats.shards import INDEX_FILE
+from onnxembed.formats.weight_files import INDEX_FILE
 from onnxembed.spec import GraphHead, PoolingType
 from tests.fixtures.model_rows import ROWS, read_row, write_row, write_safetensors
 

@@ -16,8 +16,10 @@ import onnxembed.rerank.discovery as rerank
 import onnxembed.sparse.discovery as sparse
 import onnxembed.text.discovery as text
 from onnxembed.errors import ModelNotFoundError
-from onnxembed.hub import FolderFiles, StoreSettings, locate
 from onnxembed.hub.bring import list_repository
+from onnxembed.hub.files import FolderFiles
+from onnxembed.hub.locate import locate
+from onnxembed.hub.settings import StoreSettings
 from onnxembed.spec import ModelSource, PoolingType
 from tests.fixtures import dense_models, image_models, multimodal_models, rerank_models, sparse_models
 from tests.fixtures.dense_tokenizers import write_json

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from onnxembed.compile import compile_model
-from onnxembed.hub import StoreSettings, locate
+from onnxembed.hub.locate import locate
+from onnxembed.hub.settings import StoreSettings
 from onnxembed.sparse.languages import stop_words
 from onnxembed.sparse.model import SparseTextEmbedding
 from onnxembed.spec import GraphHead

@@ -11,7 +11,8 @@ from typing import Generic, TypeVar
 from onnxembed.api.graph_file import GraphFile, prepared_graph
 from onnxembed.api.settings import EngineSettings, SpecT, content_of
 from onnxembed.errors import ModelError, ModelNotFoundError, UnsafeModelError, UnsupportedModelError
-from onnxembed.hub import ModelFolder, locate, repair
+from onnxembed.hub.folder import ModelFolder
+from onnxembed.hub.locate import locate, repair
 from onnxembed.runtime.cpu import usable_cpus
 from onnxembed.runtime.mapped_file import changed_while_in_use
 from onnxembed.runtime.onnx import import_onnxruntime

@@ -12,11 +12,12 @@ from onnxembed.catalog.registry import NEARLY_THE_SAME, Registry, unknown_name
 from onnxembed.errors import ModelError, ModelNotFoundError, UnknownModelError, UnsupportedModelError
 from onnxembed.foreign import reading
 from onnxembed.formats.facts import Facts
+from onnxembed.formats.weight_files import WEIGHTS_FILE
 from onnxembed.hub.bring import list_repository, open_repository
 from onnxembed.hub.choice import choose, report
 from onnxembed.hub.failures import is_absent
 from onnxembed.hub.files import Files, RepositoryFiles, SnapshotFiles, inside, weights_names
-from onnxembed.hub.folder import CONFIG_FILE, WEIGHTS_FILE
+from onnxembed.hub.folder import CONFIG_FILE
 from onnxembed.spec import GraphHead, ModelSpec
 from onnxembed.suggest import listed
 

@@ -11,7 +11,8 @@ from onnxembed.compile.names import WeightNames
 from onnxembed.errors import ModelError
 from onnxembed.formats.facts import Facts
 from onnxembed.formats.json_file import parse_object
-from onnxembed.formats.shards import INDEX_FILE, WEIGHTS_FILE, Tensors, open_tensors
+from onnxembed.formats.shards import Tensors, open_tensors
+from onnxembed.formats.weight_files import INDEX_FILE, WEIGHTS_FILE
 from onnxembed.suggest import listed
 
 if TYPE_CHECKING:

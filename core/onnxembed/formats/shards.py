@@ -13,9 +13,6 @@ from onnxembed.suggest import listed
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-WEIGHTS_FILE = "model.safetensors"
-INDEX_FILE = "model.safetensors.index.json"
-
 _NAMES_SHOWN = 8
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from onnxembed.errors import InputError, ModelNotFoundError
-from onnxembed.formats.shards import INDEX_FILE, WEIGHTS_FILE
+from onnxembed.formats.weight_files import INDEX_FILE, WEIGHTS_FILE
 from onnxembed.hub.files import Files, has_weights, weights_names
 from onnxembed.suggest import listed
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from onnxembed.errors import ModelError, ModelNotFoundError, UnsafeModelError
 from onnxembed.formats.facts import Facts
 from onnxembed.formats.json_file import parse_json, parse_object
-from onnxembed.formats.shards import INDEX_FILE, WEIGHTS_FILE, shard_names
+from onnxembed.formats.shards import shard_names
+from onnxembed.formats.weight_files import INDEX_FILE, WEIGHTS_FILE
 from onnxembed.hub.folder import GRAPH_LAYOUTS, has_content, safe_relative
 from onnxembed.spec import ModelSource
 

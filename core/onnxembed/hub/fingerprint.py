@@ -7,10 +7,9 @@ import os
 from pathlib import Path, PurePosixPath
 
 from onnxembed.formats.onnx_graph import inspect_graph
-from onnxembed.formats.shards import INDEX_FILE
+from onnxembed.formats.weight_files import INDEX_FILE, WEIGHTS_FILE
 from onnxembed.hub.content import content_digest
 from onnxembed.hub.files import FolderFiles, find_graph, weights_names
-from onnxembed.hub.folder import WEIGHTS_FILE
 
 # Descriptions, vocabularies and tables: all count, since any of them may be read. Weights and graphs count where
 # they are loaded: a repository ships many, and only one of them makes the vectors.

@@ -7,14 +7,13 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from onnxembed.errors import InputError, UnsafeModelError
-from onnxembed.formats.shards import INDEX_FILE
+from onnxembed.formats.weight_files import INDEX_FILE, WEIGHTS_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from onnxembed.spec import ModelSpec
 
-WEIGHTS_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"
 GRAPH_LAYOUTS = ("onnx/model.onnx", "model.onnx", "onnx/model_optimized.onnx", "model_optimized.onnx")
 """Where graphs lie in the folders that people publish, in the order of preference."""

@@ -13,8 +13,9 @@ import logging
 from onnxembed.errors import ModelError, ModelNotFoundError
 from onnxembed.formats.facts import Facts
 from onnxembed.formats.onnx_graph import TensorInfo
+from onnxembed.formats.weight_files import WEIGHTS_FILE
 from onnxembed.hub.files import Files, graph_name
-from onnxembed.hub.folder import CONFIG_FILE, GRAPH_LAYOUTS, WEIGHTS_FILE
+from onnxembed.hub.folder import CONFIG_FILE, GRAPH_LAYOUTS
 from onnxembed.image.processor_file import processor_file
 from onnxembed.image.spec import COMPILED_OUTPUT, PROCESSOR_FILE, ImageModel, vector_width
 from onnxembed.spec import GraphHead, PoolingType

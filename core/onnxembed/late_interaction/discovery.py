@@ -12,8 +12,9 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from onnxembed.errors import InputError, ModelError, ModelNotFoundError, UnsupportedModelError
+from onnxembed.formats.weight_files import WEIGHTS_FILE
 from onnxembed.hub.files import Files
-from onnxembed.hub.folder import CONFIG_FILE, GRAPH_LAYOUTS, WEIGHTS_FILE, safe_relative
+from onnxembed.hub.folder import CONFIG_FILE, GRAPH_LAYOUTS, safe_relative
 from onnxembed.late_interaction.spec import PUNCTUATION, LateInteractionModel, SkipRule
 from onnxembed.metadata.prompts import SETTINGS_FILE
 from onnxembed.metadata.stages import STAGES_FILE, read_stages

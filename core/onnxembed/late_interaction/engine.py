@@ -12,7 +12,7 @@ from onnxembed.api.settings import EngineSettings
 from onnxembed.errors import ModelError
 from onnxembed.foreign import reading
 from onnxembed.formats.safetensors import SafetensorsFile
-from onnxembed.hub.folder import WEIGHTS_FILE
+from onnxembed.formats.weight_files import WEIGHTS_FILE
 from onnxembed.late_interaction.colbert import ColbertWork, LinearLayer, TokenHead
 from onnxembed.late_interaction.options import LateInteractionOptions
 from onnxembed.late_interaction.spec import LateInteractionModel

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 
 from onnxembed.errors import ModelNotFoundError
+from onnxembed.formats.weight_files import WEIGHTS_FILE
 from onnxembed.hub.files import Files, graph_name, has_weights
-from onnxembed.hub.folder import CONFIG_FILE, GRAPH_LAYOUTS, WEIGHTS_FILE
+from onnxembed.hub.folder import CONFIG_FILE, GRAPH_LAYOUTS
 from onnxembed.spec import TOKENIZER_FILE
 
 

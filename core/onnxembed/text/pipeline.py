@@ -9,8 +9,9 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from onnxembed.errors import ModelError, ModelNotFoundError, UnsupportedModelError
+from onnxembed.formats.weight_files import WEIGHTS_FILE
 from onnxembed.hub.files import Files
-from onnxembed.hub.folder import CONFIG_FILE, GRAPH_LAYOUTS, WEIGHTS_FILE
+from onnxembed.hub.folder import CONFIG_FILE, GRAPH_LAYOUTS
 from onnxembed.metadata.stages import Stage, require_known
 from onnxembed.metadata.tokenizer import read_tokenizer_settings
 from onnxembed.metadata.transformer import check_arguments, check_task, transformer_facts

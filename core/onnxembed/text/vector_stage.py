@@ -8,7 +8,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from onnxembed.errors import ModelNotFoundError, UnsupportedModelError
-from onnxembed.hub.folder import WEIGHTS_FILE, safe_relative
+from onnxembed.formats.weight_files import WEIGHTS_FILE
+from onnxembed.hub.folder import safe_relative
 
 if TYPE_CHECKING:
     from onnxembed.hub.files import Files

@@ -20,7 +20,8 @@ from onnxembed.api.graph_file import GraphFile, prepared_graph
 from onnxembed.compile.rewrite.reduce_logits import with_max_over_tokens
 from onnxembed.errors import ModelError, ModelNotFoundError, UnsafeModelError
 from onnxembed.formats.onnx_graph import TensorInfo
-from onnxembed.hub import ModelFolder, StoreSettings
+from onnxembed.hub.folder import ModelFolder
+from onnxembed.hub.settings import StoreSettings
 from onnxembed.sparse.spec import SparseKind, SparseModel
 from onnxembed.spec import GraphHead, ModelSource, PoolingType
 from onnxembed.text.spec import DenseModel

@@ -14,7 +14,7 @@ from onnxembed.compile import compile_model, refusal
 from onnxembed.compile.architectures import ARCHITECTURES
 from onnxembed.errors import ModelError, UnsupportedModelError
 from onnxembed.formats.facts import Facts
-from onnxembed.formats.shards import INDEX_FILE, WEIGHTS_FILE
+from onnxembed.formats.weight_files import INDEX_FILE, WEIGHTS_FILE
 from onnxembed.spec import GraphHead
 from tests.fixtures.dense_models import write_safetensors
 from tests.fixtures.graph_runs import run_graph, token_batch

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from onnxembed.errors import ModelError, UnsafeModelError
-from onnxembed.formats.shards import INDEX_FILE, WEIGHTS_FILE, open_tensors, shard_names
+from onnxembed.formats.shards import open_tensors, shard_names
+from onnxembed.formats.weight_files import INDEX_FILE, WEIGHTS_FILE
 from tests.fixtures.dense_models import write_safetensors
 
 FIRST, SECOND = "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from onnxembed.hub import StoreSettings
+from onnxembed.hub.settings import StoreSettings
 from tests.core.hub.small import QUICK, REPOSITORY, files
 from tests.fixtures.hub_server import hub_server
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING
 
-from onnxembed.hub import TransferLimits
+from onnxembed.hub.settings import TransferLimits
 from onnxembed.spec import ModelSource
 from onnxembed.text.spec import DenseModel
 

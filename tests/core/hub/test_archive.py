@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from onnxembed.errors import InputError, IntegrityError, ModelNotFoundError, UnsafeModelError
-from onnxembed.hub import StoreSettings, TransferLimits, locate
 from onnxembed.hub.extraction import extract
+from onnxembed.hub.locate import locate
+from onnxembed.hub.settings import StoreSettings, TransferLimits
 from onnxembed.hub.shown import shown_address
 from onnxembed.spec import ModelSource
 from onnxembed.text.spec import DenseModel

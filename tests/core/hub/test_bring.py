@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from onnxembed.errors import InputError, IntegrityError, ModelNotFoundError, UnsafeModelError
-from onnxembed.hub import StoreSettings, locate
+from onnxembed.hub.locate import locate
+from onnxembed.hub.settings import StoreSettings
 from onnxembed.spec import ModelSource
 from tests.core.hub.small import (
     MODEL,

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from onnxembed.errors import InputError, ModelNotFoundError
-from onnxembed.hub import StoreSettings, locate
 from onnxembed.hub.cache import repository_place
+from onnxembed.hub.locate import locate
+from onnxembed.hub.settings import StoreSettings
 from onnxembed.spec import ModelSource
 from tests.core.hub.small import MODEL, REPOSITORY, WANTED, content, files, graph, leftovers
 from tests.fixtures.hub_server import Fault, HubServer
@@ -100,7 +101,7 @@ class TestOffline:
         code = (
             "import sys\n"
             "from tests.core.hub.small import MODEL\n"
-            "from onnxembed.hub import StoreSettings, locate\n"
+            "from onnxembed.hub.locate import locate\nfrom onnxembed.hub.settings import StoreSettings\n"
             f"locate(MODEL, StoreSettings(cache_dir={str(cache)!r}))\n"
             "heavy = {'huggingface_hub', 'httpx', 'httpx2', 'filelock', 'tarfile', 'urllib.request', 'numpy'}\n"
             "print(sorted(heavy & set(sys.modules)))\n"
@@ -299,7 +300,7 @@ class TestPlaces:
     """One cache, in the order: argument, our variable, fastembed's, the Hub's."""
 
     def test_order(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        from onnxembed.hub import cache_root, own_folder
+        from onnxembed.hub.settings import cache_root, own_folder
 
         home = tmp_path / "home"
         expected = [home / ".cache" / "huggingface" / "hub"]
@@ -320,7 +321,7 @@ class TestPlaces:
         assert not home.exists()
 
     def test_the_default_agrees_with_the_hubs_own_client(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-        from onnxembed.hub import cache_root
+        from onnxembed.hub.settings import cache_root
 
         monkeypatch.setenv("HF_HOME", str(tmp_path / "home of hf"))
         code = "from huggingface_hub import constants; print(constants.HF_HUB_CACHE)"

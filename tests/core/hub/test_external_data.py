@@ -13,7 +13,9 @@ import onnxruntime
 import pytest
 
 from onnxembed.errors import ModelNotFoundError, UnsafeModelError
-from onnxembed.hub import StoreSettings, loadable_model_path, locate
+from onnxembed.hub.external_data import loadable_model_path
+from onnxembed.hub.locate import locate
+from onnxembed.hub.settings import StoreSettings
 from tests.core.hub.small import MODEL, REPOSITORY, content, files, graph, graph_with_data, leftovers
 
 if TYPE_CHECKING:

@@ -20,9 +20,11 @@ from typing import Any, cast
 import pytest
 
 from onnxembed.errors import IntegrityError, ModelNotFoundError, UnsafeModelError
-from onnxembed.hub import StoreSettings, TransferLimits, child, locate, repair, worker
+from onnxembed.hub import child, worker
 from onnxembed.hub.failures import explain, status_failure
 from onnxembed.hub.fetching import Fetcher, GivenUpError
+from onnxembed.hub.locate import locate, repair
+from onnxembed.hub.settings import StoreSettings, TransferLimits
 from onnxembed.hub.shown import shown_text
 from onnxembed.hub.worker import Worker
 from onnxembed.spec import ModelSource
@@ -117,7 +119,8 @@ class TestBounds:
     def test_it_ends_with_its_parent(self, hub: HubServer, cache: Path) -> None:
         hub.fail(GRAPH_PATTERN, Fault(hang=True))
         code = (
-            "import sys\nfrom onnxembed.hub import StoreSettings, locate\nfrom tests.core.hub.small import MODEL\n"
+            "import sys\nfrom onnxembed.hub.locate import locate\nfrom onnxembed.hub.settings import StoreSettings\n"
+            "from tests.core.hub.small import MODEL\n"
             "locate(MODEL, StoreSettings(cache_dir=sys.argv[1]))\n"
         )
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
@@ -452,7 +455,8 @@ class TestProgress:
 
         hub.add_repo(REPOSITORY, {**files(), "large.bin": bytes(500_000)})
         code = (
-            "import dataclasses, sys\nfrom onnxembed.hub import StoreSettings, locate\n"
+            "import dataclasses, sys\nfrom onnxembed.hub.locate import locate\n"
+            "from onnxembed.hub.settings import StoreSettings\n"
             f"from tests.core.hub.small import MODEL\n{prelude}\n"
             "model = dataclasses.replace(MODEL, additional_files=('large.bin',))\n"
             "locate(model, StoreSettings(cache_dir=sys.argv[1]))\n"

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from onnxembed.errors import InputError, IntegrityError, ModelNotFoundError
-from onnxembed.hub import StoreSettings, locate
 from onnxembed.hub import content as digests
+from onnxembed.hub.locate import locate
+from onnxembed.hub.settings import StoreSettings
 from onnxembed.spec import ModelSource
 from tests.core.hub.small import MODEL, REPOSITORY, content, graph, graph_with_data
 

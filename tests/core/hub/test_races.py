@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from onnxembed.errors import ModelNotFoundError
-from onnxembed.hub import StoreSettings, locate
+from onnxembed.hub.locate import locate
 from onnxembed.hub.locks import locked
+from onnxembed.hub.settings import StoreSettings
 from tests.core.hub.small import MODEL, QUICK, REPOSITORY, WANTED, content, files
 from tests.fixtures.hub_server import Fault, HubServer
 
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 
 CODE = """
 import sys
-from onnxembed.hub import StoreSettings, locate
+from onnxembed.hub.locate import locate
+from onnxembed.hub.settings import StoreSettings
 from tests.core.hub.small import MODEL
 print(locate(MODEL, StoreSettings(cache_dir=sys.argv[1])).path)
 """
