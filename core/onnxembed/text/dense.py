@@ -66,8 +66,8 @@ class DenseWork:
         """
         if task is None and "task_id" in graph.input_types:
             raise ModelError(
-                "the graph has a task_id input, but the model is described without tasks; "
-                "open the folder under the model's name, with specific_model_path="
+                "the graph has a task_id input, and these texts have no task: pass task_id=, or, where the model is "
+                "described without tasks, open the folder under the model's name, with specific_model_path="
             )
         self.costs = graph.costs
         self._graph = graph

@@ -22,7 +22,8 @@ from onnxembed.spec import PoolingType
 from onnxembed.text.layout import architectures, is_text_model
 from onnxembed.text.pipeline import KNOWN_STAGES, describe_pipeline, is_model2vec
 from onnxembed.text.routes import ROUTERS, read_routes
-from onnxembed.text.spec import DenseModel, Matryoshka, Prompts
+from onnxembed.text.spec import DenseModel, Matryoshka
+from onnxembed.text.tasks import prompts_of, with_known_stage
 from onnxembed.text.vector_stage import NORMALIZE
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def matches(files: Files) -> bool:
 
     Architectures with a head are not, but masked-language models: many encoders are published as such.
     """
-    stages = read_stages(files)
+    stages = with_known_stage(read_stages(files), files.facts(CONFIG_FILE))
     if stages:
         return {stage.kind for stage in stages} <= KNOWN_STAGES | ROUTERS and not _is_of_another_kind(files)
     if not is_text_model(files):
@@ -71,7 +72,7 @@ def describe(files: Files, pooling: PoolingType | None = None) -> DenseModel:
     Raises:
         ModelNotFoundError: If there is neither a graph nor weights, or no tokenizer.
     """
-    stages = read_stages(files)
+    stages = with_known_stage(read_stages(files), files.facts(CONFIG_FILE))
     require_known(files, stages, KNOWN_STAGES | ROUTERS)
     ways = {"": stages}
     if any(stage.kind in ROUTERS for stage in stages):
@@ -95,7 +96,7 @@ def _with_settings(model: DenseModel, settings: Facts) -> DenseModel:
     cut = settings.optional_whole("truncate_dim")
     return replace(
         _cut(model, cut),
-        prompts=Prompts(query=prompts.query, passage=prompts.document),
+        prompts=prompts_of(model, prompts),
         named_prompts=prompts.by_name,
         default_prompt=prompts.default,
         similarity=similarity,

@@ -19,6 +19,7 @@ from onnxembed.spec import PoolingType
 from onnxembed.text.halves import as_text_half, is_text_half
 from onnxembed.text.layout import require_text_model
 from onnxembed.text.spec import DenseModel
+from onnxembed.text.tasks import with_tasks
 from onnxembed.text.tokenizer_rules import text_config
 from onnxembed.text.vector_stage import NORMALIZE, StageKind, VectorStage, read_dense, read_layer_norm, read_normalize
 
@@ -126,7 +127,9 @@ def _transformer(files: Files, body: str, stages: tuple[Stage, ...], chosen: Poo
         pools_prompt=pooling.with_prompt,
         **_ending(after),
     )
-    return as_text_half(model, half, compiled=graph is None) if half else model
+    if half:
+        return as_text_half(model, half, compiled=graph is None)
+    return with_tasks(model, files.facts(PurePosixPath(body, CONFIG_FILE).as_posix()), compiled=graph is None)
 
 
 def _static(files: Files, body: str, stages: tuple[Stage, ...], model2vec: Facts | None) -> DenseModel:

@@ -27,7 +27,7 @@ ROWS = [row for row in all_rows("dense") if row.values[0].architecture != "clip"
 def places(row: Row) -> Iterator[tuple[str, Callable[[Any], Any]]]:
     """The files of the metadata, each with what leads from its content to an object that takes another key."""
     for name, content in row.files.items():
-        if name.endswith("tokenizer.json") or not isinstance(content, dict | list):
+        if name.endswith(("tokenizer.json", ".index.json")) or not isinstance(content, dict | list):
             continue
         if name == "modules.json":
             for number in range(len(content)):

@@ -270,3 +270,29 @@ def test_a_graph_that_pools_by_itself(tmp_path: Path, cache: Path) -> None:
     edit(folder / "1_Pooling" / "config.json", lambda said: said | {"include_prompt": False})
     with pytest.raises(UnsupportedModelError, match="include_prompt is false, but the graph pools by itself"):
         TextEmbedding(folder, cache_dir=cache)
+
+
+def test_tasks_of_adapters(tmp_path: Path, cache: Path) -> None:
+    row = ROWS["jina-v3-task"]
+    folder, texts = write_row(row, tmp_path / "model"), list(TEXTS)
+    edit(folder / "modules.json", lambda listed: [listed[0] | {"type": "custom_st.Transformer"}, *listed[1:]])
+    stored = {"retrieval.query": "the query: ", "retrieval.passage": "the text: "}
+    edit(folder / "config_sentence_transformers.json", lambda said: said | {"prompts": stored})
+    model = TextEmbedding(folder, cache_dir=cache)
+    assert model.options["query_prompt"] == "the query: "
+    by_number = np.stack(list(model.embed(texts, task_id=1)))
+    assert np.abs(by_number - row.expected["documents"]).max() < BOUND
+    without_prompt = np.stack(list(TextEmbedding(folder, cache_dir=cache, passage_prompt="").passage_embed(texts)))
+    assert np.array_equal(without_prompt, by_number)
+    without_task = model.embed_to_array(texts)
+    assert np.abs(without_task - ROWS["jina-v3-no-task"].expected["documents"]).max() < BOUND
+
+    compile_model(folder, folder / "model.onnx", pooling=PoolingType.DISABLED)
+    shipped = TextEmbedding(folder, cache_dir=cache)
+    assert np.abs(np.stack(list(shipped.embed(texts, task_id="retrieval.passage"))) - by_number).max() < BOUND
+    with pytest.raises(ModelError, match="these texts have no task: pass task_id="):
+        shipped.embed_to_array("a")
+
+    edit(folder / "config.json", lambda config: {key: value for key, value in config.items() if "lora" not in key})
+    with pytest.raises(UnsupportedModelError, match=r"lists the stages custom_st\.Transformer"):
+        TextEmbedding(folder, cache_dir=cache)
