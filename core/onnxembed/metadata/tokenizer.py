@@ -45,10 +45,12 @@ def read_tokenizer_settings(files: Files, body: str, *, stored: bool) -> Tokeniz
     transformer = transformer_facts(files, body)
     stored = stored or any(files.has(PurePosixPath(body, name).as_posix()) for name in TRANSFORMER_FILES)
     _read_special_tokens(files, body, config)
-    for key in ("padding_side", "truncation_side", "model_max_length", "max_length"):
-        config.value(key)  # the rules of padding and limits read them
+    # The rules of padding and limits read them.
+    for key in ("padding_side", "truncation_side"):
+        config.expect(key, ("right", "left"), "right")
+    for key in ("model_max_length", "max_length"):
+        _length(config, key)
     config.expect("split_special_tokens", (False,), False)
-    prefix = config.value("add_prefix_space")
     limit = _stated_limit(config, transformer) if stored else (None, "")
     return TokenizerSettings(
         stored=stored,
@@ -56,7 +58,7 @@ def read_tokenizer_settings(files: Files, body: str, *, stored: bool) -> Tokeniz
         limit_source=limit[1],
         lower_case=transformer.flag("do_lower_case", False),
         normalizer=_normalizer(config),
-        add_prefix_space=prefix if isinstance(prefix, bool) else None,
+        add_prefix_space=_optional_flag(config, "add_prefix_space"),
         adds_bos=config.flag("add_bos_token", False),
         adds_eos=config.flag("add_eos_token", False),
     )
@@ -65,11 +67,48 @@ def read_tokenizer_settings(files: Files, body: str, *, stored: bool) -> Tokeniz
 def _read_special_tokens(files: Files, body: str, config: Facts) -> None:
     """Take the keys of special tokens; the tokenizer's reader adds those that ``tokenizer.json`` lacks."""
     named = files.facts(PurePosixPath(body, SPECIAL_TOKENS).as_posix())
-    for key in (*TOKEN_NAMES, *TOKEN_LISTS, "added_tokens_decoder"):
-        config.value(key)
+    for key in TOKEN_NAMES:
+        _check_token(config, key)
+    for key in TOKEN_LISTS:
+        _check_tokens(config, key)
+        _check_tokens(named, key)
+    added = config.section("added_tokens_decoder")
+    for key in added.keys():  # noqa: SIM118  # it is no mapping
+        _check_token(added, key)
     for key in named.keys():  # noqa: SIM118  # it is no mapping
-        if key.endswith("_token") or key in TOKEN_LISTS:  # models name tokens of their own, too
-            named.value(key)
+        if key.endswith("_token"):  # models name tokens of their own, too
+            _check_token(named, key)
+
+
+def _check_token(facts: Facts, key: str) -> None:
+    """Take a token, a text or an object with one."""
+    if not _is_token(facts.value(key)):
+        raise facts.wrong(key, facts.value(key), "a token: a text, or an object with a text as its content")
+
+
+def _check_tokens(facts: Facts, key: str) -> None:
+    """Take tokens, in a list or by their names."""
+    value = facts.value(key)
+    tokens = list(value.values()) if isinstance(value, dict) else value
+    if value is not None and not (isinstance(tokens, list) and all(map(_is_token, tokens))):
+        raise facts.wrong(key, value, "tokens, in a list or by their names")
+
+
+def _is_token(value: object) -> bool:
+    return value is None or isinstance(value.get("content") if isinstance(value, dict) else value, str)
+
+
+def _optional_flag(facts: Facts, key: str) -> bool | None:
+    """Read true or false, or ``None`` where it is not said."""
+    return facts.flag(key) if facts.value(key) is not None else None
+
+
+def _length(facts: Facts, key: str) -> int | None:
+    """Read a number of tokens; ``None`` for one that means that there is no limit."""
+    value = facts.value(key)
+    if value is not None and type(value) not in (int, float):
+        raise facts.wrong(key, value, "a number of tokens")
+    return value if type(value) is int and 0 < value <= sys.maxsize else None
 
 
 def _normalizer(config: Facts) -> tuple[tuple[str, bool | None], ...]:
@@ -96,14 +135,14 @@ def _stated_limit(config: Facts, transformer: Facts) -> tuple[int | None, str]:
         section.expect("truncation_side", ("right",), "right")
     text = _text_processing(transformer)
     candidates = (
-        (text.value("max_length"), transformer.where),
-        *((section.value("model_max_length"), section.where) for section in arguments),
-        (transformer.value("max_seq_length"), transformer.where),
-        (config.value("model_max_length"), config.where),
+        (_length(text, "max_length"), transformer.where),
+        *((_length(section, "model_max_length"), section.where) for section in arguments),
+        (_length(transformer, "max_seq_length"), transformer.where),
+        (_length(config, "model_max_length"), config.where),
     )
-    for value, where in candidates:
-        if type(value) is int and 0 < value <= sys.maxsize:
-            return value, PurePosixPath(where.replace("\\", "/")).name
+    for limit, where in candidates:
+        if limit is not None:
+            return limit, PurePosixPath(where.replace("\\", "/")).name
     return None, ""
 
 

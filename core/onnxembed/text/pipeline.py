@@ -229,7 +229,7 @@ def _vector_stages(files: Files, stages: list[Stage]) -> tuple[VectorStage, ...]
         elif stage.kind == "Normalize":
             read.append(read_normalize(files, stage))
         elif stage.kind == "Dropout":
-            stage.config(files).value("dropout")  # only while training
+            stage.config(files).number("dropout", 0.0)  # only while training
         else:
             raise UnsupportedModelError(f"{stage.entry.where}: {stage.kind} is expected as the first stage alone")
     return tuple(read)
