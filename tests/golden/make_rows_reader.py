@@ -197,6 +197,8 @@ def _tokens() -> None:
     _row("lower-case", "mean pooling", [_body(lower_case=False), Pooling(_WIDTH)], lower)
     other = _edit("tokenizer_config.json", lambda config: config | {"do_lower_case": True})
     _row("lower-case-tokenizer", "mean pooling", [_body(lower_case=False), Pooling(_WIDTH)], other)
+    general = _edit("tokenizer_config.json", lambda config: config | {"tokenizer_class": "TokenizersBackend"})
+    _row("lower-case-general", "mean pooling", [_body(lower_case=False), Pooling(_WIDTH)], other, general)
     _row("subfolder", "cls pooling", _pooled("cls"), _into_folder)
 
 

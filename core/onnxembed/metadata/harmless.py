@@ -63,7 +63,6 @@ TOKENIZER_KEYS: Reasons = {
     "merges_file": _SAVING,
     "added_tokens_file": _SAVING,
     "use_fast": _SAVING,
-    "tokenizer_class": "the class in Python; tokenizer.json holds what it does",
     "processor_class": "the class in Python of what prepares several modalities",
     "tokenizer_type": "the class in Python, by another name",
     "model_type": "the family, which config.json names",
