@@ -10,32 +10,14 @@ from typing import Any
 import numpy as np
 
 from onnxembed.errors import ModelError
+from onnxembed.late_interaction.spec import TokenPooling
+from onnxembed.late_interaction.token_pooling import joined_by_text, unit
 from onnxembed.late_interaction.tokens import MarkingTokenizer
 from onnxembed.text.graph import TextGraph, not_finite
+from onnxembed.text.stages import DenseLayer
 from onnxembed.text.tokenizer import Tokens
 
 Array = np.ndarray[Any, np.dtype[Any]]
-
-# As in the ColBERT code: a vector shorter than this is not stretched to length 1.
-_SMALLEST_NORM = 1e-12
-
-
-@dataclass(frozen=True, slots=True)
-class LinearLayer:
-    """A linear layer: weight (outputs, inputs), bias (outputs,) or ``None``, both float32."""
-
-    weight: Array
-    bias: Array | None
-
-    def apply(self, vectors: Array) -> Array:
-        """Project (vectors, inputs) float32."""
-        if vectors.shape[1] != self.weight.shape[1]:
-            raise ModelError(
-                f"the graph gives vectors of {vectors.shape[1]} numbers, and the linear layer beside it takes "
-                f"{self.weight.shape[1]}; the files do not belong together: fetch the model again"
-            )
-        projected = vectors @ self.weight.T
-        return projected if self.bias is None else projected + self.bias
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,22 +29,26 @@ class TokenHead:
         layers: Linear layers that follow it, in order.
         normalize: Whether vectors are scaled to length 1.
         task: Value of the ``task_id`` input, for graphs that have one.
+        pooling: How the vectors of a text are joined into fewer, or ``None``.
     """
 
     output: str
-    layers: tuple[LinearLayer, ...]
+    layers: tuple[DenseLayer, ...]
     normalize: bool
     task: int | None = None
+    pooling: TokenPooling | None = None
 
     def apply(self, states: Array) -> Array:
         """Project and scale states, (tokens, hidden) of any float type, to (tokens, dim) float32."""
         vectors = states.astype(np.float32, copy=False)
         for layer in self.layers:
+            if vectors.shape[1] != layer.weight.shape[1]:
+                raise ModelError(
+                    f"the graph gives vectors of {vectors.shape[1]} numbers, and the linear layer beside it takes "
+                    f"{layer.weight.shape[1]}; the files do not belong together: fetch the model again"
+                )
             vectors = layer.apply(vectors)
-        if self.normalize:
-            lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-            vectors = vectors / np.maximum(lengths, np.float32(_SMALLEST_NORM))
-        return vectors
+        return unit(vectors) if self.normalize else vectors
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +59,14 @@ class ColbertWork:
     tokenizer: MarkingTokenizer
     head: TokenHead
     truncate: bool
+    prompt: str = ""
 
     size = staticmethod(len)
 
     def prepare(self, items: Sequence[str], first_index: int) -> list[Tokens]:
-        """Tokenise texts; they are marked batch by batch."""
-        return self.tokenizer.tokenizer.encode(items, first_index, truncate=self.truncate)
+        """Tokenise texts, each after the prompt; they are marked batch by batch."""
+        texts = [self.prompt + item for item in items] if self.prompt else items
+        return self.tokenizer.tokenizer.encode(texts, first_index, truncate=self.truncate)
 
     def costs(self, prepared: Sequence[Tokens]) -> list[int]:
         """Count the positions of each text, marker and filling included."""
@@ -106,4 +94,5 @@ class ColbertWork:
         finite = np.isfinite(rows).all(axis=1)
         if not finite.all():
             raise not_finite(padded.name(int(np.searchsorted(ends, finite.argmin(), side="right"))))
-        return self.head.apply(rows), ends
+        vectors = self.head.apply(rows)
+        return (vectors, ends) if self.head.pooling is None else joined_by_text(vectors, ends, self.head.pooling)

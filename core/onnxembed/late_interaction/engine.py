@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
-
-import numpy as np
 
 from onnxembed.api.engine import GraphEngine
 from onnxembed.api.settings import EngineSettings
 from onnxembed.errors import ModelError
 from onnxembed.foreign import reading
-from onnxembed.formats.safetensors import SafetensorsFile
-from onnxembed.formats.weight_files import WEIGHTS_FILE
-from onnxembed.late_interaction.colbert import ColbertWork, LinearLayer, TokenHead
+from onnxembed.late_interaction.colbert import ColbertWork, TokenHead
 from onnxembed.late_interaction.options import LateInteractionOptions
 from onnxembed.late_interaction.spec import LateInteractionModel
 from onnxembed.late_interaction.tokens import MarkingTokenizer, marking_tokenizer
@@ -22,6 +17,7 @@ from onnxembed.runtime.per_process import PerProcess
 from onnxembed.spec import TOKENIZER_FILE
 from onnxembed.text.graph import TextGraph
 from onnxembed.text.options import InputType
+from onnxembed.text.stages import DenseLayer, load_dense
 from onnxembed.text.text_engine import TextEngine
 from onnxembed.text.tokenizer import TextTokenizer
 
@@ -33,7 +29,7 @@ class _Loaded:
     graph: TextGraph
     plan: RunPlan
     output: str
-    layers: tuple[LinearLayer, ...]
+    layers: tuple[DenseLayer, ...]
     dim: int  # 0 where the graph leaves it open
 
 
@@ -43,7 +39,11 @@ class LateInteractionEngine:
     def __init__(self, settings: EngineSettings[LateInteractionModel]) -> None:
         """Remember what to load."""
         self.model = settings.model
-        stated = self.model.document_limit
+        if settings.max_length is not None:  # the caller's limit, instead of the metadata's
+            self.model = replace(self.model, document_limit=None)
+        # The longer of the two: the tokenizer of the other side cuts earlier.
+        limits = (self.model.document_limit, self.model.query_limit)
+        stated = None if limits[0] is None else max(limit for limit in limits if limit is not None)
         self._chosen = settings.max_length is not None or stated is not None
         if settings.max_length is None and stated is not None:
             settings = replace(settings, max_length=stated)
@@ -53,7 +53,7 @@ class LateInteractionEngine:
         self._documents = PerProcess(lambda: self.base.healed(self._load_document_tokenizer))
         self._queries = PerProcess(lambda: self.base.healed(self._load_query_tokenizer))
         self._measured = PerProcess(self._measure)
-        self._works: dict[tuple[InputType, bool | None, bool], ColbertWork] = {}
+        self._works: dict[tuple[InputType | None, bool | None, bool], ColbertWork] = {}
 
     @property
     def loaded(self) -> bool:
@@ -75,8 +75,11 @@ class LateInteractionEngine:
         """The tokenizer of queries, or of documents; loads no weights."""
         return (self._queries if input_type == "query" else self._documents).get()
 
-    def work(self, options: LateInteractionOptions, input_type: InputType) -> tuple[ColbertWork, RunPlan]:
-        """Give the work of calls on one input type, and how the model runs it."""
+    def work(self, options: LateInteractionOptions, input_type: InputType | None) -> tuple[ColbertWork, RunPlan]:
+        """Give the work of calls on one input type, and how the model runs it.
+
+        Texts whose input type is not said are documents, with the default prompt if there is one.
+        """
         loaded = self._loaded.get()
         key = (input_type, options.normalize, options.truncate)
         work = self._works.get(key)
@@ -84,15 +87,32 @@ class LateInteractionEngine:
             work = self._works[key] = self._make_work(loaded, *key)
         return work, loaded.plan
 
-    def _make_work(self, loaded: _Loaded, input_type: InputType, normalize: bool | None, truncate: bool) -> ColbertWork:
+    def _make_work(
+        self, loaded: _Loaded, input_type: InputType | None, normalize: bool | None, truncate: bool
+    ) -> ColbertWork:
         """Fill in what the model's authors do with vectors, and its task."""
         model, query = self.model, input_type == "query"
         own = model.normalize_queries if query else model.normalize_documents
         task = model.query_task if query else model.document_task
         if task is None and "task_id" in loaded.graph.input_types:
             raise ModelError("the graph has a task_id input, but the model is described without tasks")
-        head = TokenHead(loaded.output, loaded.layers, own if normalize is None else normalize, task)
-        return ColbertWork(loaded.graph, self.tokenizer(input_type), head, truncate)
+        pooling = model.token_pooling
+        joins = pooling is not None and (pooling.queries if query else pooling.documents)
+        head = TokenHead(
+            loaded.output,
+            loaded.layers,
+            own if normalize is None else normalize,
+            task,
+            pooling if joins else None,
+        )
+        prompt = self.prompt(input_type)
+        return ColbertWork(loaded.graph, self.tokenizer(input_type or "document"), head, truncate, prompt)
+
+    def prompt(self, input_type: InputType | None) -> str:
+        """Give what is put before texts; those whose input type is not said have the default one, if there is one."""
+        if input_type is None and self.model.default_prompt is not None:
+            return self.model.default_prompt
+        return self.model.prompts.query if input_type == "query" else self.model.prompts.passage
 
     def _measure(self) -> int:
         """Numbers of a vector of a graph that leaves them open: those of one that it gives."""
@@ -114,14 +134,14 @@ class LateInteractionEngine:
     def _load(self) -> _Loaded:
         text = self._text.text.get()
         output = text.file.token_output(self.model.output)
-        layers = tuple(_load_layer(self.base.folder.path / stage) for stage in self.model.dense_stages)
+        layers = tuple(load_dense(self.base.folder.path, stage) for stage in self.model.dense_stages)
         width = text.file.dim(output)
         if not layers or _projects_itself(width, layers, compiled=text.file.compiled):
             return _Loaded(text.graph, text.plan, output, (), width or 0)
         return _Loaded(text.graph, text.plan, output, layers, len(layers[-1].weight))
 
 
-def _projects_itself(width: int | None, layers: tuple[LinearLayer, ...], *, compiled: bool) -> bool:
+def _projects_itself(width: int | None, layers: tuple[DenseLayer, ...], *, compiled: bool) -> bool:
     """Whether the graph ends with the linear layers already; one that was compiled here never does."""
     inputs, outputs = layers[0].weight.shape[1], len(layers[-1].weight)
     if width not in (None, inputs, outputs):
@@ -130,13 +150,3 @@ def _projects_itself(width: int | None, layers: tuple[LinearLayer, ...], *, comp
             f"{outputs}; one of these two was expected"
         )
     return not compiled and width == outputs
-
-
-def _load_layer(stage: Path) -> LinearLayer:
-    """Read the weights of a linear layer, as sentence-transformers and PyLate name them."""
-    with SafetensorsFile(stage / WEIGHTS_FILE) as file:
-        weight = file.tensor("linear.weight").astype(np.float32)
-        bias = file.tensor("linear.bias").astype(np.float32) if "linear.bias" in file.names else None
-    if weight.ndim != 2 or (bias is not None and bias.shape != weight.shape[:1]):
-        raise ModelError(f"{stage / WEIGHTS_FILE} holds no linear layer: its weight has the shape {weight.shape}")
-    return LinearLayer(weight, bias)

@@ -106,12 +106,12 @@ class LateInteractionTextEmbedding(VectorModel[LateInteractionOptions, LateInter
         Returns:
             An iterator of float32 arrays (tokens, dim), in the order of the texts.
         """
-        return self._stream(check_texts(documents, "documents"), "document", batch_size, parallel)
+        return self._stream(check_texts(documents, "documents"), None, batch_size, parallel)
 
     def passage_embed(
         self, texts: str | Iterable[str], batch_size: int = 256, parallel: int | None = None
     ) -> Iterator[Vectors]:
-        """Embed documents, as `embed` does."""
+        """Embed documents, as `embed` does; where a default prompt is chosen, `embed` takes that instead of theirs."""
         return self._stream(check_texts(texts, "texts"), "document", batch_size, parallel)
 
     def query_embed(
@@ -192,12 +192,17 @@ class LateInteractionTextEmbedding(VectorModel[LateInteractionOptions, LateInter
             An iterator of one list per text, with one string per row; ids without a string stand in angle brackets.
 
         Raises:
-            InputError: If the input type is neither.
+            InputError: If the input type is neither, or the model joins the vectors of several tokens.
         """
         if input_type not in ("query", "document"):
             raise InputError(f"input_type={input_type!r}: expected 'query' or 'document'")
-        checked = in_chunks(check_texts(texts, "texts").items, 1)
-        return kept_here(self._engine.tokenizer(input_type).kept_tokens(text) for (text,) in checked)
+        checked, pooling = in_chunks(check_texts(texts, "texts").items, 1), self._settings.model.token_pooling
+        if pooling is not None and (pooling.queries if input_type == "query" else pooling.documents):
+            raise InputError(
+                f"{self.model_name} joins the vectors of several tokens into one, so none belongs to a token"
+            )
+        prompt = self._engine.prompt("query" if input_type == "query" else None)
+        return kept_here(self._engine.tokenizer(input_type).kept_tokens(prompt + text) for (text,) in checked)
 
     def token_count(
         self,
@@ -263,7 +268,7 @@ class LateInteractionTextEmbedding(VectorModel[LateInteractionOptions, LateInter
         return rankings
 
     def _run(
-        self, items: Iterable[str], use: InputType | _Ranking, batch_size: int, workers: int | None
+        self, items: Iterable[str], use: InputType | _Ranking | None, batch_size: int, workers: int | None
     ) -> Iterator[Any]:
         from onnxembed.runtime.pipeline import stream
 

@@ -10,6 +10,8 @@ from typing import ClassVar
 
 from onnxembed.api.inputs import check_count, check_flag, python_number
 from onnxembed.spec import ModelSource, ModelSpec, PoolingType, Recipe, only_source
+from onnxembed.text.spec import NO_PROMPTS, Prompts
+from onnxembed.text.vector_stage import VectorStage
 
 PUNCTUATION = tuple(string.punctuation)
 """The words that ColBERT leaves out of documents when nothing else is said: the 32 ASCII punctuation characters."""
@@ -25,6 +27,25 @@ class SkipRule(StrEnum):
     FIRST_PIECE = "first_piece"
     """The first piece of the word when it is tokenised alone, as in the ColBERT code. With SentencePiece that may be
     the lone word boundary, which then is left out wherever it occurs; models published with that keep it."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenPooling:
+    """How the vectors of a text are joined into fewer: similar ones become their mean.
+
+    Attributes:
+        factor: How many vectors become one, on average; at least 1, which joins none.
+        protected: Vectors at the beginning that stay as they are.
+        normalize: Whether the vectors are scaled to length 1 afterwards.
+        documents: Whether the vectors of documents are joined.
+        queries: Whether those of queries are.
+    """
+
+    factor: float = 1.0
+    protected: int = 1
+    normalize: bool = False
+    documents: bool = True
+    queries: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +67,17 @@ class LateInteractionModel(ModelSpec):
         marker_in_limit: Whether the limit of the tokenizer's files counts the marker already.
         skip_rule: How ``skip_words`` become ids.
         skip_words: Tokens whose vectors documents leave out.
+        skip_in_documents: Whether documents leave them out.
+        skip_in_queries: Whether queries leave them out, too.
+        kept_tokens: Ids of the only tokens whose vectors documents give; empty for all.
         drop_padding_token: Whether documents leave out the padding token even where a text spells it.
         skip_special_tokens: Whether the tokens that the tokenizer puts around a text are left out, on both sides.
         normalize_documents: Whether the vectors of documents are scaled to length 1.
         normalize_queries: Whether those of queries are; otherwise they are what the graph gives.
-        dense_stages: Folders of linear layers that follow a graph which ends at its hidden states.
+        dense_stages: Linear layers that follow a graph which ends at its hidden states.
+        token_pooling: How the vectors of a text are joined into fewer, or ``None``.
+        prompts: Put before queries and documents, after the marker.
+        default_prompt: Put before the texts of `embed` instead of the prompt of documents; ``None`` for that.
         output: Name of the graph output with the token vectors; ``None`` for the first one of three axes.
         pad_to_max_length: True where the graph reads the last position even if it is padding.
         query_task: Value of the ``task_id`` input for queries, for graphs that have one.
@@ -73,11 +100,17 @@ class LateInteractionModel(ModelSpec):
     marker_in_limit: bool = True
     skip_rule: SkipRule = SkipRule.NONE
     skip_words: tuple[str, ...] = PUNCTUATION
+    skip_in_documents: bool = True
+    skip_in_queries: bool = False
+    kept_tokens: tuple[int, ...] = ()
     drop_padding_token: bool = False
     skip_special_tokens: bool = False
     normalize_documents: bool = True
     normalize_queries: bool = True
-    dense_stages: tuple[str, ...] = ()
+    dense_stages: tuple[VectorStage, ...] = ()
+    token_pooling: TokenPooling | None = None
+    prompts: Prompts = NO_PROMPTS
+    default_prompt: str | None = None
     output: str | None = None
     pad_to_max_length: bool = False
     query_task: int | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import tokenizers
 
 Array = np.ndarray[Any, np.dtype[Any]]
+_NONE = np.zeros(0, dtype=np.int32)
 _IDS, _TYPE_IDS = attrgetter("ids"), attrgetter("type_ids")
 
 
@@ -33,6 +34,7 @@ class Marking:
         filler: Id they are filled with.
         attend: Whether the filling takes part in attention.
         skipped: int32, sorted; ids whose vectors are left out.
+        kept: int32, sorted; the only ids whose vectors are given; empty for all.
     """
 
     marker: int | None
@@ -40,6 +42,7 @@ class Marking:
     filler: int
     attend: bool
     skipped: Array
+    kept: Array = field(default_factory=lambda: _NONE)
 
     def lengths(self, texts: Iterable[Tokens | tokenizers.Encoding]) -> list[int]:
         """Positions of each text, marker and filling included."""
@@ -74,6 +77,8 @@ class Marking:
         mask = (kept if self.attend else written).astype(np.int64)
         if self.skipped.size:
             kept = kept & ~np.isin(ids, self.skipped)
+        if self.kept.size:
+            kept = kept & np.isin(ids, self.kept)
         return PaddedTokens(ids, mask, type_ids, batch), kept
 
 
@@ -125,6 +130,7 @@ def marking_tokenizer(
         filler=0 if length is None else _token_id(base.backend, model.mask_token, "mask token") or 0,
         attend=model.attend_to_expansion,
         skipped=np.array(sorted(_skipped_ids(base, model, input_type)), dtype=np.int32),
+        kept=_NONE if input_type == "query" else np.array(sorted(model.kept_tokens), dtype=np.int32),
     )
     rules = _limited(base.rules, model, input_type, marked=marker is not None, chosen=chosen)
     for tokenizer in configured:
@@ -143,9 +149,17 @@ def _limited(
     limit, source = rules.max_length, rules.max_length_source
     if marked and (chosen or model.marker_in_limit or source == "config.json"):
         limit, source = limit - 1, f"{source}, less one for the marker"
-    if input_type == "query" and model.query_limit is not None and model.query_limit - marked < limit:
-        limit, source = model.query_limit - marked, "the model's own length of queries"
+    own = model.query_limit if input_type == "query" else _shorter_documents(model)
+    if own is not None and own - marked < limit:
+        limit, source = own - marked, f"the model's own length of {'queries' if input_type == 'query' else 'documents'}"
     return rules if limit == rules.max_length else replace(rules, max_length=limit, max_length_source=source)
+
+
+def _shorter_documents(model: LateInteractionModel) -> int | None:
+    """The limit of documents where queries may be longer: the configured tokenizer has the longer limit then."""
+    if model.document_limit is None or model.query_limit is None or model.query_limit <= model.document_limit:
+        return None
+    return model.document_limit
 
 
 def _token_id(backend: tokenizers.Tokenizer, token: int | str | None, what: str) -> int | None:
@@ -158,15 +172,15 @@ def _token_id(backend: tokenizers.Tokenizer, token: int | str | None, what: str)
 
 
 def _skipped_ids(base: TextTokenizer, model: LateInteractionModel, input_type: InputType) -> set[int]:
-    """Ids whose vectors are left out; queries keep all but, if asked for, the special tokens."""
+    """Ids whose vectors are left out; in queries only special tokens and words, where that is asked for."""
     backend = base.backend
     skipped: set[int] = set()
     if model.skip_special_tokens:
         skipped.update(backend.encode("").ids)
-    if input_type == "query":
-        return skipped
-    if model.drop_padding_token:
+    if input_type == "document" and model.drop_padding_token:
         skipped.add(base.rules.pad_id)
+    if not (model.skip_in_queries if input_type == "query" else model.skip_in_documents):
+        return skipped
     if model.skip_rule is SkipRule.VOCABULARY:
         skipped.update(number for word in model.skip_words if (number := backend.token_to_id(word)) is not None)
     elif model.skip_rule is SkipRule.FIRST_PIECE:

@@ -20,6 +20,8 @@ ENTRY_KEYS: Reasons = {
 
 SETTINGS_KEYS: Reasons = {
     "__version__": "the libraries that saved the model",
+    "keep_in_fp32_modules": "layers that stay in float32 where others do not; here all are in float32",
+    "similarity_fn_name": "how a store compares vectors; none is computed by it",
     "requirements": "versions of Python packages that the authors ask for; none of them is used",
 }
 """Of ``config_sentence_transformers.json``."""
@@ -41,6 +43,39 @@ TRANSFORMER_KEYS: Reasons = {
     "unpad_inputs": "whether padding is left out of batches, which changes the speed alone",
 }
 """Of ``sentence_bert_config.json`` and its older names."""
+
+_INDEX = "how the ColBERT code makes and searches an index, none of which is done here"
+_TRAINING = "how the ColBERT code trained the model"
+_RUN = "where the ColBERT code ran and keeps its files"
+COLBERT_KEYS: Reasons = {
+    "query_token": "a name for people; its id stands in query_token_id",
+    "doc_token": "a name for people; its id stands in doc_token_id",
+    "dim": "the numbers of a vector, which the weights have",
+    "model_name": "what the training started from",
+    "rerank": _INDEX,
+    **dict.fromkeys(
+        ("ncells", "centroid_score_threshold", "ndocs", "load_index_with_mmap", "index_path", "index_bsize", "nbits"),
+        _INDEX,
+    ),
+    **dict.fromkeys(
+        ("kmeans_niters", "resume", "pool_factor", "clustering_mode", "protected_tokens", "index_name"), _INDEX
+    ),
+    **dict.fromkeys(
+        ("bsize", "accumsteps", "lr", "maxsteps", "save_every", "warmup", "warmup_bert", "relu", "nway"), _TRAINING
+    ),
+    **dict.fromkeys(("use_ib_negatives", "reranker", "distillation_alpha", "ignore_scores"), _TRAINING),
+    **dict.fromkeys(("checkpoint", "triples", "collection", "queries", "overwrite", "root", "experiment"), _RUN),
+    **dict.fromkeys(("index_root", "name", "rank", "nranks", "amp", "gpus", "avoid_fork_if_possible", "meta"), _RUN),
+}
+"""Of ``artifact.metadata``."""
+
+MODULE_KEYS: Reasons = {
+    "chunk_size": "SpladePooling: how many positions are pooled at a time; the result is the same",
+    "frozen": "SparseStaticEmbedding: whether training changes its weights",
+    "k_aux": "SparseAutoEncoder: read when a model is trained",
+    "dead_threshold": "SparseAutoEncoder: read when a model is trained",
+}
+"""Of the stages' own ``config.json``."""
 
 _SAVING = "how the file was written, or read, the last time"
 _SLOW = "of tokenizers in Python, which are not used: tokenizer.json says it"
@@ -154,6 +189,8 @@ MODEL2VEC_KEYS: Reasons = {
 _BY_FILE: Mapping[str, Reasons] = {
     "config_sentence_transformers.json": SETTINGS_KEYS,
     "sentence_*_config.json": TRANSFORMER_KEYS,
+    "artifact.metadata": COLBERT_KEYS,
+    "config.json": MODULE_KEYS,
     "tokenizer_config.json": TOKENIZER_KEYS,
 }
 

@@ -58,6 +58,9 @@ def _branches(config: Facts, router: Stage) -> dict[str, tuple[Stage, ...]]:
         branches[name] = tuple(made[stage] for stage in listed)
     if not branches:
         raise config.wrong("structure", {}, "the stages of each way")
+    unused = set(made) - {stage for name in branches for stage in structure.texts(name)}
+    if unused:
+        raise config.wrong(f"types.{min(unused)}", types.value(min(unused)), "a stage of one of the ways")
     return branches
 
 

@@ -25,6 +25,9 @@ class Prompts:
     passage: str = ""
 
 
+NO_PROMPTS = Prompts()
+
+
 @dataclass(frozen=True, slots=True)
 class Matryoshka:
     """What is known of shortening the vectors of a model.
@@ -86,7 +89,7 @@ class DenseModel(ModelSpec):
     default_task: int | None = None
     query_task: int | None = None
     passage_task: int | None = None
-    prompts: Prompts = Prompts()
+    prompts: Prompts = NO_PROMPTS
     matryoshka: Matryoshka | None = None
     further_poolings: tuple[PoolingType, ...] = ()
     pools_prompt: bool = True

@@ -47,7 +47,7 @@ class DenseLayer:
         linear = rows @ self.weight.T
         if self.bias is not None:
             linear = linear + self.bias
-        result: Array = _FUNCTIONS[self.activation](linear).astype(np.float32, copy=False)
+        result: Array = FUNCTIONS[self.activation](linear).astype(np.float32, copy=False)
         if self.residual is None:
             return result
         return result + (rows @ self.residual.T if self.residual.size else rows)
@@ -140,7 +140,7 @@ def _gelu(values: Array) -> Array:
     return result
 
 
-_FUNCTIONS: Mapping[Activation, Apply] = {
+FUNCTIONS: Mapping[Activation, Apply] = {
     Activation.IDENTITY: lambda values: values,
     Activation.TANH: np.tanh,
     Activation.SIGMOID: _sigmoid,
@@ -155,3 +155,4 @@ _FUNCTIONS: Mapping[Activation, Apply] = {
     Activation.SOFTPLUS: _softplus,
     Activation.SOFTSIGN: lambda values: values / (1 + np.abs(values)),
 }
+"""What each activation does to numbers of any shape."""

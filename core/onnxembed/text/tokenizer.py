@@ -230,13 +230,20 @@ class TextTokenizer:
         )
 
 
-def load_tokenizer(folder: Path, max_length: int | None, settings: TokenizerSettings | None = None) -> TextTokenizer:
-    """Load the tokenizer of a model that runs as a graph.
+def load_tokenizer(
+    folder: Path,
+    max_length: int | None,
+    settings: TokenizerSettings | None = None,
+    *,
+    add_special_tokens: bool = True,
+) -> TextTokenizer:
+    """Load the tokenizer of a model that runs as a graph, or of a table of tokens.
 
     Args:
         folder: The model's folder.
         max_length: The caller's limit, or ``None`` for the model's own.
         settings: What the files beside ``tokenizer.json`` say, of a model that is described by them.
+        add_special_tokens: Whether texts get the model's special tokens.
 
     Returns:
         The tokenizer, ready for threads.
@@ -251,7 +258,7 @@ def load_tokenizer(folder: Path, max_length: int | None, settings: TokenizerSett
         rules = read_rules(
             folder, backend.padding or {}, backend.truncation or {}, backend.token_to_id, max_length, settings
         )
-        return TextTokenizer(backend, rules, add_special_tokens=True)
+        return TextTokenizer(backend, rules, add_special_tokens=add_special_tokens)
 
 
 def _mark_special_tokens(

@@ -79,13 +79,14 @@ _VECTORS = "sentence_embedding"
 _TORCH_NAMES: Mapping[str, Activation] = {kind.value: kind for kind in Activation}
 
 
-def read_dense(files: Files, stage: Stage, reads: str = _VECTORS) -> VectorStage:
+def read_dense(files: Files, stage: Stage, reads: str = _VECTORS, unsaid: str = _VECTORS) -> VectorStage:
     """Read a Dense stage; ``reads`` is the name of what goes in and comes out: the texts' vectors or the tokens'.
 
-    An activation that is not known here is an `UnsupportedModelError`, missing weights a `ModelNotFoundError`.
+    ``unsaid`` is what goes into a stage of an older save, which does not say. An activation that is not known here is
+    an `UnsupportedModelError`, missing weights a `ModelNotFoundError`.
     """
     config = stage.config(files)
-    _reads(files, stage, reads)
+    _reads(files, stage, reads, unsaid)
     read = VectorStage(
         StageKind.DENSE,
         safe_relative(stage.path),
@@ -107,15 +108,15 @@ def read_layer_norm(files: Files, stage: Stage) -> VectorStage:
     return read
 
 
-def read_normalize(files: Files, stage: Stage, reads: str = _VECTORS) -> VectorStage:
-    """Read a Normalize stage."""
-    _reads(files, stage, reads)
+def read_normalize(files: Files, stage: Stage, reads: str = _VECTORS, unsaid: str = _VECTORS) -> VectorStage:
+    """Read a Normalize stage; the names are those of `read_dense`."""
+    _reads(files, stage, reads, unsaid)
     return NORMALIZE
 
 
-def _reads(files: Files, stage: Stage, name: str) -> None:
+def _reads(files: Files, stage: Stage, name: str, unsaid: str) -> None:
     config = stage.config(files)
-    config.expect("module_input_name", (name,), _VECTORS)
+    config.expect("module_input_name", (name,), unsaid)
     config.expect("module_output_name", (name,), name)
 
 

@@ -12,12 +12,14 @@ import pytest
 
 from onnxembed.api.inputs import check_texts
 from onnxembed.errors import InputTypeError, ModelError
-from onnxembed.late_interaction.colbert import ColbertWork, LinearLayer, TokenHead
+from onnxembed.late_interaction.colbert import ColbertWork, TokenHead
 from onnxembed.late_interaction.model import LateInteractionTextEmbedding
 from onnxembed.late_interaction.tokens import Marking, MarkingTokenizer
 from onnxembed.testing import FakeSession
 from onnxembed.text.graph import TextGraph
+from onnxembed.text.stages import DenseLayer
 from onnxembed.text.tokenizer import load_tokenizer
+from onnxembed.text.vector_stage import Activation
 from tests.fixtures.dense_graphs import GraphForm, write_graph
 from tests.fixtures.dense_tokenizers import CLS_ID, SEP_ID, TokenizerForm, word_pieces, write_tokenizer
 from tests.fixtures.late_interaction_models import LIMIT, write_files_of_tokenizer, write_token_graph
@@ -138,8 +140,8 @@ def test_only_strings_are_taken(tmp_path: Path) -> None:
 
 def test_head_projects_then_scales() -> None:
     layers = (
-        LinearLayer(np.array([[1, 0], [0, 2], [1, 1]], np.float32), None),
-        LinearLayer(np.array([[1, 0, 0], [0, 1, 0]], np.float32), np.array([2, 0], np.float32)),
+        DenseLayer(np.array([[1, 0], [0, 2], [1, 1]], np.float32), None, Activation.IDENTITY),
+        DenseLayer(np.array([[1, 0, 0], [0, 1, 0]], np.float32), np.array([2, 0], np.float32), Activation.IDENTITY),
     )
     states = np.array([[1, 2], [-2, 0]], np.float16)
     raw = TokenHead("out", layers, normalize=False).apply(states)
