@@ -51,6 +51,11 @@ class GraphHead(StrEnum):
     VOCABULARY_MAXIMUM = "vocabulary_maximum"
     """``max_logits`` (batch, vocabulary): the largest masked-language-model logit of each entry of the vocabulary over
     the tokens, -infinity for an item of padding alone; and ``splade``, ``log1p(max(max_logits, 0))``."""
+    VOCABULARY_SUM = "vocabulary_sum"
+    """``vocabulary_sum`` (batch, vocabulary): ``log1p(max(logit, 0))`` of each entry of the vocabulary, added up over
+    the tokens."""
+    VOCABULARY_SUM_OF_LOGARITHMS = "vocabulary_sum_of_logarithms"
+    """The same with ``log1p`` taken twice."""
     CLASSIFICATION = "classification"
     """``logits`` (batch, labels): what the model's classification head says of each text or pair, before any
     activation of its scores."""

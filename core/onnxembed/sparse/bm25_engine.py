@@ -29,7 +29,7 @@ class Bm25Engine:
     def run(
         self,
         texts: Iterable[str],
-        input_type: InputType,
+        input_type: InputType | None,
         options: SparseOptions,  # noqa: ARG002  # those of ``bm25``
         batch_size: int,  # noqa: ARG002  # texts are counted in windows
         workers: int | None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -12,7 +13,7 @@ import numpy as np
 from onnxembed.api.engine import GraphEngine
 from onnxembed.api.graph_file import GraphFile
 from onnxembed.api.settings import EngineSettings
-from onnxembed.compile.heads.vocabulary import MAX_LOGITS
+from onnxembed.compile.heads.vocabulary import MAX_LOGITS, VOCABULARY_SUM
 from onnxembed.foreign import reading
 from onnxembed.formats.onnx_graph import inspect_graph
 from onnxembed.hub.files import find_graph
@@ -25,8 +26,10 @@ from onnxembed.sparse.minicoil import MiniCoilWeigher, WordWeights
 from onnxembed.sparse.minicoil_words import MiniCoilTables, load_minicoil
 from onnxembed.sparse.options import SparseOptions
 from onnxembed.sparse.pieces import special_ids
+from onnxembed.sparse.prompts import prompt_of
 from onnxembed.sparse.spec import SPLADE_KINDS, SparseKind, SparseModel
 from onnxembed.sparse.splade import Array, Pruning, SpladeWeigher
+from onnxembed.sparse.static_queries import StaticQueries, load_static_queries
 from onnxembed.sparse.vector import SparseEmbedding
 from onnxembed.sparse.work import LookupWork, SparseGraphWork, Weigher
 from onnxembed.text.graph import TextGraph
@@ -87,25 +90,37 @@ class SparseEngine:
         return self._text.tokenizer.count(texts)
 
     def run(
-        self, texts: Iterable[str], input_type: InputType, options: SparseOptions, batch_size: int, workers: int | None
+        self,
+        texts: Iterable[str],
+        input_type: InputType | None,
+        options: SparseOptions,
+        batch_size: int,
+        workers: int | None,
     ) -> Iterator[SparseEmbedding]:
         """Load what a call needs, and begin it."""
         work, plan = self.work(input_type, options)
         return stream(texts, work, batch_limits(plan, batch_size, workers, options.token_budget))
 
-    def work(self, input_type: InputType, options: SparseOptions) -> tuple[LookupWork | SparseGraphWork, RunPlan]:
+    def work(
+        self, input_type: InputType | None, options: SparseOptions
+    ) -> tuple[LookupWork | SparseGraphWork, RunPlan]:
         """Give the work of one call, and how it runs; queries with a table of their own need no weights."""
+        prompt = prompt_of(self.model, input_type)
         if input_type == "query":
             table = self._table.get()
+            if isinstance(table, StaticQueries):
+                look_up = partial(table.look_up, pruning=_pruning(options))
+                return LookupWork(table.tokenizer, look_up, options.truncate, prompt), _LOOKUP_PLAN
             if isinstance(table, IdfTable | Bm42Words):
-                return LookupWork(self._text.tokenizer, table.look_up, options.truncate), _LOOKUP_PLAN
+                return LookupWork(self._text.tokenizer, table.look_up, options.truncate, prompt), _LOOKUP_PLAN
         loaded = self._loaded.get()
-        return SparseGraphWork(loaded.graph, self._weigher(loaded, input_type, options), options.truncate), loaded.plan
+        weigher = self._weigher(loaded, input_type, options)
+        return SparseGraphWork(loaded.graph, weigher, options.truncate, prompt), loaded.plan
 
-    def _weigher(self, loaded: _Loaded, input_type: InputType, options: SparseOptions) -> Weigher:
+    def _weigher(self, loaded: _Loaded, input_type: InputType | None, options: SparseOptions) -> Weigher:
         if self.model.kind in SPLADE_KINDS:
-            pruning = Pruning(options.top_k, cast("float", options.min_weight))
-            return SpladeWeigher(loaded.output, pruning, loaded.logarithms, loaded.left_out)
+            model = self.model
+            return SpladeWeigher(loaded.output, _pruning(options), loaded.logarithms, loaded.left_out, model.summed)
         table = self._table.get()
         if isinstance(table, Bm42Words):
             return Bm42Weigher(loaded.output, table, cast("float", options.alpha))
@@ -122,7 +137,7 @@ class SparseEngine:
         finished = output != MAX_LOGITS and text.file.axes(output) == 2
         left_out = np.array(special_ids(self._text.tokenizer), dtype=np.int64) if twice else None
         plan = text.plan if text.file.compiled else self._bounded(text.plan, text.file.dim(output))
-        return _Loaded(text.graph, plan, output, 0 if finished else 2 if twice else 1, left_out)
+        return _Loaded(text.graph, plan, output, 0 if finished else 2 if twice else self.model.logarithms, left_out)
 
     def _bounded(self, plan: RunPlan, vocabulary: int | None) -> RunPlan:
         """Bound the bytes of a batch's logits.
@@ -142,7 +157,7 @@ class SparseEngine:
         if model.kind is SparseKind.MINICOIL:
             return file.output_name("last_hidden_state" if file.compiled else model.output)
         if file.compiled:
-            return file.output_name(MAX_LOGITS)
+            return file.output_name(VOCABULARY_SUM if model.summed else MAX_LOGITS)
         names = [output.name for output in file.outputs]
         if isinstance(model.output, str) and model.output not in names and MAX_LOGITS in names:
             # A copy that maximises the file's first output gives it another name.
@@ -151,11 +166,19 @@ class SparseEngine:
                 return MAX_LOGITS
         return file.output_name(model.output)
 
-    def _load_table(self) -> IdfTable | Bm42Words | MiniCoilTables | None:
+    def _load_table(self) -> IdfTable | Bm42Words | MiniCoilTables | StaticQueries | None:
         """Read what the kind needs beside the graph."""
+        if self.model.query_table:
+            folder = self.base.folder.path / self.model.query_table
+            with reading(folder):
+                return load_static_queries(folder, self._text.settings.max_length, self.model.query_tokenizer)
         folder, tokenizer = self.base.folder.path, self._text.tokenizer
         load = _TABLES.get(self.model.kind)
         if load is None:
             return None
         with reading(folder):
             return load(folder, tokenizer)
+
+
+def _pruning(options: SparseOptions) -> Pruning:
+    return Pruning(options.top_k, cast("float", options.min_weight))

@@ -19,9 +19,11 @@ from onnxembed.sparse.known import describe_sparse, sparse_registry
 from onnxembed.sparse.options import SparseOptions, own_options, settle
 from onnxembed.sparse.spec import SparseKind, SparseModel
 from onnxembed.text.options import InputType
+from onnxembed.text.spec import NO_PROMPTS
 
 if TYPE_CHECKING:
     from onnxembed.hub.files import Files
+    from onnxembed.sparse.auto_encoder import AutoEncoderEngine
     from onnxembed.sparse.bm25 import Bm25
     from onnxembed.sparse.bm25_engine import Bm25Engine
     from onnxembed.sparse.engine import SparseEngine
@@ -29,8 +31,8 @@ if TYPE_CHECKING:
     from onnxembed.sparse.vector import SparseEmbedding
 
 
-class SparseTextEmbedding(Model[SparseOptions, SparseModel, "SparseEngine | Bm25Engine"]):
-    """Sparse text embeddings: SPLADE, BM42, BM25, MiniCOIL, and the inference-free document encoder.
+class SparseTextEmbedding(Model[SparseOptions, SparseModel, "SparseEngine | AutoEncoderEngine | Bm25Engine"]):
+    """Sparse text embeddings: SPLADE, BM42, BM25, MiniCOIL, inference-free document encoders, and auto-encoders.
 
     Names, methods and parameters are those that users of fastembed know; options after ``lazy_load`` are keywords. An
     option that the chosen model does not have is refused. Objects are immutable, safe to share between threads, usable
@@ -83,7 +85,17 @@ class SparseTextEmbedding(Model[SparseOptions, SparseModel, "SparseEngine | Bm25
         model, options = self._settings.model, self._options
         names = [name for name in own_options(model.kind) if name not in ("max_length", "token_budget")]
         own = {name: getattr(options, name) for name in ("truncate", *names)}
-        return self._digest((model.kind.value, model.output, own, self.max_length))
+        relevant: tuple[object, ...] = (model.kind.value, model.output, own, self.max_length)
+        described = (
+            model.logarithms,
+            model.summed,
+            model.query_table,
+            model.prompts,
+            model.default_prompt,
+            model.encoder,
+        )
+        # As ever for models that have none of these.
+        return self._digest(relevant if described == (1, False, "", NO_PROMPTS, None, None) else (*relevant, described))
 
     # embedding
 
@@ -104,7 +116,7 @@ class SparseTextEmbedding(Model[SparseOptions, SparseModel, "SparseEngine | Bm25
         Returns:
             An iterator of one `SparseEmbedding` per text, in order: values float64, indices int64 ascending.
         """
-        return self._stream(check_texts(documents, "documents"), "document", batch_size, parallel)
+        return self._stream(check_texts(documents, "documents"), None, batch_size, parallel)
 
     def query_embed(
         self, query: str | Iterable[str], batch_size: int = 256, parallel: int | None = None
@@ -118,7 +130,7 @@ class SparseTextEmbedding(Model[SparseOptions, SparseModel, "SparseEngine | Bm25
     def passage_embed(
         self, texts: str | Iterable[str], batch_size: int = 256, parallel: int | None = None
     ) -> Iterator[SparseEmbedding]:
-        """Embed documents, as `embed` does."""
+        """Embed documents, as `embed` does; where a default prompt is chosen, `embed` takes that instead of theirs."""
         return self._stream(check_texts(texts, "texts"), "document", batch_size, parallel)
 
     def token_count(self, texts: str | Iterable[str], batch_size: int = 1024) -> int:
@@ -178,7 +190,7 @@ class SparseTextEmbedding(Model[SparseOptions, SparseModel, "SparseEngine | Bm25
         return cast("Bm25Engine", self._engine).bm25 if self.kind is SparseKind.BM25 else None
 
     def _run(
-        self, items: Iterable[str], use: InputType, batch_size: int, workers: int | None
+        self, items: Iterable[str], use: InputType | None, batch_size: int, workers: int | None
     ) -> Iterator[SparseEmbedding]:
         return self._engine.run(items, use, self._options, batch_size, workers)
 
@@ -199,6 +211,8 @@ def _engine_maker(
     model: SparseModel, folder: str | None, options: SparseOptions
 ) -> Callable[[EngineSettings[SparseModel]], Any]:
     """Choose how an engine is made: one that all share for a graph, one per object for BM25."""
+    if model.kind is SparseKind.AUTO_ENCODER:
+        return _make_auto_encoder
     if model.kind is not SparseKind.BM25:
         return _make_engine
     from onnxembed.sparse.bm25 import Bm25
@@ -206,6 +220,12 @@ def _engine_maker(
 
     stop_words = find_stop_words(model, store_settings(folder, options))
     return partial(_make_bm25_engine, Bm25(Bm25Settings(options, stop_words)))
+
+
+def _make_auto_encoder(settings: EngineSettings[SparseModel]) -> AutoEncoderEngine:
+    from onnxembed.sparse.auto_encoder import AutoEncoderEngine
+
+    return AutoEncoderEngine(settings)
 
 
 def _make_engine(settings: EngineSettings[SparseModel]) -> SparseEngine:

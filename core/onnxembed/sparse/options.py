@@ -11,7 +11,7 @@ from onnxembed.api.inputs import at_least, check_flag, check_number
 from onnxembed.api.options import Check, TextOptions, token_limit
 from onnxembed.errors import InputError, InputTypeError
 from onnxembed.sparse.known import sparse_registry
-from onnxembed.sparse.spec import SPLADE_KINDS, SparseKind, SparseModel
+from onnxembed.sparse.spec import PRUNED_KINDS, SparseKind, SparseModel
 from onnxembed.text.options import unchecked
 
 if TYPE_CHECKING:
@@ -94,8 +94,9 @@ class SparseOptions(TextOptions):
         idf_in_query: BM25: put the inverse document frequency into query vectors, for stores that cannot.
         segmenter: BM25: cuts a run of characters of scripts without spaces (Chinese, Japanese, Korean, Thai, ...) into
             words; ``None`` for overlapping pairs of characters.
-        top_k: SPLADE kinds: keep so many entries, the heaviest.
-        min_weight: SPLADE kinds: keep entries of at least this weight.
+        top_k: SPLADE and auto-encoders: keep so many entries, the heaviest; as many as the model's files say
+            unless given.
+        min_weight: SPLADE and auto-encoders: keep entries of at least this weight.
     """
 
     _: KW_ONLY
@@ -114,8 +115,8 @@ class SparseOptions(TextOptions):
     statistics: Bm25Statistics | None = kind_option({SparseKind.BM25: None}, _statistics)
     idf_in_query: bool | None = kind_option({SparseKind.BM25: False}, check_flag)
     segmenter: Segmenter | None = kind_option({SparseKind.BM25: None}, _function)
-    top_k: int | None = kind_option(dict.fromkeys(SPLADE_KINDS), at_least(1))
-    min_weight: float | None = kind_option(dict.fromkeys(SPLADE_KINDS, 0.0), _number(0.0))
+    top_k: int | None = kind_option(dict.fromkeys(PRUNED_KINDS), at_least(1))
+    min_weight: float | None = kind_option(dict.fromkeys(PRUNED_KINDS, 0.0), _number(0.0))
 
 
 def own_options(kind: SparseKind) -> dict[str, Any]:
@@ -130,6 +131,8 @@ def own_options(kind: SparseKind) -> dict[str, Any]:
 def settle(options: SparseOptions, model: SparseModel) -> SparseOptions:
     """Refuse options that the model does not have, and fill in the defaults of those it has."""
     own = own_options(model.kind)
+    if "top_k" in own:
+        own["top_k"] = model.top_k
     for declared in fields(options):
         value, defaults = getattr(options, declared.name), declared.metadata.get("defaults")
         if value is None or defaults is None:

@@ -9,8 +9,9 @@ from enum import StrEnum
 
 from onnxembed.api.inputs import check_count, check_flag
 from onnxembed.errors import InputError
-from onnxembed.spec import GraphHead, ModelSource, ModelSpec, Recipe, only_source
+from onnxembed.spec import GraphHead, ModelSource, ModelSpec, Recipe, TokenizerSettings, only_source
 from onnxembed.suggest import nearest
+from onnxembed.text.spec import NO_PROMPTS, DenseModel, Prompts
 
 
 class SparseKind(StrEnum):
@@ -28,9 +29,13 @@ class SparseKind(StrEnum):
     """Words weighted by the attention that the first token pays them (Qdrant, 2024)."""
     MINICOIL = "MINICOIL"
     """BM25 with a few numbers for the sense of each word it knows (Qdrant, 2025)."""
+    AUTO_ENCODER = "AUTO_ENCODER"
+    """The vector of a dense model, made sparse (Wen et al., 2025, arXiv:2503.01776); its entries are no words."""
 
 
 SPLADE_KINDS = (SparseKind.SPLADE, SparseKind.INFERENCE_FREE)
+PRUNED_KINDS = (*SPLADE_KINDS, SparseKind.AUTO_ENCODER)
+"""Those whose light entries can be left out."""
 IDF_FILE = "idf.json"
 MATRICES_FILE = "minicoil.triplet.model.npy"
 WORDS_FILE = "minicoil.triplet.model.vocab"
@@ -61,7 +66,25 @@ FACTS: Mapping[SparseKind, KindFacts] = {
     SparseKind.BM25: KindFacts(None, requires_idf=True),
     SparseKind.BM42: KindFacts(Recipe(GraphHead.CLS_ATTENTION), requires_idf=True),
     SparseKind.MINICOIL: KindFacts(Recipe(), (MATRICES_FILE, WORDS_FILE), requires_idf=True),
+    SparseKind.AUTO_ENCODER: KindFacts(None),
 }
+
+
+@dataclass(frozen=True, slots=True)
+class AutoEncoderStage:
+    """What makes the vectors of a dense model sparse.
+
+    Attributes:
+        folder: Where its weights are, relative to the model's folder.
+        inputs: Numbers of a dense vector.
+        entries: Numbers of a sparse one.
+        standardized: Whether dense vectors are brought to mean 0 and deviation 1 first.
+    """
+
+    folder: str
+    inputs: int
+    entries: int
+    standardized: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +97,15 @@ class SparseModel(ModelSpec):
         requires_idf: Whether the search engine has to bring in the inverse document frequency.
         vocab_size: Words or entries that can have a weight by themselves; 0 where any can.
         max_tokens: The limit the authors state, in tokens; documentation, the effective one comes from the files.
+        logarithms: SPLADE: how many times the logarithm is taken.
+        summed: SPLADE: whether the weights of a text's tokens are added up, where else the largest counts.
+        top_k: SPLADE kinds: how many entries are kept where the caller does not say; ``None`` for all.
+        dense: AUTO_ENCODER: the dense model whose vectors become sparse.
+        encoder: AUTO_ENCODER: what makes them sparse.
+        query_tokenizer: What the files say of the tokenizer in the folder ``query_table``.
+        query_table: SPLADE: the folder with a weight for each token of a query; empty where queries are documents.
+        prompts: Put before queries and documents.
+        default_prompt: Put before the texts of `embed` instead of the prompt of documents; ``None`` for that.
     """
 
     kind: SparseKind
@@ -82,6 +114,15 @@ class SparseModel(ModelSpec):
     requires_idf: bool = False
     vocab_size: int = 0
     max_tokens: int | None = None
+    logarithms: int = 1
+    summed: bool = False
+    top_k: int | None = None
+    query_table: str = ""
+    query_tokenizer: TokenizerSettings | None = None
+    dense: DenseModel | None = None
+    encoder: AutoEncoderStage | None = None
+    prompts: Prompts = NO_PROMPTS
+    default_prompt: str | None = None
 
     @property
     def needs_files(self) -> bool:
@@ -91,6 +132,10 @@ class SparseModel(ModelSpec):
     @property
     def recipe(self) -> Recipe | None:
         """What to compile; ``None`` where the weights alone do not make the model."""
+        if self.dense is not None:
+            return self.dense.recipe
+        if self.summed:
+            return Recipe(GraphHead.VOCABULARY_SUM if self.logarithms == 1 else GraphHead.VOCABULARY_SUM_OF_LOGARITHMS)
         return FACTS[self.kind].recipe
 
     @classmethod
@@ -157,13 +202,16 @@ class SparseModel(ModelSpec):
 
 
 def _parse_kind(kind: SparseKind | str) -> SparseKind:
-    names = [known.value for known in SparseKind if known is not SparseKind.BM25]
+    own = (SparseKind.BM25, SparseKind.AUTO_ENCODER)
+    names = [known.value for known in SparseKind if known not in own]
     try:
         chosen = SparseKind(str(kind).upper())
     except ValueError:
         raise InputError(
             f"kind={kind!r} is unknown; expected one of {', '.join(names)}.{nearest(str(kind), names)}"
         ) from None
+    if chosen is SparseKind.AUTO_ENCODER:
+        raise InputError(f"kind={kind!r} is known by its own files alone: give their folder as the model's name")
     if chosen is SparseKind.BM25:
         raise InputError(f"kind={kind!r}: BM25 has no model to add; use 'Qdrant/bm25'. Others are {', '.join(names)}")
     return chosen

@@ -38,20 +38,23 @@ class SpladeWeigher:
 
     Attributes:
         output: Name of the graph output: logits (batch, sequence, vocabulary), or their maximum over the tokens
-            (batch, vocabulary).
+            (batch, vocabulary); of models that add weights up, these logits or the sums.
         pruning: Which entries are kept.
         logarithms: How many times ``log1p`` is taken; 0 where the graph gives weights already.
         left_out: (ids,) entries of the vocabulary that never count, such as special tokens.
+        summed: Whether the weights of a text's tokens are added up, where else the largest logit counts.
     """
 
     output: str
     pruning: Pruning
     logarithms: int = 1
     left_out: Array | None = None
+    summed: bool = False
 
     def weigh(self, output: Array, padded: PaddedTokens) -> list[SparseEmbedding]:
         """Make one vector per text, empty for a text without tokens; refuses an output of another shape."""
-        maxima = largest_logits(output, padded.mask, self.output)
+        adds = self.summed and output.ndim == 3
+        maxima = (self._sums if adds else largest_logits)(output, padded.mask, self.output)
         lost = np.isnan(maxima).any(axis=1)
         if lost.any():
             raise not_finite(padded.name(int(lost.argmax())))
@@ -60,12 +63,23 @@ class SpladeWeigher:
             positive[:, self.left_out[self.left_out < positive.shape[1]]] = False
         rows, ids = np.nonzero(positive)
         weights = maxima[rows, ids].astype(np.float32, copy=False)
-        for _ in range(self.logarithms):
+        for _ in range(0 if self.summed else self.logarithms):
             weights = np.log1p(weights)
         if not np.isfinite(weights).all():
             raise ModelError(f"the graph's output {self.output!r} holds infinite numbers; are the weights damaged?")
-        kept = _kept(rows, ids, weights, self.pruning)
+        kept = pruned(rows, ids, weights, self.pruning)
         return split_by_text(rows[kept], ids[kept], weights[kept], len(maxima))
+
+    def _sums(self, output: Array, mask: Array, name: str) -> Array:
+        """Add up the weights of each entry over a text's tokens, (batch, vocabulary) float32, one text at a time."""
+        _check_logits(output, mask, name)
+        sums = np.zeros((len(output), output.shape[2]), dtype=np.float32)
+        for row, kept in enumerate(mask > 0):
+            weights = np.maximum(output[row, kept].astype(np.float32, copy=False), 0)
+            for _ in range(self.logarithms):
+                np.log1p(weights, out=weights)
+            np.sum(weights, axis=0, out=sums[row])
+        return sums
 
 
 def largest_logits(output: Array, mask: Array, name: str) -> Array:
@@ -74,11 +88,7 @@ def largest_logits(output: Array, mask: Array, name: str) -> Array:
     ``output`` is (batch, sequence, vocabulary), or (batch, vocabulary) where the graph took the maximum; the result is
     (batch, vocabulary), 0 for a text without tokens.
     """
-    if output.ndim not in (2, 3) or len(output) != len(mask) or (output.ndim == 3 and output.shape[1] != mask.shape[1]):
-        raise ModelError(
-            f"the graph's output {name!r} has the shape {list(output.shape)} for a batch of {list(mask.shape)}; "
-            "expected (batch, sequence, vocabulary) or (batch, vocabulary). Is this a masked-language model?"
-        )
+    _check_logits(output, mask, name)
     counts = mask.sum(axis=1)
     if output.ndim == 2:
         return output if counts.all() else np.where(counts[:, None] > 0, output, np.zeros_like(output))
@@ -93,7 +103,15 @@ def largest_logits(output: Array, mask: Array, name: str) -> Array:
     return maxima
 
 
-def _kept(rows: Array, ids: Array, weights: Array, pruning: Pruning) -> Array:
+def _check_logits(output: Array, mask: Array, name: str) -> None:
+    if output.ndim not in (2, 3) or len(output) != len(mask) or (output.ndim == 3 and output.shape[1] != mask.shape[1]):
+        raise ModelError(
+            f"the graph's output {name!r} has the shape {list(output.shape)} for a batch of {list(mask.shape)}; "
+            "expected (batch, sequence, vocabulary) or (batch, vocabulary). Is this a masked-language model?"
+        )
+
+
+def pruned(rows: Array, ids: Array, weights: Array, pruning: Pruning) -> Array:
     """Choose the positions of the entries to keep, ascending."""
     positions = np.flatnonzero(weights >= pruning.min_weight) if pruning.min_weight > 0 else np.arange(len(rows))
     if pruning.top_k is None:

@@ -35,12 +35,14 @@ class SparseGraphWork:
     graph: TextGraph
     weigher: Weigher
     truncate: bool
+    prompt: str = ""
 
     size = staticmethod(len)
 
     def prepare(self, items: Sequence[str], first_index: int) -> list[Tokens]:
-        """Tokenise texts."""
-        return self.graph.tokenizer.encode(items, first_index, truncate=self.truncate)
+        """Tokenise texts, each after the prompt."""
+        texts = [self.prompt + item for item in items] if self.prompt else items
+        return self.graph.tokenizer.encode(texts, first_index, truncate=self.truncate)
 
     def costs(self, prepared: Sequence[Tokens]) -> list[int]:
         """Count the positions of each text."""
@@ -65,12 +67,14 @@ class LookupWork:
     tokenizer: TextTokenizer
     look_up: Callable[[Sequence[Tokens]], list[SparseEmbedding]]
     truncate: bool
+    prompt: str = ""
 
     size = staticmethod(len)
 
     def prepare(self, items: Sequence[str], first_index: int) -> list[Tokens]:
-        """Tokenise texts."""
-        return self.tokenizer.encode(items, first_index, truncate=self.truncate)
+        """Tokenise texts, each after the prompt."""
+        texts = [self.prompt + item for item in items] if self.prompt else items
+        return self.tokenizer.encode(texts, first_index, truncate=self.truncate)
 
     def costs(self, prepared: Sequence[Tokens]) -> list[int]:
         """Count the tokens of each text."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from onnxembed.compile.body import Body, Shapes
@@ -10,7 +11,7 @@ from onnxembed.compile.heads.attentions import add_attentions, add_cls_attention
 from onnxembed.compile.heads.classification import add_logits, classification_weights
 from onnxembed.compile.heads.pooling import add_own_vector, add_vectors
 from onnxembed.compile.heads.token_logits import add_token_logits, token_logits_weights
-from onnxembed.compile.heads.vocabulary import add_vocabulary_maximum, vocabulary_weights
+from onnxembed.compile.heads.vocabulary import add_vocabulary_maximum, add_vocabulary_sum, vocabulary_weights
 from onnxembed.errors import UnsupportedModelError
 from onnxembed.spec import GraphHead
 
@@ -22,6 +23,8 @@ _NEEDED = {
     GraphHead.CLS_ATTENTION: "add_all_but_last",
     GraphHead.ATTENTIONS: "add_all_but_last",
     GraphHead.VOCABULARY_MAXIMUM: "vocabulary_head",
+    GraphHead.VOCABULARY_SUM: "vocabulary_head",
+    GraphHead.VOCABULARY_SUM_OF_LOGARITHMS: "vocabulary_head",
     GraphHead.CLASSIFICATION: "classification_head",
     GraphHead.OWN_VECTOR: "own_vector",
     GraphHead.PICTURE_VECTOR: "own_vector",
@@ -29,6 +32,8 @@ _NEEDED = {
 }
 _WEIGHTS: Mapping[GraphHead, Callable[[Body], Shapes]] = {
     GraphHead.VOCABULARY_MAXIMUM: vocabulary_weights,
+    GraphHead.VOCABULARY_SUM: vocabulary_weights,
+    GraphHead.VOCABULARY_SUM_OF_LOGARITHMS: vocabulary_weights,
     GraphHead.CLASSIFICATION: classification_weights,
     GraphHead.TOKEN_LOGITS: token_logits_weights,
 }
@@ -36,6 +41,8 @@ _ADD: Mapping[GraphHead, Callable[[Body], None]] = {
     GraphHead.CLS_ATTENTION: add_cls_attention,
     GraphHead.ATTENTIONS: add_attentions,
     GraphHead.VOCABULARY_MAXIMUM: add_vocabulary_maximum,
+    GraphHead.VOCABULARY_SUM: partial(add_vocabulary_sum, logarithms=1),
+    GraphHead.VOCABULARY_SUM_OF_LOGARITHMS: partial(add_vocabulary_sum, logarithms=2),
     GraphHead.CLASSIFICATION: add_logits,
     GraphHead.OWN_VECTOR: add_own_vector,
     GraphHead.PICTURE_VECTOR: add_own_vector,

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 MAX_LOGITS = "max_logits"
 """The output with the largest logit of each entry of the vocabulary."""
+VOCABULARY_SUM = "vocabulary_sum"
+"""The output with the sum of each entry's weights."""
 
 PART = 2048  # entries of the vocabulary at a time
 
@@ -65,19 +67,51 @@ def add_vocabulary_maximum(body: Body) -> None:
         graph.output(name, FLOAT, ["batch", body.vocabulary])
 
 
+def add_vocabulary_sum(body: Body, logarithms: int) -> None:
+    """Add the output ``vocabulary_sum`` (batch, vocabulary)."""
+    into, graph, head = body.into, body.into.graph, needed(body.vocabulary_head)
+    states = add_steps(into, head.steps, body.add_all())
+    kept = graph.node("Cast", [ATTENTION_MASK], "kept", {"to": FLOAT})
+    kept = graph.node("Unsqueeze", [kept, graph.integers("vector_axis", [2])], "kept_column")
+    bias, axis = bias_name(body, head), graph.integers("token_axis", [1])
+    sums = []
+    for start, rows, logits in _logits(body, head, states):
+        if bias is not None:
+            added = graph.later(
+                f"{bias}.from_{start}", (rows.stop - start,), partial(_rows, into.checkpoint, bias, rows)
+            )
+            logits = graph.node("Add", [logits, added], f"biased.from_{start}")
+        weights = graph.node("Relu", [logits], f"positive.from_{start}")
+        for number in range(logarithms):
+            weights = log1p(graph, weights, f"logarithm_{number}.from_{start}")
+        weights = graph.node("Mul", [weights, kept], f"weights.from_{start}")
+        sums.append(graph.node("ReduceSum", [weights, axis], f"sum.from_{start}", {"keepdims": 0}))
+    graph.node("Concat", sums, VOCABULARY_SUM, {"axis": 1})
+    graph.output(VOCABULARY_SUM, FLOAT, ["batch", body.vocabulary])
+
+
 def _maxima(body: Body, head: VocabularyHead, states: str) -> Iterator[str]:
     """Add the largest products of token vectors and decoder, a part of the vocabulary at a time."""
+    for start, _, logits in _logits(body, head, states):
+        yield body.into.graph.reduce("ReduceMax", logits, [1], f"maxima.from_{start}", keepdims=False)
+
+
+def _logits(body: Body, head: VocabularyHead, states: str) -> Iterator[tuple[int, slice, str]]:
+    """Add the products of token vectors and decoder, a part of the vocabulary at a time: its beginning and its rows."""
     graph, decoder = body.into.graph, decoder_name(body, head)
     for start in range(0, body.vocabulary, PART):
         rows = slice(start, min(start + PART, body.vocabulary))
         shape = (head.inputs, rows.stop - rows.start)
         weight = graph.later(f"{decoder}.from_{start}", shape, partial(_part, body.into.checkpoint, decoder, rows))
-        logits = graph.node("MatMul", [states, weight], f"logits.from_{start}")
-        yield graph.reduce("ReduceMax", logits, [1], f"maxima.from_{start}", keepdims=False)
+        yield start, rows, graph.node("MatMul", [states, weight], f"logits.from_{start}")
 
 
 def _part(checkpoint: Checkpoint, decoder: str, rows: slice) -> NDArray[np.float32]:
     return checkpoint.weight(decoder, rows).T
+
+
+def _rows(checkpoint: Checkpoint, name: str, rows: slice) -> NDArray[np.float32]:
+    return checkpoint.weight(name, rows)
 
 
 def decoder_name(body: Body, head: VocabularyHead) -> str:
@@ -107,15 +141,20 @@ def _without_padding(graph: GraphBuilder, states: str, kept: str) -> str:
 
 
 def give_splade(graph: GraphBuilder, maxima: str) -> None:
-    """Add ``log1p(max(x, 0))``; ONNX has no log1p, and the plain logarithm of 1 + x loses what is near 0.
+    """Add the output ``splade``, ``log1p(max(x, 0))``."""
+    log1p(graph, graph.node("Relu", [maxima], "positive_maxima"), "splade")
+
+
+def log1p(graph: GraphBuilder, value: str, output: str) -> str:
+    """Add ``log(1 + x)`` of what is not negative; ONNX has none, and the plain logarithm loses what is near 0.
 
     Dividing by the rounded 1 + x minus 1 instead of x cancels the rounding (Goldberg 1991, theorem 4).
     """
-    one = graph.floats("one", 1)
-    positive = graph.node("Relu", [maxima], "positive_maxima")
-    above = graph.node("Add", [positive, one], "one_and_more")
-    rounded = graph.node("Sub", [above, one], "rounded_maxima")
-    ratio = graph.node("Div", [positive, rounded], "rounding_ratio")
-    product = graph.node("Mul", [graph.node("Log", [above], "logarithm"), ratio], "corrected_logarithm")
-    tiny = graph.node("Equal", [above, one], "rounded_away")
-    graph.node("Where", [tiny, positive, product], "splade")
+    one = graph.floats(f"{output}.one", 1)
+    above = graph.node("Add", [value, one], f"{output}.one_and_more")
+    rounded = graph.node("Sub", [above, one], f"{output}.rounded")
+    ratio = graph.node("Div", [value, rounded], f"{output}.rounding_ratio")
+    logarithm = graph.node("Log", [above], f"{output}.logarithm")
+    product = graph.node("Mul", [logarithm, ratio], f"{output}.corrected_logarithm")
+    tiny = graph.node("Equal", [above, one], f"{output}.rounded_away")
+    return graph.node("Where", [tiny, value, product], output)
