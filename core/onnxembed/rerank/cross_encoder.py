@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 
 from onnxembed.errors import ModelError, UnsupportedModelError
+from onnxembed.rerank.chat_pairs import ChatPairs
 from onnxembed.rerank.discovery import MOST_LABELS
+from onnxembed.rerank.labels import Function
 from onnxembed.rerank.options import CrossEncoderOptions, Windows
 from onnxembed.rerank.pairs import Pair
 from onnxembed.rerank.spec import Activation
@@ -31,19 +33,35 @@ class CrossEncoder:
         pairs: Its tokenizer.
         output: Name of the output that holds the logits.
         plan: How it runs.
+        prompt: Put before every query.
+        answers: Whether two logits are those of "no" and "yes", whose difference is the one score.
     """
 
     graph: TextGraph
-    pairs: PairTokenizer
+    pairs: PairTokenizer | ChatPairs
     output: str
     plan: RunPlan
+    prompt: str = ""
+    answers: bool = False
+
+    def logits(self, rows: Sequence[Tokens], worker: int) -> Array:
+        """Run one batch and give the logits, float32 (batch, labels)."""
+        (logits,) = self.graph.run([self.output], self.graph.pad(rows), worker)
+        labelled = by_label(logits, len(rows))
+        if self.answers and labelled.shape[1] == MOST_LABELS:
+            labelled = labelled[:, 1:] - labelled[:, :1]
+        check_finite(labelled, rows)
+        return labelled
 
     def score(self, rows: Sequence[Tokens], worker: int) -> Array:
         """Run one batch and give the raw scores, float32 (batch,)."""
-        (logits,) = self.graph.run([self.output], self.graph.pad(rows), worker)
-        scores = raw_scores(logits, len(rows))
-        check_finite(scores, rows)
-        return scores
+        return raw_scores(self.logits(rows, worker), len(rows))
+
+    def paired(self, query: str | None, items: Sequence[Any]) -> Sequence[Pair]:
+        """Make pairs of documents and their query, or take the items as pairs; the prompt goes before each query."""
+        if query is not None:
+            return list(zip(repeat(self.prompt + query), items, strict=False))
+        return [(self.prompt + first, second) for first, second in items] if self.prompt else items
 
 
 class PairWork:
@@ -64,11 +82,30 @@ class PairWork:
 
     def prepare(self, items: Sequence[Any], first_index: int) -> list[Tokens]:
         """Tokenise pairs."""
-        return self._model.pairs.encode(_paired(self._query, items), first_index, truncate=self._truncate)
+        return self._model.pairs.encode(self._model.paired(self._query, items), first_index, truncate=self._truncate)
 
     def run(self, batch: Sequence[Tokens], worker: int) -> list[float]:
         """Give one score per pair."""
         return activated(self._model.score(batch, worker), self._activation)
+
+
+class LabelWork:
+    """The work of one call that gives the scores of all labels; items are as in `PairWork`, and long pairs are cut."""
+
+    def __init__(self, model: CrossEncoder, function: Function, *, truncate: bool) -> None:
+        self.size = _characters
+        self.costs = model.graph.costs
+        self._model = model
+        self._function = function
+        self._truncate = truncate
+
+    def prepare(self, items: Sequence[Pair], first_index: int) -> list[Tokens]:
+        """Tokenise pairs."""
+        return self._model.pairs.encode(self._model.paired(None, items), first_index, truncate=self._truncate)
+
+    def run(self, batch: Sequence[Tokens], worker: int) -> Array:
+        """Give the scores of the pairs, float32 (batch, labels)."""
+        return self._function(self._model.logits(batch, worker)).astype(np.float32, copy=False)
 
 
 class WindowWork:
@@ -95,7 +132,7 @@ class WindowWork:
 
     def prepare(self, items: Sequence[Any], first_index: int) -> list[tuple[Tokens, ...]]:
         """Tokenise pairs into windows."""
-        options, pairs = self._options, _paired(self._query, items)
+        options, pairs = self._options, self._model.paired(self._query, items)
         windows = self._model.pairs.encode_windows(
             pairs, first_index, options.window_overlap, truncate=options.truncate
         )
@@ -124,8 +161,17 @@ def _characters(pair: Pair) -> int:
     return len(pair[0]) + len(pair[1])
 
 
-def _paired(query: str | None, items: Sequence[Any]) -> Sequence[Pair]:
-    return items if query is None else list(zip(repeat(query), items, strict=False))
+def by_label(logits: Array, count: int) -> Array:
+    """Give the logits of each pair as float32 (batch, labels), of (batch,) or (batch, labels) for ``count`` pairs."""
+    rows = logits[:, None] if logits.ndim == 1 else logits
+    if rows.ndim != 2 or not rows.shape[1]:
+        raise UnsupportedModelError(
+            f"the graph gave {logits.shape} for {count} pairs; expected (batch, labels) with at most {MOST_LABELS} "
+            "labels. Is this a cross-encoder?"
+        )
+    if len(rows) != count:
+        raise ModelError(f"the graph gave {len(rows)} rows for {count} pairs; expected one per pair")
+    return rows.astype(np.float32, copy=False)
 
 
 def raw_scores(logits: Array, count: int) -> Array:
@@ -137,15 +183,12 @@ def raw_scores(logits: Array, count: int) -> Array:
     ``logits`` is (batch,), (batch, 1) or (batch, 2); ``count`` is the number of pairs that were run. Gives float32
     (batch,).
     """
-    rows = logits[:, None] if logits.ndim == 1 else logits
-    if rows.ndim != 2 or not 1 <= rows.shape[1] <= MOST_LABELS:
+    rows = by_label(logits, count)
+    if rows.shape[1] > MOST_LABELS:
         raise UnsupportedModelError(
             f"the graph gave {logits.shape} for {count} pairs; expected (batch, labels) with at most {MOST_LABELS} "
-            "labels. Is this a cross-encoder?"
+            "labels, since more have no order to rank by: label_scores() gives the score of each"
         )
-    if len(rows) != count:
-        raise ModelError(f"the graph gave {len(rows)} rows for {count} pairs; expected one per pair")
-    rows = rows.astype(np.float32, copy=False)
     return rows[:, 0] if rows.shape[1] == 1 else rows[:, 1] - rows[:, 0]
 
 

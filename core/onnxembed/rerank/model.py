@@ -29,8 +29,13 @@ from onnxembed.rerank.spec import Activation, CrossEncoderModel, parse_activatio
 from onnxembed.runtime.batching import batch_limits
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from onnxembed.hub.files import Files
     from onnxembed.rerank.engine import CrossEncoderEngine
+    from onnxembed.runtime.pipeline import Work
+
+    Scores = np.ndarray[tuple[int], np.dtype[np.float32]]
 
 _BATCH_SIZE = 64
 
@@ -45,7 +50,8 @@ class TextCrossEncoder(Model[CrossEncoderOptions, CrossEncoderModel, "CrossEncod
 
     Scores are raw logits unless ``activation`` says otherwise: any real number, higher for the better document. For a
     model with two labels, "irrelevant" and "relevant", the raw score is the second logit minus the first; its sigmoid
-    is the softmax probability of "relevant". Models with more labels are refused.
+    is the softmax probability of "relevant". More labels have no order: such a model ranks nothing, and `label_scores`
+    gives the score of each label.
     """
 
     @constructor(CrossEncoderOptions)
@@ -105,6 +111,27 @@ class TextCrossEncoder(Model[CrossEncoderOptions, CrossEncoderModel, "CrossEncod
     ) -> Iterator[float]:
         """Score pairs of a query and a document, given as any iterable of tuples or as one tuple; as `rerank`."""
         return self._stream(check_pairs(pairs), (None, self._activation(activation)), batch_size, parallel)
+
+    def label_scores(
+        self,
+        pairs: Iterable[tuple[str, str]] | tuple[str, str],
+        batch_size: int = _BATCH_SIZE,
+        parallel: int | None = None,
+    ) -> Iterator[Scores]:
+        """Score each label of pairs, as the ``predict`` of sentence-transformers' CrossEncoder does.
+
+        The logits go through the function that the model's files name; without one through the sigmoid for one label,
+        and as they are for several.
+
+        Args:
+            pairs: Pairs of a query and a document, as any iterable of tuples, or one tuple.
+            batch_size: Most pairs in a batch.
+            parallel: Batches run at once.
+
+        Returns:
+            An iterator of one float32 array (labels,) per pair, in their order.
+        """
+        return self._stream(check_pairs(pairs), None, batch_size, parallel)
 
     # documents in the order of their scores
 
@@ -184,6 +211,7 @@ class TextCrossEncoder(Model[CrossEncoderOptions, CrossEncoderModel, "CrossEncod
 
     arerank = streamed(rerank)
     arerank_pairs = streamed(rerank_pairs)
+    alabel_scores = streamed(label_scores)
     arank = awaited(rank)
     arank_many = awaited(rank_many)
     atoken_count = awaited(token_count)
@@ -199,12 +227,16 @@ class TextCrossEncoder(Model[CrossEncoderOptions, CrossEncoderModel, "CrossEncod
         return parse_activation(activation, Activation(self._options.activation))
 
     def _run(
-        self, items: Iterable[Any], use: tuple[str | None, Activation], batch_size: int, workers: int | None
-    ) -> Iterator[float]:
+        self, items: Iterable[Any], use: tuple[str | None, Activation] | None, batch_size: int, workers: int | None
+    ) -> Iterator[Any]:
         from onnxembed.runtime.pipeline import stream
 
         options = self._options
-        work, plan = self._engine.work(options, *use, batch_size)
+        work: Work[Any, Any, Any]
+        if use is None:
+            work, plan = self._engine.label_work(options)
+        else:
+            work, plan = self._engine.work(options, *use, batch_size)
         return stream(items, work, batch_limits(plan, batch_size, workers, options.token_budget))
 
     @classmethod

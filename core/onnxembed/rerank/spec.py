@@ -8,7 +8,8 @@ from enum import StrEnum
 from typing import ClassVar, TypeVar
 
 from onnxembed.errors import InputError, InputTypeError
-from onnxembed.spec import ModelSource, ModelSpec, only_source
+from onnxembed.rerank.chat_template import ChatTemplate
+from onnxembed.spec import GraphHead, ModelSource, ModelSpec, Recipe, only_source
 from onnxembed.suggest import nearest
 
 _ChoiceT = TypeVar("_ChoiceT", bound=StrEnum)
@@ -32,14 +33,25 @@ class CrossEncoderModel(ModelSpec):
     Attributes:
         activation: What the authors make of the raw score, RAW or SIGMOID; ``None`` for what the model's files say.
         max_tokens: The limit the authors state for a pair; documentation, the effective one comes from the files.
+        prompt: Put before every query, verbatim; of a language model the instruction in its chat template.
+        answers: Of a language model the ids of its answers, "no" and "yes" or "yes" alone; empty for a classifier.
+        chat: How a language model is asked, or ``None``.
         stated: The fields that a row of the catalogue has to state in spite of their default.
     """
 
     _: KW_ONLY
     activation: Activation | None = field(default=None, metadata={"catalog": (Activation.RAW, Activation.SIGMOID)})
     max_tokens: int | None = None
+    prompt: str = ""
+    answers: tuple[int, ...] = ()
+    chat: ChatTemplate | None = None
 
     stated: ClassVar[tuple[str, ...]] = (*ModelSpec.stated, "activation")
+
+    @property
+    def recipe(self) -> Recipe:
+        """What to compile."""
+        return Recipe(GraphHead.TOKEN_LOGITS, tokens=self.answers) if self.answers else Recipe(GraphHead.CLASSIFICATION)
 
     @classmethod
     def custom(  # noqa: DOC201  # its docstring is that of `add_custom_model`, which returns nothing

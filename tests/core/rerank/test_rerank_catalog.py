@@ -12,7 +12,7 @@ from onnxembed.catalog.reader import read_models
 from onnxembed.errors import InputError
 from onnxembed.rerank.known import describe_cross_encoder, rerank_registry
 from onnxembed.rerank.spec import Activation, CrossEncoderModel
-from onnxembed.spec import ModelSource
+from onnxembed.spec import GraphHead, ModelSource, Recipe
 
 M3 = "onnx-community/bge-reranker-v2-m3-ONNX"
 # name, Hub repository, graph, further files, licence, GB: as fastembed 0.9.1 lists them
@@ -55,7 +55,7 @@ def test_limits_and_activations() -> None:
     assert [model.max_tokens for model in models] == MAX_TOKENS
     assert [model.name for model in models if model.activation is Activation.RAW] == [FACTS[0][0], FACTS[1][0]]
     assert all(model.activation is Activation.SIGMOID for model in models[2:])
-    assert all(model.description and model.recipe is None for model in models)
+    assert all(model.description and model.recipe == Recipe(GraphHead.CLASSIFICATION) for model in models)
 
 
 def test_registry_finds_and_describes_them() -> None:

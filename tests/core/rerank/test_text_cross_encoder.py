@@ -8,6 +8,7 @@ import json
 import math
 import pickle
 import random
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -35,6 +36,7 @@ from tests.fixtures.rerank_models import DOCUMENTS, PAIRS, QUERY, variant, write
 if TYPE_CHECKING:
     from tests.core.rerank.conftest import FolderOf, OpenVariant
 
+BOUND = 1e-5
 NAME = "Xenova/ms-marco-MiniLM-L-6-v2"
 
 
@@ -304,11 +306,40 @@ def test_nothing_to_score_loads_nothing(rerank_folder: FolderOf) -> None:
 # -- models ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_model_with_three_labels_is_refused(open_variant: OpenVariant, rerank_folder: FolderOf) -> None:
+def test_a_model_with_three_labels_ranks_nothing(open_variant: OpenVariant, rerank_folder: FolderOf) -> None:
+    for model in (open_variant("three_labels"), TextCrossEncoder(rerank_folder("three_labels"), lazy_load=True)):
+        for call in (model.rerank, model.rank):
+            with pytest.raises(UnsupportedModelError, match=r"has 3 labels, .* at most 2 labels. label_scores\(\)"):
+                call(QUERY, ["a"])
+        with pytest.raises(UnsupportedModelError, match="has 3 labels"):
+            model.rerank_pairs([(QUERY, "a")])
+        scores = np.stack(list(model.label_scores([(QUERY, "a"), (QUERY, "")])))
+        assert scores.shape == (2, 3)
+        assert scores.dtype == np.float32
+
+
+def test_labels_that_no_file_names_are_an_embedding(rerank_folder: FolderOf, tmp_path: Path) -> None:
+    shutil.copytree(rerank_folder("three_labels"), tmp_path / "m")
+    config = json.loads((tmp_path / "m" / "config.json").read_text(encoding="utf-8"))
+    for key in ("id2label", "num_labels"):
+        config.pop(key, None)
+    (tmp_path / "m" / "config.json").write_text(json.dumps(config), encoding="utf-8")
     with pytest.raises(UnsupportedModelError, match=r"output 'logits' is \(batch, 3\); expected \(batch, labels\)"):
-        open_variant("three_labels")
-    with pytest.raises(UnsupportedModelError, match=r"at most 2 labels"):
-        TextCrossEncoder(rerank_folder("three_labels"), lazy_load=True)
+        TextCrossEncoder(tmp_path / "m", lazy_load=True)
+    with pytest.raises(UnsupportedModelError, match="at most 2 labels"):
+        TextCrossEncoder(NAME, specific_model_path=tmp_path / "m")
+
+
+def test_label_scores_are_those_of_the_files(model: TextCrossEncoder, open_variant: OpenVariant) -> None:
+    pairs = [(QUERY, document) for document in DOCUMENTS]
+    assert np.stack(list(model.label_scores(pairs)))[:, 0] == pytest.approx(
+        list(model.rerank(QUERY, DOCUMENTS, activation="model")), abs=1e-6
+    )
+    two = open_variant("two_labels")
+    logits = np.stack(list(two.label_scores(pairs)))
+    assert list(two.rerank(QUERY, DOCUMENTS)) == pytest.approx((logits[:, 1] - logits[:, 0]).tolist(), abs=1e-6)
+    alone = np.stack([next(two.label_scores(pair)) for pair in pairs])
+    assert np.abs(alone - logits).max() < BOUND
 
 
 def test_logits_of_another_shape_are_refused() -> None:
@@ -348,7 +379,7 @@ def test_a_local_folder(rerank_folder: FolderOf, model: TextCrossEncoder) -> Non
 
 
 def test_an_incomplete_folder_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ModelNotFoundError, match=r"holds no graph: expected one of onnx/model\.onnx"):
+    with pytest.raises(ModelNotFoundError, match=r"holds no model: expected one of onnx/model\.onnx"):
         TextCrossEncoder(tmp_path)
     write_variant(tmp_path, variant("minilm_6"))
     (tmp_path / "config.json").write_text('{"architectures": ["BertModel"]}', encoding="utf-8")
