@@ -56,7 +56,7 @@ def pylate(folder: Path) -> None:
     write_pylate_config(folder)
     write_token_graph(folder / "model.onnx", seed=21, dim=None)
     (folder / "1_Dense").mkdir()
-    write_json(folder / "1_Dense" / "config.json", {"out_features": 6})
+    write_json(folder / "1_Dense" / "config.json", {"in_features": 16, "out_features": 6})
     (folder / "1_Dense" / "model.safetensors").write_bytes(b"weights")
     write_modules(folder, (f"{PREFIX}Transformer", ""), ("pylate.models.Dense.Dense", "1_Dense"))
 

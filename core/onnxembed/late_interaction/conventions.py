@@ -27,11 +27,26 @@ MASK = "MultiVectorMask"
 
 @dataclass(frozen=True, slots=True)
 class Conventions:
-    """What metadata say of queries and documents; the fields that `LateInteractionModel` has are explained there.
+    """What metadata say of queries and documents; the fields are explained in `LateInteractionModel`.
 
     Attributes:
+        query_marker: Put after the first token of a query.
+        document_marker: The same for documents.
+        query_length: Length that short queries are filled to.
+        query_limit: Length that queries are cut to.
+        document_limit: Length that documents are cut to.
+        attend: Whether the filling takes part in attention.
         filler: The token that fills queries; ``None`` for the tokenizer's mask token.
+        skip_rule: How words become the ids of tokens that are left out.
+        skip_words: These words.
+        skip_in_documents: Whether documents leave them out.
+        skip_in_queries: Whether queries do.
+        kept_tokens: The only ids that documents give; empty for all.
+        drop_padding_token: Whether documents leave out the padding token even where a text spells it.
         normalize: Whether vectors are scaled to length 1 without a stage that says so.
+        prompts: Put before queries and documents.
+        default_prompt: Put before texts whose input type is not said.
+        token_pooling: How vectors are joined.
     """
 
     query_marker: str | None = None

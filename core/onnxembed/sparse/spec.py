@@ -100,10 +100,10 @@ class SparseModel(ModelSpec):
         logarithms: SPLADE: how many times the logarithm is taken.
         summed: SPLADE: whether the weights of a text's tokens are added up, where else the largest counts.
         top_k: SPLADE kinds: how many entries are kept where the caller does not say; ``None`` for all.
+        query_table: SPLADE: the folder with a weight for each token of a query; empty where queries are documents.
+        query_tokenizer: What the files say of the tokenizer in the folder ``query_table``.
         dense: AUTO_ENCODER: the dense model whose vectors become sparse.
         encoder: AUTO_ENCODER: what makes them sparse.
-        query_tokenizer: What the files say of the tokenizer in the folder ``query_table``.
-        query_table: SPLADE: the folder with a weight for each token of a query; empty where queries are documents.
         prompts: Put before queries and documents.
         default_prompt: Put before the texts of `embed` instead of the prompt of documents; ``None`` for that.
     """
