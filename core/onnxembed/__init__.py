@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from onnxembed.late_interaction.multi_vectors import MultiVectors
     from onnxembed.late_interaction.muvera import Muvera
     from onnxembed.late_interaction.spec import LateInteractionModel
+    from onnxembed.m3.model import M3Embedding
+    from onnxembed.m3.work import M3Vectors
     from onnxembed.multimodal.model import LateInteractionMultimodalEmbedding
     from onnxembed.multimodal.spec import MultimodalKind, MultimodalModel
     from onnxembed.opening import open_model
@@ -47,6 +49,8 @@ __all__ = [
     "LateInteractionModel",
     "LateInteractionMultimodalEmbedding",
     "LateInteractionTextEmbedding",
+    "M3Embedding",
+    "M3Vectors",
     "Matryoshka",
     "ModelDescription",
     "ModelSource",
@@ -86,6 +90,8 @@ _HOMES = {
     "LateInteractionModel": "onnxembed.late_interaction.spec",
     "LateInteractionMultimodalEmbedding": "onnxembed.multimodal.model",
     "LateInteractionTextEmbedding": "onnxembed.late_interaction.model",
+    "M3Embedding": "onnxembed.m3.model",
+    "M3Vectors": "onnxembed.m3.work",
     "Matryoshka": "onnxembed.text.spec",
     "ModelDescription": "onnxembed.description",
     "ModelSource": "onnxembed.spec",

@@ -6,6 +6,7 @@ no such metadata: its hidden states are taken as they are.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import PurePosixPath
 
 from onnxembed.errors import InputError
@@ -19,6 +20,7 @@ from onnxembed.metadata.stages import read_stages, require_known
 from onnxembed.metadata.tokenizer import read_tokenizer_settings
 from onnxembed.spec import PoolingType
 from onnxembed.text.layout import is_text_model, require_text_model
+from onnxembed.text.m3_files import COLBERT_HEAD, describe_with_heads, has_heads
 from onnxembed.text.spec import DenseModel
 
 _KNOWN_STAGES = frozenset({"Transformer", "Dense", "Normalize", MASK, POOLING})
@@ -44,6 +46,9 @@ def describe(files: Files) -> LateInteractionModel:
         ModelNotFoundError: If there is neither a graph nor weights, or no tokenizer.
         UnsupportedModelError: If no file says how the model treats queries and documents, or a key is not known.
     """
+    if has_heads(files):
+        model = token_vectors_of(describe_with_heads(files))
+        return replace(model, dim=0, token_head=COLBERT_HEAD, skip_first_token=True)
     stages = read_stages(files)
     require_known(files, stages, _KNOWN_STAGES)
     body = next((stage.path for stage in stages if stage.kind == "Transformer"), "")

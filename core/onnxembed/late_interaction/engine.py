@@ -16,6 +16,7 @@ from onnxembed.runtime.batching import RunPlan
 from onnxembed.runtime.per_process import PerProcess
 from onnxembed.spec import TOKENIZER_FILE
 from onnxembed.text.graph import TextGraph
+from onnxembed.text.m3_heads import load_head
 from onnxembed.text.options import InputType
 from onnxembed.text.stages import DenseLayer, load_dense
 from onnxembed.text.text_engine import TextEngine
@@ -135,6 +136,8 @@ class LateInteractionEngine:
         text = self._text.text.get()
         output = text.file.token_output(self.model.output)
         layers = tuple(load_dense(self.base.folder.path, stage) for stage in self.model.dense_stages)
+        if self.model.token_head:
+            layers = (*layers, load_head(self.base.folder.path / self.model.token_head))
         width = text.file.dim(output)
         if not layers or _projects_itself(width, layers, compiled=text.file.compiled):
             return _Loaded(text.graph, text.plan, output, (), width or 0)

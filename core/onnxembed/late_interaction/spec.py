@@ -72,9 +72,11 @@ class LateInteractionModel(ModelSpec):
         kept_tokens: Ids of the only tokens whose vectors documents give; empty for all.
         drop_padding_token: Whether documents leave out the padding token even where a text spells it.
         skip_special_tokens: Whether the tokens that the tokenizer puts around a text are left out, on both sides.
+        skip_first_token: Whether the first token's vector is left out, on both sides.
         normalize_documents: Whether the vectors of documents are scaled to length 1.
         normalize_queries: Whether those of queries are; otherwise they are what the graph gives.
         dense_stages: Linear layers that follow a graph which ends at its hidden states.
+        token_head: PyTorch's file of the linear layer that follows them, as BGE-M3 has it; empty for none.
         token_pooling: How the vectors of a text are joined into fewer, or ``None``.
         prompts: Put before queries and documents, after the marker.
         default_prompt: Put before the texts of `embed` instead of the prompt of documents; ``None`` for that.
@@ -105,9 +107,11 @@ class LateInteractionModel(ModelSpec):
     kept_tokens: tuple[int, ...] = ()
     drop_padding_token: bool = False
     skip_special_tokens: bool = False
+    skip_first_token: bool = False
     normalize_documents: bool = True
     normalize_queries: bool = True
     dense_stages: tuple[VectorStage, ...] = ()
+    token_head: str = ""
     token_pooling: TokenPooling | None = None
     prompts: Prompts = NO_PROMPTS
     default_prompt: str | None = None

@@ -35,6 +35,7 @@ class Marking:
         attend: Whether the filling takes part in attention.
         skipped: int32, sorted; ids whose vectors are left out.
         kept: int32, sorted; the only ids whose vectors are given; empty for all.
+        skips_first: Whether the first token's vector is left out.
     """
 
     marker: int | None
@@ -43,6 +44,7 @@ class Marking:
     attend: bool
     skipped: Array
     kept: Array = field(default_factory=lambda: _NONE)
+    skips_first: bool = False
 
     def lengths(self, texts: Iterable[Tokens | tokenizers.Encoding]) -> list[int]:
         """Positions of each text, marker and filling included."""
@@ -77,6 +79,8 @@ class Marking:
         mask = (kept if self.attend else written).astype(np.int64)
         if self.skipped.size:
             kept = kept & ~np.isin(ids, self.skipped)
+        if self.skips_first:
+            kept = kept & (place > 0)
         if self.kept.size:
             kept = kept & np.isin(ids, self.kept)
         return PaddedTokens(ids, mask, type_ids, batch), kept
@@ -131,6 +135,7 @@ def marking_tokenizer(
         attend=model.attend_to_expansion,
         skipped=np.array(sorted(_skipped_ids(base, model, input_type)), dtype=np.int32),
         kept=_NONE if input_type == "query" else np.array(sorted(model.kept_tokens), dtype=np.int32),
+        skips_first=model.skip_first_token,
     )
     rules = _limited(base.rules, model, input_type, marked=marker is not None, chosen=chosen)
     for tokenizer in configured:

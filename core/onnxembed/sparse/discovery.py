@@ -35,8 +35,9 @@ from onnxembed.sparse.stages import (
 )
 from onnxembed.spec import TOKENIZER_FILE
 from onnxembed.text.layout import architectures, is_text_model, require_text_model
+from onnxembed.text.m3_files import describe_with_heads, has_heads
 from onnxembed.text.pipeline import describe_pipeline
-from onnxembed.text.spec import Prompts
+from onnxembed.text.spec import DenseModel, Prompts
 
 
 def matches(files: Files) -> bool:
@@ -53,6 +54,8 @@ def matches(files: Files) -> bool:
     outputs = _outputs(files, require_text_model(files))
     if _kind_of_files(files, outputs) is not None:
         return True
+    if has_heads(files):
+        return False  # a dense model that has sparse vectors too; asked for by the class or by kind=
     if stages:
         return False
     width = outputs[0].shape[-1] if outputs and outputs[0].shape else None
@@ -77,6 +80,8 @@ def describe(files: Files) -> SparseModel:
         return _described_by_dense(files, stages)
     if are_sparse(files, stages):
         return _described_by_stages(files, read_splade(files, stages))
+    if has_heads(files):
+        return _with_token_weights(describe_with_heads(files))
     graph = require_text_model(files)
     outputs = _outputs(files, graph)
     kind = _kind_of_files(files, outputs)
@@ -149,6 +154,20 @@ def _described_by_dense(files: Files, stages: tuple[Stage, ...]) -> SparseModel:
         prompts=Prompts(stored.query, stored.document),
         default_prompt=None if stored.default_name is None else stored.default,
         description="described by the files of its folder",
+    )
+
+
+def _with_token_weights(model: DenseModel) -> SparseModel:
+    """The sparse vectors of a dense model with BGE-M3's heads; it has no prompts for them."""
+    return SparseModel(
+        name=model.name,
+        sources=model.sources,
+        kind=SparseKind.TOKEN_WEIGHTS,
+        model_file=model.model_file,
+        additional_files=model.additional_files,
+        body_folder=model.body_folder,
+        tokenizer=model.tokenizer,
+        description=model.description,
     )
 
 

@@ -30,6 +30,7 @@ from onnxembed.sparse.prompts import prompt_of
 from onnxembed.sparse.spec import SPLADE_KINDS, SparseKind, SparseModel
 from onnxembed.sparse.splade import Array, Pruning, SpladeWeigher
 from onnxembed.sparse.static_queries import StaticQueries, load_static_queries
+from onnxembed.sparse.token_weights import TokenWeigher, WeightHead, load_weight_head
 from onnxembed.sparse.vector import SparseEmbedding
 from onnxembed.sparse.work import LookupWork, SparseGraphWork, Weigher
 from onnxembed.text.graph import TextGraph
@@ -40,10 +41,12 @@ from onnxembed.text.tokenizer import TextTokenizer
 # Bytes of a batch's logits. On processors larger batches are no faster; a graphics processor wants them.
 LOGIT_BYTES = 64 << 20
 LOGIT_BYTES_ON_GPU = 1 << 30
-_TABLES: Mapping[SparseKind, Callable[[Path, TextTokenizer], IdfTable | Bm42Words | MiniCoilTables]] = {
+_Table = IdfTable | Bm42Words | MiniCoilTables | WeightHead
+_TABLES: Mapping[SparseKind, Callable[[Path, TextTokenizer], _Table]] = {
     SparseKind.INFERENCE_FREE: load_idf,
     SparseKind.BM42: load_bm42,
     SparseKind.MINICOIL: load_minicoil,
+    SparseKind.TOKEN_WEIGHTS: load_weight_head,
 }
 _LOOKUP_PLAN = RunPlan(budget=1 << 20)
 
@@ -122,6 +125,8 @@ class SparseEngine:
             model = self.model
             return SpladeWeigher(loaded.output, _pruning(options), loaded.logarithms, loaded.left_out, model.summed)
         table = self._table.get()
+        if isinstance(table, WeightHead):
+            return TokenWeigher(loaded.output, table, _pruning(options))
         if isinstance(table, Bm42Words):
             return Bm42Weigher(loaded.output, table, cast("float", options.alpha))
         numbers = cast("tuple[float, float, float]", (options.k, options.b, options.avg_len))
@@ -154,6 +159,8 @@ class SparseEngine:
         model = self.model
         if model.kind is SparseKind.BM42:
             return attention_output(file, model.output)
+        if model.kind is SparseKind.TOKEN_WEIGHTS:
+            return file.token_output(None)
         if model.kind is SparseKind.MINICOIL:
             return file.output_name("last_hidden_state" if file.compiled else model.output)
         if file.compiled:
@@ -166,7 +173,7 @@ class SparseEngine:
                 return MAX_LOGITS
         return file.output_name(model.output)
 
-    def _load_table(self) -> IdfTable | Bm42Words | MiniCoilTables | StaticQueries | None:
+    def _load_table(self) -> _Table | StaticQueries | None:
         """Read what the kind needs beside the graph."""
         if self.model.query_table:
             folder = self.base.folder.path / self.model.query_table

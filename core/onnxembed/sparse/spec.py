@@ -9,8 +9,9 @@ from enum import StrEnum
 
 from onnxembed.api.inputs import check_count, check_flag
 from onnxembed.errors import InputError
-from onnxembed.spec import GraphHead, ModelSource, ModelSpec, Recipe, TokenizerSettings, only_source
+from onnxembed.spec import GraphHead, ModelSource, ModelSpec, PoolingType, Recipe, TokenizerSettings, only_source
 from onnxembed.suggest import nearest
+from onnxembed.text.m3_files import SPARSE_HEAD
 from onnxembed.text.spec import NO_PROMPTS, DenseModel, Prompts
 
 
@@ -27,6 +28,9 @@ class SparseKind(StrEnum):
     """Words counted, without a model."""
     BM42 = "BM42"
     """Words weighted by the attention that the first token pays them (Qdrant, 2024)."""
+    TOKEN_WEIGHTS = "TOKEN_WEIGHTS"  # noqa: S105  # a kind, no password
+    """Every token of a text weighs itself by a linear layer; queries as documents (BGE-M3: Chen et al., 2024,
+    arXiv:2402.03216)."""
     MINICOIL = "MINICOIL"
     """BM25 with a few numbers for the sense of each word it knows (Qdrant, 2025)."""
     AUTO_ENCODER = "AUTO_ENCODER"
@@ -34,7 +38,7 @@ class SparseKind(StrEnum):
 
 
 SPLADE_KINDS = (SparseKind.SPLADE, SparseKind.INFERENCE_FREE)
-PRUNED_KINDS = (*SPLADE_KINDS, SparseKind.AUTO_ENCODER)
+PRUNED_KINDS = (*SPLADE_KINDS, SparseKind.AUTO_ENCODER, SparseKind.TOKEN_WEIGHTS)
 """Those whose light entries can be left out."""
 IDF_FILE = "idf.json"
 MATRICES_FILE = "minicoil.triplet.model.npy"
@@ -63,6 +67,8 @@ class KindFacts:
 FACTS: Mapping[SparseKind, KindFacts] = {
     SparseKind.SPLADE: KindFacts(Recipe(GraphHead.VOCABULARY_MAXIMUM)),
     SparseKind.INFERENCE_FREE: KindFacts(Recipe(GraphHead.VOCABULARY_MAXIMUM), (IDF_FILE,)),
+    # With the vector that the same files give: one compiled graph serves every class.
+    SparseKind.TOKEN_WEIGHTS: KindFacts(Recipe(pooling=PoolingType.CLS), (SPARSE_HEAD,)),
     SparseKind.BM25: KindFacts(None, requires_idf=True),
     SparseKind.BM42: KindFacts(Recipe(GraphHead.CLS_ATTENTION), requires_idf=True),
     SparseKind.MINICOIL: KindFacts(Recipe(), (MATRICES_FILE, WORDS_FILE), requires_idf=True),
