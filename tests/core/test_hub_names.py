@@ -378,4 +378,5 @@ def test_rows_by_name(row: Row, hub: HubServer, tmp_path: Path) -> None:
     model = getattr(onnxembed, CLASSES[row.kind])(NAME, **row.options)
     found = computed(row, model)
     assert max(difference(row.expected[name], found[name]) for name in found) < 1e-6
-    assert [name for name in asked_names(hub) if name.endswith(".safetensors")] == sorted(row.weights)
+    weights = sorted(name for name in row.weights if name.endswith(".safetensors"))
+    assert [name for name in asked_names(hub) if name.endswith(".safetensors")] == weights

@@ -47,7 +47,7 @@ def describe(files: Files) -> LateInteractionModel:
         UnsupportedModelError: If no file says how the model treats queries and documents, or a key is not known.
     """
     if has_heads(files):
-        model = token_vectors_of(describe_with_heads(files))
+        model = token_vectors_of(describe_with_heads(files, (COLBERT_HEAD,)))
         return replace(model, dim=0, token_head=COLBERT_HEAD, skip_first_token=True)
     stages = read_stages(files)
     require_known(files, stages, _KNOWN_STAGES)

@@ -38,14 +38,7 @@ class M3Vectors:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class M3Work:
-    """The work of one call.
-
-    Attributes:
-        graph: The graph.
-        weigher: Makes sparse vectors of the graph's token vectors.
-        colbert: Makes vectors of tokens.
-        truncate: Whether longer texts are cut.
-    """
+    """The work of one call: one output of the graph, weighed for sparse vectors and projected for those of tokens."""
 
     graph: TextGraph
     weigher: TokenWeigher

@@ -35,7 +35,7 @@ from onnxembed.sparse.stages import (
 )
 from onnxembed.spec import TOKENIZER_FILE
 from onnxembed.text.layout import architectures, is_text_model, require_text_model
-from onnxembed.text.m3_files import describe_with_heads, has_heads
+from onnxembed.text.m3_files import SPARSE_HEAD, describe_with_heads, has_heads
 from onnxembed.text.pipeline import describe_pipeline
 from onnxembed.text.spec import DenseModel, Prompts
 
@@ -81,7 +81,7 @@ def describe(files: Files) -> SparseModel:
     if are_sparse(files, stages):
         return _described_by_stages(files, read_splade(files, stages))
     if has_heads(files):
-        return _with_token_weights(describe_with_heads(files))
+        return _with_token_weights(describe_with_heads(files, (SPARSE_HEAD,)))
     graph = require_text_model(files)
     outputs = _outputs(files, graph)
     kind = _kind_of_files(files, outputs)

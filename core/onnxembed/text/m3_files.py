@@ -20,8 +20,15 @@ def has_heads(files: Files) -> bool:
     return files.has(SPARSE_HEAD) and files.has(COLBERT_HEAD)
 
 
-def describe_with_heads(files: Files) -> DenseModel:
-    """Describe the dense model of some files, its heads among them.
+def describe_with_heads(files: Files, heads: tuple[str, ...] = (SPARSE_HEAD, COLBERT_HEAD)) -> DenseModel:
+    """Describe the dense model of some files, and some of its heads as files that it needs.
+
+    Args:
+        files: The files; both heads must be among them.
+        heads: Those that are needed.
+
+    Returns:
+        The description of the dense model.
 
     Raises:
         UnsupportedModelError: A head is missing; and whatever the description of a dense model raises.
@@ -39,4 +46,4 @@ def describe_with_heads(files: Files) -> DenseModel:
             f"{files.where} says what is put before texts, which no model with {SPARSE_HEAD} is known to have; open it "
             "as a dense model, with TextEmbedding"
         )
-    return replace(model, additional_files=(*model.additional_files, SPARSE_HEAD, COLBERT_HEAD))
+    return replace(model, additional_files=(*model.additional_files, *heads))

@@ -21,6 +21,7 @@ CLASSES = (
     onnxembed.TextCrossEncoder,
     onnxembed.ImageEmbedding,
     onnxembed.LateInteractionMultimodalEmbedding,
+    onnxembed.M3Embedding,
 )
 
 

@@ -21,8 +21,12 @@ from onnxembed import (
 )
 from onnxembed.errors import InputError, ModelError, OnnxEmbedError, UnsafeModelError, UnsupportedModelError
 from onnxembed.runtime.session import Session
+from tests.fixtures.hub_server import HubServer, hub_server
+from tests.fixtures.hub_shapes import contents
 from tests.fixtures.model_rows import ROWS, TEXTS, difference, read_row, write_row
 from tests.fixtures.torch_files import archive, text, torch_file
+
+__all__ = ["hub_server"]
 
 KINDS = ("dense", "sparse", "late_interaction")
 TOLERANCE = 1e-6
@@ -107,6 +111,31 @@ def test_sparse_vectors_can_be_cut(tmp_path: Path) -> None:
     cut = next(iter(SparseTextEmbedding(path, cache_dir=tmp_path / "cache", top_k=2).embed(TEXTS[3])))
     heaviest = sorted(whole.as_dict().items(), key=lambda item: -item[1])[:2]
     assert cut.as_dict() == dict(heaviest)
+
+
+BROUGHT: dict[str, tuple[type, list[str]]] = {
+    "all": (M3Embedding, ["colbert_linear.pt", "model.safetensors", "sparse_linear.pt"]),
+    "dense": (TextEmbedding, ["model.safetensors"]),
+    "sparse": (SparseTextEmbedding, ["model.safetensors", "sparse_linear.pt"]),
+    "late_interaction": (LateInteractionTextEmbedding, ["colbert_linear.pt", "model.safetensors"]),
+}
+
+
+@pytest.mark.parametrize("name", BROUGHT)
+def test_by_the_name_of_a_repository(
+    name: str, hub_server: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", hub_server.url)
+    hub_server.add_repo("someone/m3", contents(folder(tmp_path)))
+    model_class, large = BROUGHT[name]
+    model = model_class("someone/m3", cache_dir=tmp_path / "cache")
+    assert len(list(model.embed(TEXTS))) == len(TEXTS)
+    fetched = hub_server.fetched("someone/m3")
+    assert [file for file in fetched if not file.endswith(".json")] == large
+    hub_server.forget_requests()
+    again = model_class("someone/m3", cache_dir=tmp_path / "cache", local_files_only=True, threads=1)
+    assert again.fingerprint == model.fingerprint
+    assert hub_server.requests == []
 
 
 OPEN: dict[str, Callable[..., object]] = {
