@@ -313,3 +313,24 @@ def test_modules_outside_the_folder(path: str, tmp_path: Path) -> None:
     folder = model(tmp_path / "model")
     listed(path)(folder)
     check_refused(lambda: TextEmbedding(folder, cache_dir=tmp_path / "cache"), "modules.json", UnsafeModelError)
+
+
+DENSE = "2_Dense/config.json"
+CONTRADICTING: dict[str, tuple[Change, str]] = {
+    "a stage takes other vectors": (edited(DENSE, lambda held: held | {"in_features": 16}), "16"),
+    "a stage gives other vectors": (edited(DENSE, lambda held: held | {"out_features": 16}), r"expected \[16, 32\]"),
+    "a stage gives vectors that overflow": (edited(DENSE, lambda held: held | {"out_features": 1 << 62}), "expected"),
+    "a stage has no bias": (edited(DENSE, lambda held: held | {"bias": True}), "expected linear.bias, linear.weight"),
+    "a stage that comes 10,000 times": (
+        edited("modules.json", lambda listed: [*listed[:1], *listed[1:2] * 10_000]),
+        "Pooling is expected once",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CONTRADICTING)
+def test_stages_that_contradict_each_other(name: str, tmp_path: Path) -> None:
+    change, message = CONTRADICTING[name]
+    folder = model(tmp_path / "model", "t5-sentence")
+    change(folder)
+    check_refused(lambda: TextEmbedding(folder, cache_dir=tmp_path / "cache"), message)

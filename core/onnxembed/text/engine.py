@@ -66,6 +66,7 @@ class DenseEngine:
     def load(self) -> None:
         """Load everything now instead of on first use."""
         _ = self._table.get() if self.model.static else self._text.text.get()
+        self._steps.get()
 
     @property
     def dim(self) -> int:
