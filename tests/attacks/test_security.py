@@ -54,7 +54,8 @@ TESTS = {
         "test_special_blocks",
     ),
     "every redirect is checked": ("tests/core/image/test_urls.py", "test_a_redirect_into_this_machine_is_refused"),
-    "No pickle is read": (HERE, "test_no_pickle_is_read"),
+    "No pickle is run": (HERE, "test_no_pickle_is_read"),
+    "refuses every other name by name": ("tests/core/formats/test_torch_file.py", "test_refuses_what_is_no_tensor"),
     "no `auto_map` followed": (HERE, "test_no_code_of_a_model_runs"),
     "no custom operator library loaded": (HERE, "test_no_library_of_operators_is_loaded"),
     "Downloads are compared with the hashes": (

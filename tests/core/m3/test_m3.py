@@ -14,11 +14,13 @@ from onnxembed import (
     LateInteractionTextEmbedding,
     M3Embedding,
     M3Vectors,
+    PoolingType,
     SparseKind,
     SparseTextEmbedding,
     TextEmbedding,
     open_model,
 )
+from onnxembed.compile import compile_model
 from onnxembed.errors import InputError, ModelError, OnnxEmbedError, UnsafeModelError, UnsupportedModelError
 from onnxembed.runtime.session import Session
 from tests.fixtures.hub_server import HubServer, hub_server
@@ -111,6 +113,21 @@ def test_sparse_vectors_can_be_cut(tmp_path: Path) -> None:
     cut = next(iter(SparseTextEmbedding(path, cache_dir=tmp_path / "cache", top_k=2).embed(TEXTS[3])))
     heaviest = sorted(whole.as_dict().items(), key=lambda item: -item[1])[:2]
     assert cut.as_dict() == dict(heaviest)
+
+
+def test_a_graph_that_is_published_serves_as_well(tmp_path: Path) -> None:
+    path = folder(tmp_path)
+    (path / "onnx").mkdir()
+    compile_model(path, path / "onnx" / "model.onnx", pooling=PoolingType.CLS)
+    (path / "model.safetensors").unlink()
+    given = parts(list(open_all(path).embed(TEXTS)))
+    assert {kind: difference(expected(kind), given[kind]) < TOLERANCE for kind in KINDS} == dict.fromkeys(KINDS, True)
+    sparse = list(SparseTextEmbedding(path, cache_dir=tmp_path / "cache").embed(TEXTS))
+    assert [one.as_dict() for one in sparse] == [
+        {int(key): value for key, value in one.items()} for one in given["sparse"]
+    ]
+    colbert = list(LateInteractionTextEmbedding(path, cache_dir=tmp_path / "cache").embed(TEXTS))
+    assert difference(given["late_interaction"], colbert) < TOLERANCE
 
 
 BROUGHT: dict[str, tuple[type, list[str]]] = {
