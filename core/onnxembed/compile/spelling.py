@@ -15,7 +15,7 @@ def spelled(config: Facts, *names: str) -> str:
 
     All of the names count as read from then on. Two that say different things refuse the model.
     """
-    there = {name: config.value(name) for name in names if config.has(name)}
+    there = {name: value for name in names if (value := config.value(name)) is not None}
     if any(value != next(iter(there.values())) for value in there.values()):
         said = " and ".join(f"{name} is {value!r:.100}" for name, value in there.items())
         raise UnsupportedModelError(f"{config.where}: {said}, but they name one setting; remove the wrong one")

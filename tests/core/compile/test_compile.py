@@ -84,7 +84,7 @@ def test_a_head_that_the_family_does_not_have() -> None:
 
 def test_no_two_families_serve_one_class() -> None:
     served = [
-        (kind, name, family.reads_pictures)
+        (kind, name, family.reads_pictures, family.setting)
         for family in ARCHITECTURES
         for kind in family.model_types
         for name in family.classes
