@@ -59,13 +59,11 @@ def _prepare(checkpoint: Checkpoint) -> Body:
         config.value(key)
     for key, values in _REFUSED:
         config.expect(key, values, values[0])
-    hidden, heads = (
-        config.whole(spelled(config, "hidden_size", "n_embd")),
-        config.whole(spelled(config, "num_attention_heads", "n_head")),
-    )
-    activation, gated = _activation(config)
+    hidden = config.whole(spelled(config, "hidden_size", "n_embd"))
+    heads = config.whole(spelled(config, "num_attention_heads", "n_head"))
+    activation, gated = _activation(config, own_code=own_code)
     head_size = read_head_size(config, hidden, heads)
-    projection_bias = config.flag("qkv_proj_bias", own_code)
+    epsilon = spelled(config, "layer_norm_eps", "layer_norm_epsilon")
     facts = RotaryBert(
         hidden=hidden,
         inner=_inner(config, hidden, gated),
@@ -73,12 +71,12 @@ def _prepare(checkpoint: Checkpoint) -> Body:
         head_size=head_size,
         layers=checkpoint.layers(spelled(config, "num_hidden_layers", "n_layer")),
         vocabulary=_vocabulary(config),
-        token_types=config.whole("type_vocab_size", 2, least=0),
-        epsilon=config.number(spelled(config, "layer_norm_eps", "layer_norm_epsilon"), 1e-12, above=0),
+        token_types=config.whole("type_vocab_size", 0 if own_code else 2, least=0),
+        epsilon=config.number(epsilon, 1e-5 if own_code else 1e-12, above=0),
         positions=_positions(config, head_size, own_code=own_code),
         activation=activation,
         gated=gated,
-        attention_bias=projection_bias,
+        attention_bias=config.flag("qkv_proj_bias", own_code),
         up_bias=config.flag("mlp_fc1_bias", own_code),
         down_bias=config.flag("mlp_fc2_bias", own_code),
     )
@@ -95,16 +93,16 @@ def _prepare(checkpoint: Checkpoint) -> Body:
     )
 
 
-def _activation(config: Facts) -> tuple[str, bool]:
+def _activation(config: Facts, *, own_code: bool) -> tuple[str, bool]:
     """Read the activation, and whether the feed-forward is gated; in transformers it always is."""
-    if not config.has("activation_function"):
+    if not own_code:
         config.expect("hidden_act", tuple(ACTIVATIONS), "silu")
         return config.text("hidden_act", "silu"), True
-    config.expect("activation_function", (*_GATED, "gelu"), "gelu")
-    name = config.text("activation_function")
-    if config.has("hidden_act"):
-        config.expect("hidden_act", (_GATED.get(name, name),), "")
-    return _GATED.get(name, name), name in _GATED
+    name = config.text("activation_function", "gelu_new")
+    config.expect("activation_function", (*_GATED, "gelu"), "gelu_new")
+    activation = _GATED.get(name, name)
+    config.expect("hidden_act", (activation,), activation)
+    return activation, name in _GATED
 
 
 def _inner(config: Facts, hidden: int, gated: bool) -> int:
