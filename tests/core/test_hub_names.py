@@ -15,6 +15,7 @@ import pytest
 import onnxembed
 from onnxembed import TextEmbedding, open_model
 from onnxembed.errors import InputError, InputTypeError, ModelNotFoundError, UnknownModelError, UnsupportedModelError
+from tests.fixtures import dense_models, image_models, rerank_models
 from tests.fixtures.hub_server import Fault, HubServer, hub_server
 from tests.fixtures.hub_shapes import (
     SHAPES,
@@ -363,6 +364,47 @@ class TestLogins:
         with pytest.raises((InputError, InputTypeError), match=r"^token is") as caught:
             TextEmbedding(NAME, token=token)
         assert "two words" not in str(caught.value)
+
+
+_VARIANTS: list[tuple[str, Any]] = [
+    *(("dense", one) for one in dense_models.VARIANTS if one.model_file.endswith(".onnx") and one.name != "jina_v3"),
+    *(("image", one) for one in image_models.VARIANTS),
+    *(("rerank", one) for one in rerank_models.VARIANTS),
+]
+_SOME = {"cls_2d", "external", "clip", "resnet50", "minilm_6"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "variant"),
+    [
+        pytest.param(kind, one, id=f"{kind}-{one.name}", marks=[] if one.name in _SOME else pytest.mark.full)
+        for kind, one in _VARIANTS
+    ],
+)
+def test_graphs_of_every_form_by_name_equal_their_folder(
+    kind: str, variant: Any, hub: HubServer, tmp_path: Path
+) -> None:
+    """What only the graph says, such as which output is the vector, is read when it is here."""
+    writers: dict[str, Any] = {
+        "dense": dense_models.write_variant,
+        "image": image_models.write_image_variant,
+        "rerank": rerank_models.write_variant,
+    }
+    folder = publish(hub, tmp_path / "published", lambda place: writers[kind](place, variant))
+    facade, shape = getattr(onnxembed, CLASSES[kind]), Shape(variant.name, writers[kind], kind)
+    np.testing.assert_allclose(values(shape, facade(NAME)), values(shape, facade(folder)), atol=1e-6)
+    assert facade(NAME).loaded
+
+
+def test_a_mirror_that_answers_no_head_requests(hub: HubServer, tmp_path: Path) -> None:
+    folder = publish(hub, tmp_path / "published", graph_beside_weights)
+    hub.knows_head = False
+    np.testing.assert_allclose(
+        TextEmbedding(NAME).embed_to_array(TEXTS), TextEmbedding(folder).embed_to_array(TEXTS), atol=1e-6
+    )
+    hub.forget_requests()
+    assert TextEmbedding(NAME, threads=1).loaded
+    assert hub.requests == []
 
 
 _ROWS = all_rows()
