@@ -25,7 +25,7 @@ _PLACES = ("onnx", ".")
 # The nearest to full precision first. Those that are not named here come last.
 _NEAREST = ("fp16", "O1", "O2", "O3", "O4", "optimized", "int8", "quantized", "uint8", "q8", "q4f16", "q4", "bnb4")
 _END = re.compile(
-    r"(?P<stem>.+?)_(?P<variant>fp16|bf16|int8|uint8|q8|q4|q4f16|bnb4|quantized|optimized|O[1-4]|q(u?)int8_\w+|uint4|int4)",
+    r"(?P<stem>.+?)_(?P<variant>fp32|fp16|bf16|int8|uint8|q8|q4|q4f16|bnb4|quantized|optimized|O[1-4]|q(u?)int8_\w+|uint4|int4)",
     re.IGNORECASE,
 )
 _SHOWN = 16
