@@ -104,7 +104,7 @@ class DenseModel(ModelSpec):
     prompt_source: str = ""
 
     stated: ClassVar[tuple[str, ...]] = (*ModelSpec.stated, "pooling", "normalize", "prompt_source")
-    graph_stems: ClassVar[tuple[str, ...]] = ("model", "text_model")
+    graph_stems: ClassVar[tuple[str, ...]] = ("text_model", "model")
 
     @property
     def poolings(self) -> tuple[PoolingType, ...]:
