@@ -100,6 +100,15 @@ def _made_a_graph(row: Row, folder: Path) -> bool:
     return True
 
 
+def _measured() -> Iterator[Measured]:
+    """Measure all rows; those that cannot be opened are said, and left out of the page."""
+    for row in rows():
+        try:
+            yield measure(row)
+        except OnnxEmbedError as error:
+            sys.stderr.write(f"{row.name}: {error}\n")
+
+
 def page(measured: Sequence[Measured]) -> str:
     """Write the page."""
     lines = []
@@ -144,7 +153,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="measure nothing, and fail where the page is out of date")
     if not parser.parse_args(arguments).check:
-        PAGE.write_text(page([measure(row) for row in rows()]), encoding="utf-8")
+        PAGE.write_text(page(list(_measured())), encoding="utf-8")
     wrong = list(problems(PAGE.read_text(encoding="utf-8"), rows()))
     sys.stderr.writelines(f"docs/architectures.md, {line}\n" for line in wrong)
     if wrong:
