@@ -19,7 +19,7 @@ from onnxembed.formats.facts import Facts
 from onnxembed.hub.bring import open_repository
 from onnxembed.hub.choice import FULL, choose, shipped_graphs
 from onnxembed.hub.files import FolderFiles, has_weights, inside, weights_names
-from onnxembed.hub.folder import CONFIG_FILE, OPTIONAL_FILES
+from onnxembed.hub.folder import CONFIG_FILE, OPTIONAL_FILES, WEIGHTS_FILE
 from onnxembed.kinds import Kind, kind_named, kind_of
 from onnxembed.metadata.stages import STAGES_FILE, read_stages
 from onnxembed.spec import TOKENIZER_FILE, ModelSpec
@@ -260,6 +260,9 @@ def _needed(model: ModelSpec, files: Files | None) -> tuple[DescribedFile, ...]:
         del names[model.model_file]
         names |= dict.fromkeys(weights_names(files, model.body_folder))
     names |= dict.fromkeys(name for name in OPTIONAL_FILES if files.has(name))
+    names |= dict.fromkeys(files.read_names)
+    stages = (stage.file(WEIGHTS_FILE) for stage in read_stages(files) if stage.path)
+    names |= dict.fromkeys(name for name in stages if files.has(name))
     names |= dict.fromkeys(name for name in files.names() if _is_data_of(name, model.model_file))
     found = [DescribedFile(name, files.size(name), files.is_here(name)) for name in names if files.has(name)]
     return tuple(sorted(found, key=lambda file: (file.size or 0, file.name)))
