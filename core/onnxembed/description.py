@@ -190,16 +190,16 @@ def describe(
 def _of_the_catalogue(kind: Kind, model: ModelSpec, options: EngineOptions) -> ModelDescription:
     """A row says all that the model is; the repository only which files there are."""
     repository = next((source.hf for source in model.sources if source.hf is not None), None)
+    facts = [Fact(CATALOGUE, key, value, key) for key, value in _settings(model).items() if value]
     try:
         if repository is None:
-            raise ModelNotFoundError("no repository")
-        files: Files | None = open_repository(repository, store_settings(None, options))
+            raise ModelNotFoundError(f"{model.name} is in no repository")
+        files: Files = open_repository(repository, store_settings(None, options))
+        return _described(kind, _with_choice(model, files, options), files, found_in="catalogue", facts=facts)
     except ModelNotFoundError:
-        files = None
-    if files is not None:
-        model = _with_choice(model, files, options)
-    facts = [Fact(CATALOGUE, key, value, key) for key, value in _settings(model).items() if value]
-    return _described(kind, model, files, found_in="catalogue", facts=facts)
+        if options.model_file is not None or options.variant is not None:
+            raise
+        return _described(kind, model, None, found_in="catalogue", facts=facts)
 
 
 def _with_choice(model: ModelSpec, files: Files, options: EngineOptions) -> ModelSpec:
@@ -234,7 +234,7 @@ def _described(
         stages=tuple(f"{stage.kind} ({stage.path})" if stage.path else stage.kind for stage in stages),
         limit=None if limit is None else limit[0],
         settings=_settings(model),
-        files=_needed(model, files),
+        files=_needed(model, files, [stage.file(WEIGHTS_FILE) for stage in stages if stage.path]),
         facts=(*facts, *_facts(model, files, made_from)) if found_in != "catalogue" else tuple(facts),
     )
 
@@ -249,7 +249,7 @@ def _made_from(model: ModelSpec, files: Files | None) -> str:
     return "weights" if weights or absent else "graph"
 
 
-def _needed(model: ModelSpec, files: Files | None) -> tuple[DescribedFile, ...]:
+def _needed(model: ModelSpec, files: Files | None, weights_of_stages: Sequence[str]) -> tuple[DescribedFile, ...]:
     """The files, small ones first; those in which a graph keeps its weights by their usual names."""
     if not model.needs_files:
         return ()
@@ -261,8 +261,7 @@ def _needed(model: ModelSpec, files: Files | None) -> tuple[DescribedFile, ...]:
         names |= dict.fromkeys(weights_names(files, model.body_folder))
     names |= dict.fromkeys(name for name in OPTIONAL_FILES if files.has(name))
     names |= dict.fromkeys(files.read_names)
-    stages = (stage.file(WEIGHTS_FILE) for stage in read_stages(files) if stage.path)
-    names |= dict.fromkeys(name for name in stages if files.has(name))
+    names |= dict.fromkeys(name for name in weights_of_stages if files.has(name))
     names |= dict.fromkeys(name for name in files.names() if _is_data_of(name, model.model_file))
     found = [DescribedFile(name, files.size(name), files.is_here(name)) for name in names if files.has(name)]
     return tuple(sorted(found, key=lambda file: (file.size or 0, file.name)))

@@ -10,7 +10,16 @@ import pytest
 from onnxembed import ModelDescription, TextEmbedding, describe
 from onnxembed.errors import InputError, ModelNotFoundError, UnknownModelError, UnsupportedModelError
 from tests.fixtures.hub_server import HubServer, hub_server
-from tests.fixtures.hub_shapes import contents, graph_beside_weights, javascript_set, pickles, shards, static, weights
+from tests.fixtures.hub_shapes import (
+    contents,
+    graph_beside_weights,
+    javascript_set,
+    pickles,
+    publish_kinds,
+    shards,
+    static,
+    weights,
+)
 
 __all__ = ["hub_server"]
 
@@ -95,6 +104,16 @@ def test_a_row_of_the_catalogue_asks_for_nothing_offline() -> None:
     assert all(file.size is None and not file.here for file in found.files)
     assert ("the catalogue", "activation", "raw") in said(found)
     assert describe("Qdrant/bm25").made_from == "nothing"
+
+
+def test_a_row_of_the_catalogue_and_its_repository(hub: HubServer, tmp_path: Path) -> None:
+    publish_kinds(hub, tmp_path, {"Xenova/ms-marco-MiniLM-L-6-v2": "rerank"})
+    found = describe("cross-encoder/ms-marco-MiniLM-L-6-v2")
+    assert (found.name, found.found_in) == ("Xenova/ms-marco-MiniLM-L-6-v2", "catalogue")
+    assert all(file.size is not None for file in found.files)
+    assert "onnx/model.onnx" not in hub.fetched(found.name)
+    with pytest.raises(ModelNotFoundError, match="has no variant 'q4'"):
+        describe("Xenova/ms-marco-MiniLM-L-6-v2", variant="q4")
 
 
 def test_it_is_plain_data(tmp_path: Path) -> None:
