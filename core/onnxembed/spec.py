@@ -148,9 +148,9 @@ class ModelSpec:
         sources: Where the files are, tried in turn.
         model_file: The graph (``.onnx``) or a static model's ``.safetensors`` file, relative to the model's folder.
         additional_files: Further files that must be there, such as external data.
-        tokenizer: What the model's files say of the tokenizer; ``None`` where the description was not read from them.
         body_folder: The folder of the tokenizer, the configuration and the weights, relative to the model's; empty for
             the model's own.
+        tokenizer: What the model's files say of the tokenizer; ``None`` where the description was not read from them.
         license: The licence of the weights, as an SPDX identifier in lower case where there is one.
         size_in_gb: Download size in GB.
         description: One line for people.
