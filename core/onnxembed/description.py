@@ -16,10 +16,11 @@ from onnxembed.api.repository import HubFiles, describe_repository, refusal_of, 
 from onnxembed.api.settings import store_settings
 from onnxembed.errors import ModelNotFoundError
 from onnxembed.formats.facts import Facts
+from onnxembed.formats.weight_files import WEIGHTS_FILE
 from onnxembed.hub.bring import open_repository
 from onnxembed.hub.choice import FULL, choose, shipped_graphs
 from onnxembed.hub.files import FolderFiles, has_weights, inside, weights_names
-from onnxembed.hub.folder import CONFIG_FILE, OPTIONAL_FILES, WEIGHTS_FILE
+from onnxembed.hub.folder import CONFIG_FILE, OPTIONAL_FILES
 from onnxembed.kinds import Kind, kind_named, kind_of
 from onnxembed.metadata.stages import STAGES_FILE, read_stages
 from onnxembed.spec import TOKENIZER_FILE, ModelSpec

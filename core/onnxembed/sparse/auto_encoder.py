@@ -17,7 +17,7 @@ from onnxembed.api.engine import GraphEngine
 from onnxembed.api.settings import EngineSettings
 from onnxembed.errors import ModelError
 from onnxembed.formats.safetensors import SafetensorsFile
-from onnxembed.hub.folder import WEIGHTS_FILE
+from onnxembed.formats.weight_files import WEIGHTS_FILE
 from onnxembed.runtime.batching import batch_limits
 from onnxembed.runtime.per_process import PerProcess
 from onnxembed.runtime.pipeline import stream

@@ -12,8 +12,9 @@ from pathlib import PurePosixPath
 
 from onnxembed.errors import UnsupportedModelError
 from onnxembed.formats.onnx_graph import TensorInfo
+from onnxembed.formats.weight_files import WEIGHTS_FILE
 from onnxembed.hub.files import Files
-from onnxembed.hub.folder import CONFIG_FILE, GRAPH_LAYOUTS, WEIGHTS_FILE
+from onnxembed.hub.folder import CONFIG_FILE, GRAPH_LAYOUTS
 from onnxembed.metadata.finish import finish
 from onnxembed.metadata.prompts import SETTINGS_FILE, read_prompts
 from onnxembed.metadata.stages import Stage, read_stages

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from onnxembed.errors import ModelNotFoundError, UnsupportedModelError
 from onnxembed.formats.facts import Facts
+from onnxembed.formats.weight_files import WEIGHTS_FILE
 from onnxembed.hub.files import Files
-from onnxembed.hub.folder import WEIGHTS_FILE
 from onnxembed.metadata.prompts import SETTINGS_FILE, read_prompts
 from onnxembed.metadata.stages import STAGES_FILE, Stage
 from onnxembed.metadata.tokenizer import read_tokenizer_settings

@@ -11,7 +11,7 @@ import numpy as np
 
 from onnxembed.errors import ModelError
 from onnxembed.formats.safetensors import SafetensorsFile
-from onnxembed.hub.folder import WEIGHTS_FILE
+from onnxembed.formats.weight_files import WEIGHTS_FILE
 from onnxembed.sparse.splade import Pruning, pruned
 from onnxembed.sparse.vector import SparseEmbedding, split_by_text
 from onnxembed.spec import TokenizerSettings
