@@ -90,6 +90,8 @@ def _made_a_graph(row: Row, folder: Path) -> bool:
         return False
     if getattr(model, "static", False) or getattr(model, "routes", ()):  # no graph, or one for each way
         return False
+    if getattr(model, "tasks", ()):  # published graphs know no text without a task, as those compiled here do
+        return False
     body = folder / model.body_folder
     (body / "onnx").mkdir()
     try:

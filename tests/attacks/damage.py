@@ -150,7 +150,8 @@ def _write_pylate(folder: Path) -> None:
     write_modules(folder, ("Transformer", ""), ("Dense", "1_Dense"))
     (folder / "1_Dense").mkdir(exist_ok=True)
     write_json(
-        folder / "1_Dense" / "config.json", {"in_features": 32, "out_features": 8, "activation_function": "x.Identity"}
+        folder / "1_Dense" / "config.json",
+        {"in_features": 32, "out_features": 8, "activation_function": "torch.nn.Identity", "bias": False},
     )
     weight = np.random.default_rng(1).standard_normal((8, 32)).astype(np.float32)
     write_safetensors(folder / "1_Dense" / "model.safetensors", {"linear.weight": weight})

@@ -26,7 +26,8 @@ def table(capsys: pytest.CaptureFixture[str], *words: str) -> list[str]:
 
 
 def test_kinds_are_all_the_classes_that_list_models() -> None:
-    classes = [name for name in onnxembed.__all__ if hasattr(getattr(onnxembed, name), "list_supported_models")]
+    classes = {name for name in onnxembed.__all__ if hasattr(getattr(onnxembed, name), "list_supported_models")}
+    classes.remove("M3Embedding")  # its models are dense ones with two heads more
     assert sorted(KINDS.values()) == sorted(classes)
 
 

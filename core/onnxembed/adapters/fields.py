@@ -55,7 +55,7 @@ class EngineFields(Refusing):
     model_file: str | None = None
     variant: str | None = None
     model_path: PathText | None = None
-    accept_unknown: tuple[str, ...] = ()
+    accept_unknown: list[str] | None = None
     device: DeviceName = "auto"
     device_ids: list[int] | None = None
     providers: list[Provider] | None = None

@@ -55,6 +55,7 @@ def test_names_add_to_those_of_the_bases() -> None:
         "cuda": "device",
         "specific_model_path": "model_path",
         "dim": "dimensions",
+        "passage_prompt_name": "document_prompt_name",
     }
     assert inherited(SparseModel, "elsewhere")["threshold"] == "here it is called 'min_weight'"
     assert inherited(SparseModel, "elsewhere")["cache_folder"] == "here it is called 'cache_dir'"

@@ -6,7 +6,7 @@ import inspect
 
 import pytest
 
-from onnxembed import TextEmbedding
+from onnxembed import M3Embedding, TextEmbedding
 from onnxembed.errors import InputTypeError, ModelNotFoundError
 from tests.core.api.test_asynchronous import CLASSES
 
@@ -22,8 +22,9 @@ def test_calls_that_do_not_fit_name_the_class_that_was_called(owner: type) -> No
         owner("name", None, None, None, "auto", None, True, False)
     with pytest.raises(InputTypeError, match=rf"^{owner.__name__}\(\) multiple values for argument 'model_name'$"):
         owner("name", model_name="name")
-    with pytest.raises(InputTypeError, match=r"^add_custom_model\(\) missing a required argument: 'model'$"):
-        owner.add_custom_model()  # type: ignore[attr-defined]
+    if owner is not M3Embedding:  # its models are those of `TextEmbedding`
+        with pytest.raises(InputTypeError, match=r"^add_custom_model\(\) missing a required argument: 'model'$"):
+            owner.add_custom_model()  # type: ignore[attr-defined]
 
 
 def test_a_folder_that_is_not_there_comes_before_an_unknown_name() -> None:

@@ -260,6 +260,8 @@ def test_a_description_has_the_keys_that_users_know() -> None:
         "max_tokens": 8192,
         "pooling": "MEAN",
         "normalize": True,
+        "default_prompt": "",
+        "similarity": "",
         "prompts": {
             "query": "Represent the query for retrieving evidence documents: ",
             "passage": "Represent the document for retrieval: ",
