@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FLOAT = 1
+UINT8 = 2
 INT32 = 6
 INT64 = 7
 BOOL = 9
@@ -34,7 +35,16 @@ MICROSOFT = "com.microsoft"
 AttributeValue = int | float | str | Sequence[int]
 Dimension = int | str
 
-_ELEMENT_TYPES = {"float16": FLOAT16, "float32": FLOAT, "int32": INT32, "int64": INT64}
+_ELEMENT_TYPES = {
+    "float16": FLOAT16,
+    "float32": FLOAT,
+    "float64": 11,
+    "int32": INT32,
+    "int64": INT64,
+    "int8": 3,
+    "uint8": UINT8,
+    "bool": BOOL,
+}
 OPSET = 17
 """The version of ONNX's operators that every supported ONNX Runtime has."""
 OPSET_WITH_ATTENTION = 23
@@ -43,6 +53,7 @@ OPSET_WITH_ANTIALIAS = 18
 """The first version in which ``Resize`` smooths, and ``Reduce...`` take their axes as an input."""
 # The version of the file's format, and the first ONNX Runtime that has all operators used here, by opset.
 _IR_VERSIONS = {OPSET: 8, OPSET_WITH_ANTIALIAS: 8, OPSET_WITH_ATTENTION: 10}
+_LATEST_IR_VERSION = 10
 _RUNTIMES = {OPSET: (1, 20), OPSET_WITH_ANTIALIAS: (1, 20), OPSET_WITH_ATTENTION: (1, 23)}
 LARGEST_INLINE_BYTES = 1_500_000_000
 """Protobuf ends at 2 GiB; above this the tensors go to a file of their own."""
@@ -143,6 +154,55 @@ class GraphBuilder:
         self._nodes.append(node)
         return output
 
+    def copied_node(
+        self,
+        op_type: str,
+        domain: str,
+        inputs: Sequence[str],
+        outputs: Sequence[str],
+        attributes: Mapping[str, bytes],
+    ) -> None:
+        """Add an operator of another model, its attributes as they are stored there."""
+        node = MessageWriter()
+        for name in inputs:
+            node.text(schema.NODE_INPUT, name)
+        for name in outputs:
+            self._values.add(name)
+            node.text(schema.NODE_OUTPUT, name)
+        node.text(schema.NODE_NAME, outputs[0]).text(schema.NODE_OP_TYPE, op_type)
+        for message in attributes.values():
+            node.data(schema.NODE_ATTRIBUTE, message)
+        if domain:
+            node.text(schema.NODE_DOMAIN, domain)
+        self._domains.add(domain)
+        self._nodes.append(node)
+
+    def copied_input(self, message: bytes) -> None:
+        """Declare an input of another model as it is stored there."""
+        self._inputs.append(MessageWriter().raw(message))
+
+    def copied_output(self, message: bytes) -> None:
+        """Declare an output of another model as it is stored there."""
+        self._outputs.append(MessageWriter().raw(message))
+
+    def open_output(self, name: str) -> None:
+        """Declare a float32 output whose shape is left open."""
+        tensor = MessageWriter().integer(schema.TENSOR_TYPE_ELEMENT, FLOAT)
+        kind = MessageWriter().message(schema.TYPE_TENSOR, tensor)
+        self._outputs.append(MessageWriter().text(schema.VALUE_NAME, name).message(schema.VALUE_TYPE, kind))
+
+    def filled(self, shape: str, value: int, output: str) -> str:
+        """Make a uint8 tensor of a shape that is known when the graph runs, the same number everywhere."""
+        tensor = MessageWriter().integer(schema.TENSOR_DIMS, 1).integer(schema.TENSOR_DATA_TYPE, UINT8)
+        tensor.data(schema.TENSOR_RAW_DATA, bytes([value]))
+        attribute = MessageWriter().text(schema.ATTRIBUTE_NAME, "value").message(schema.ATTRIBUTE_TENSOR, tensor)
+        attribute.integer(schema.ATTRIBUTE_TYPE, schema.ATTRIBUTE_TYPE_TENSOR)
+        output = self._free(output)
+        node = MessageWriter().text(schema.NODE_INPUT, shape).text(schema.NODE_OUTPUT, output)
+        node.text(schema.NODE_NAME, output).text(schema.NODE_OP_TYPE, "ConstantOfShape")
+        self._nodes.append(node.message(schema.NODE_ATTRIBUTE, attribute))
+        return output
+
     def reduce(self, op_type: str, value: str, axes: Sequence[int], output: str, *, keepdims: bool) -> str:
         """Add ``ReduceMax``, ``ReduceMean`` or ``ReduceL2``, whose axes later versions of ONNX take as an input."""
         attributes: dict[str, AttributeValue] = {"keepdims": int(keepdims)}
@@ -202,7 +262,8 @@ class GraphBuilder:
         for number, message in self.fields(tensors):
             graph.message(number, message)
         graph.text(schema.GRAPH_NAME, self._name)
-        model = MessageWriter().integer(schema.MODEL_IR_VERSION, _IR_VERSIONS[self._opset])
+        version = _IR_VERSIONS.get(self._opset, _LATEST_IR_VERSION)
+        model = MessageWriter().integer(schema.MODEL_IR_VERSION, version)
         model.text(schema.MODEL_PRODUCER, "onnxembed")
         for domain in sorted(self._domains | {""}):
             version = 1 if domain else self._opset
@@ -255,6 +316,11 @@ def _value_info(name: str, element_type: int, shape: Sequence[Dimension]) -> Mes
     )
     kind = MessageWriter().message(schema.TYPE_TENSOR, tensor)
     return MessageWriter().text(schema.VALUE_NAME, name).message(schema.VALUE_TYPE, kind)
+
+
+def stored_attribute(name: str, value: AttributeValue) -> bytes:
+    """Give the message of an attribute."""
+    return _attribute(name, value).tobytes()
 
 
 def _attribute(name: str, value: AttributeValue) -> MessageWriter:

@@ -161,6 +161,14 @@ class MessageWriter:
         self._size += value._size
         return self
 
+    def raw(self, message: bytes) -> MessageWriter:
+        """Append fields that are encoded already."""
+        return self._append(message)
+
+    def tobytes(self) -> bytes:
+        """Give a small message as bytes."""
+        return b"".join(piece if isinstance(piece, bytes) else bytes(piece.tobytes()) for piece in self._pieces)
+
     def write_to(self, file: IO[bytes]) -> None:
         """Write the message."""
         for piece in self._pieces:

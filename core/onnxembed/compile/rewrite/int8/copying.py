@@ -1,0 +1,99 @@
+"""Copies a model node by node into a new graph, in a later version of ONNX's operators, with some nodes replaced."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from onnxembed.compile.graph_builder import GraphBuilder, stored_attribute
+from onnxembed.compile.rewrite.int8.opsets import OPSET, axes_become_an_input
+from onnxembed.errors import ModelError
+
+if TYPE_CHECKING:
+    from onnxembed.formats.onnx_model import Model, Node
+
+_OPSET_OF_NUMBERED_SPLIT = 18
+
+OWN = "int8/"
+"""Before the names of values that are added, which must not meet those of the file."""
+
+
+@dataclass(slots=True)
+class Copy:
+    """A graph that takes over the nodes of a model.
+
+    Attributes:
+        model: The model.
+        graph: The new graph.
+    """
+
+    model: Model
+    graph: GraphBuilder = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.graph = GraphBuilder("int8", max(OPSET, self.model.facts.opset))
+        for message in self.model.inputs:
+            self.graph.copied_input(message)
+
+    def node(self, node: Node, inputs: Iterable[str] | None = None, outputs: Iterable[str] | None = None) -> None:
+        """Take a node over, with other inputs or outputs if they are given."""
+        raised = self._raised(replace(node, inputs=tuple(node.inputs if inputs is None else inputs)))
+        for name in raised.inputs:
+            self.constant(name)
+        self.graph.copied_node(
+            raised.operator, raised.domain, raised.inputs, tuple(outputs or raised.outputs), raised.attributes
+        )
+
+    def constant(self, name: str) -> None:
+        """Take a constant over, once, if the name is that of one."""
+        constant = self.model.constants.get(name)
+        if constant is not None and not self.graph.has_tensor(name):
+            self.graph.later(name, constant.shape, constant.array, constant.type_name)
+
+    def outputs(self) -> None:
+        """Take the outputs over."""
+        for message, info in zip(self.model.outputs, self.model.facts.outputs, strict=True):
+            self.constant(info.name)
+            self.graph.copied_output(message)
+
+    def _raised(self, node: Node) -> Node:
+        """Bring a node to the new version."""
+        opset, attributes = self.model.facts.opset, dict(node.attributes)
+        if node.domain or opset >= OPSET:
+            return node
+        if node.operator == "Dropout":
+            return replace(node, operator="Identity", inputs=node.inputs[:1], attributes={})
+        if axes_become_an_input(node.operator, opset) and "axes" in attributes:
+            inputs = (*node.inputs, self._integers(node, "axes"))
+            attributes.pop("axes")
+            return replace(node, inputs=inputs, attributes=attributes)
+        if node.operator == "Split":
+            if "split" in attributes:
+                inputs = (*node.inputs, self._integers(node, "split"))
+                attributes.pop("split")
+                return replace(node, inputs=inputs, attributes=attributes)
+            if opset < _OPSET_OF_NUMBERED_SPLIT and len(node.inputs) == 1:
+                return replace(
+                    node, attributes={**attributes, "num_outputs": stored_attribute("num_outputs", len(node.outputs))}
+                )
+        return node
+
+    def _integers(self, node: Node, attribute: str) -> str:
+        values = node.wholes(attribute)
+        if values is None:
+            raise ModelError(f"{self.model.path}: an operator {node.operator} lacks its {attribute}")
+        return self.graph.integers(f"{OWN}{node.outputs[0]}.{attribute}", values)
+
+
+def copied(model: Model, outputs: Iterable[str] = ()) -> GraphBuilder:
+    """Copy a model as it is, with further values as outputs."""
+    copy = Copy(model)
+    for node in model.nodes:
+        copy.node(node)
+    copy.outputs()
+    own = {info.name for info in model.facts.outputs}
+    for name in outputs:
+        if name not in own:
+            copy.graph.open_output(name)
+    return copy.graph

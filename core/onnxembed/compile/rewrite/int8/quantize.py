@@ -1,0 +1,294 @@
+"""Rewrites a graph of single precision so that its large products run in 8-bit integers.
+
+A value that products read is rounded in one pass by a blocked ``QuantizeLinear`` whose scales, one per row, are
+computed when the graph runs. The product is ``MatMulIntegerToFloat`` with one scale per column, then multiplied by the
+scales of the rows; a bias comes last. The order matters: with the rows' scales inside the operator, or a bias as its
+input, ONNX Runtime multiplies the bias by them without a word.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from onnxembed.compile.graph_builder import FLOAT, LARGEST_INLINE_BYTES, MICROSOFT, GraphBuilder
+from onnxembed.compile.rewrite.int8.copying import OWN, Copy
+from onnxembed.compile.rewrite.int8.opsets import require_known
+from onnxembed.compile.rewrite.int8.probe import inputs_of_products
+from onnxembed.compile.rewrite.int8.products import Product, find_products
+from onnxembed.compile.rewrite.int8.rounding import (
+    GELU_LEAST,
+    GELU_ZERO,
+    ZERO,
+    column_scales,
+    rounded_weight,
+    row_error,
+)
+from onnxembed.compile.rewrite.int8.smoothing import Smoothing, find_smoothings
+from onnxembed.errors import UnsupportedModelError
+from onnxembed.formats.onnx_model import Constant, Model, Node, read_model
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+logger = logging.getLogger("onnxembed.models")
+
+MOST, MOST_WITHOUT_DOT_PRODUCTS = 127, 63
+"""Largest rounded weight. Processors without 8-bit dot products add two products in 16 bits; 7 bits never overflow."""
+_LARGEST_ERROR = 0.06
+"""Mean relative error of a product's rows from which it stays in single precision."""
+_SMALLEST_TABLE = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Quantized:
+    """What was rewritten.
+
+    Attributes:
+        products: Number of products in 8 bits.
+        kept: Names of the outputs of products that stayed in single precision, and the error that 8 bits would have.
+        tables: Number of tables of vectors in 8 bits.
+    """
+
+    products: int
+    kept: tuple[tuple[str, float], ...]
+    tables: int
+
+
+def quantize_graph(source: Path, target: Path, *, most: int = MOST, single_file: bool = False) -> Quantized:
+    """Write a graph whose large products and tables are in 8-bit integers.
+
+    Args:
+        source: An ONNX file of single precision, compiled here or exported by others.
+        target: The ``.onnx`` file to write; large constants go to ``<target>.data`` beside it.
+        most: Largest rounded weight: `MOST`, or `MOST_WITHOUT_DOT_PRODUCTS` on processors without such instructions.
+        single_file: Whether the constants go into the file itself, where its format has room.
+
+    Returns:
+        What was done.
+
+    Raises:
+        UnsupportedModelError: The graph has no large product of single precision, an operator that is not known in the
+            version of ONNX that has blocked rounding, or an input that cannot be made up.
+        ModelError: The file is damaged.
+    """
+    with read_model(source) as model:
+        require_known(model)
+        products = find_products(model)
+        if not products:
+            raise UnsupportedModelError(
+                f"{source} has no product of single precision that is worth 8 bits; use precision='fp32'"
+            )
+        plan = _plan(model, products, most)
+        graph = _Rewriting(model, plan, most).run()
+        graph.write(target, largest_inline_bytes=LARGEST_INLINE_BYTES if single_file else 0)
+        return Quantized(len(plan.products), plan.kept, len(plan.tables))
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    products: Mapping[str, Product]
+    smoothings: Mapping[str, Smoothing]
+    tables: frozenset[str]
+    kept: tuple[tuple[str, float], ...]
+
+
+def _plan(model: Model, products: Sequence[Product], most: int) -> _Plan:
+    """Decide by measuring: what each product is fed with on random input, and what 8 bits would cost it."""
+    seen = inputs_of_products(model, [product.x for product in products])
+    smoothings = find_smoothings(model, products, seen)
+    chosen, kept = {}, []
+    for product in products:
+        smoothing = smoothings.get(product.x)
+        rows, weight = seen[product.x], _weight(model, product, smoothing)
+        if smoothing is not None:
+            rows = np.asarray(rows / smoothing.scale, np.float32)
+        error = row_error(rows, weight, most, after_gelu=product.after_gelu)
+        if error > _LARGEST_ERROR:
+            kept.append((product.node.outputs[0], error))
+        else:
+            chosen[product.node.outputs[0]] = product
+    reading = {product.x for product in chosen.values()}
+    return _Plan(
+        chosen,
+        {value: smoothing for value, smoothing in smoothings.items() if value in reading},
+        frozenset(_tables(model)),
+        tuple(kept),
+    )
+
+
+def _tables(model: Model) -> set[str]:
+    """Name the large constants whose rows are looked up."""
+    found = set()
+    for node in model.nodes:
+        if node.operator == "Gather" and node.domain == "" and node.whole("axis", 0) == 0:
+            table = model.constants.get(node.inputs[0])
+            if (
+                table is not None
+                and table.is_float32
+                and len(table.shape) == 2
+                and _numbers(table.shape) >= _SMALLEST_TABLE
+            ):
+                found.add(node.inputs[0])
+    return found
+
+
+def _numbers(shape: tuple[int, ...]) -> int:
+    return int(np.prod(shape, dtype=np.int64))
+
+
+class _Rewriting:
+    """Writes the new graph, node by node in the order of the old one."""
+
+    def __init__(self, model: Model, plan: _Plan, most: int) -> None:
+        self._model, self._plan, self._most = model, plan, most
+        self._copy = Copy(model)
+        self._graph = self._copy.graph
+        self._rounded: dict[str, tuple[str, str]] = {}  # by value: its 8 bits, and the scales of its rows
+        self._folded = {
+            id(node): (smoothing, places)
+            for smoothing in plan.smoothings.values()
+            for node, places in zip(smoothing.nodes, smoothing.places, strict=True)
+        }
+
+    def run(self) -> GraphBuilder:
+        for node in self._model.nodes:
+            product = self._plan.products.get(node.outputs[0])
+            if product is not None and product.node is node:
+                self._add_product(product)
+            elif id(node) in self._folded:
+                self._add_smoothed(node, *self._folded[id(node)])
+            elif node.operator == "Gather" and node.inputs[0] in self._plan.tables:
+                self._add_lookup(node)
+            else:
+                self._copy.node(node)
+        self._copy.outputs()
+        return self._graph
+
+    def _add_smoothed(self, node: Node, smoothing: Smoothing, places: tuple[int, ...]) -> None:
+        """Divide the constants of a node by the scale, and give other readers the value as it was."""
+        inputs = list(node.inputs)
+        for place in places:
+            constant = self._model.constants[inputs[place]]
+            name = f"{OWN}{node.outputs[0]}.constant{place}"
+            inputs[place] = self._graph.later(name, constant.shape, partial(_divided, constant, smoothing.scale))
+        if node is not smoothing.nodes[-1]:
+            self._copy.node(node, inputs)
+            return
+        smoothed = self._smoothed(smoothing.value)
+        self._copy.node(node, inputs, (smoothed, *node.outputs[1:]))
+        scale = self._graph.initializer(f"{OWN}{smoothing.value}.scale", smoothing.scale)
+        self._graph.node("Mul", [smoothed, scale], smoothing.value)
+
+    def _smoothed(self, value: str) -> str:
+        return f"{OWN}{value}.smoothed"
+
+    def _add_product(self, product: Product) -> None:
+        graph, name = self._graph, f"{OWN}{product.node.outputs[0]}"
+        smoothing = self._plan.smoothings.get(product.x)
+        rounded, scales = self._round(product, smoothing)
+        constant = self._model.constants[product.weight]
+        shape = constant.shape[::-1] if product.transposed else constant.shape
+
+        def columns() -> NDArray[np.float32]:
+            return column_scales(_weight(self._model, product, smoothing), self._most)
+
+        def weight() -> NDArray[np.int8]:
+            matrix = _weight(self._model, product, smoothing)
+            return rounded_weight(matrix, column_scales(matrix, self._most), self._most)
+
+        stored = graph.later(f"{name}.weight", shape, weight, "int8")
+        by_column = graph.later(f"{name}.columns", shape[1:], columns)
+        one = self._shared("one", np.array(1, np.float32))
+        zero = self._shared(f"zero{self._zero(product)}", np.array(self._zero(product), np.uint8))
+        product_name = graph.node(
+            "MatMulIntegerToFloat", [rounded, stored, one, by_column, zero], f"{name}.product", domain=MICROSOFT
+        )
+        bias = product.node.inputs[2] if len(product.node.inputs) > 2 and product.node.inputs[2] else None
+        if bias is None:
+            graph.node("Mul", [product_name, scales], product.node.outputs[0])
+            return
+        self._copy.constant(bias)
+        scaled = graph.node("Mul", [product_name, scales], f"{name}.scaled")
+        graph.node("Add", [scaled, bias], product.node.outputs[0])
+
+    def _round(self, product: Product, smoothing: Smoothing | None) -> tuple[str, str]:
+        """Round a value once for all products that read it."""
+        if product.x in self._rounded:
+            return self._rounded[product.x]
+        graph, name = self._graph, f"{OWN}{product.x}"
+        value = product.x if smoothing is None else self._smoothed(product.x)
+        last = self._shared("last_axis", np.array([-1], np.int64))
+        largest = graph.node("ReduceMax", [value, last], f"{name}.largest", {"keepdims": 1})
+        if product.after_gelu:
+            up = self._shared("gelu_up", np.array(1 / (255 - GELU_ZERO), np.float32))
+            least = self._shared("gelu_least", np.array(GELU_LEAST / GELU_ZERO, np.float32))
+            above = graph.node("Mul", [largest, up], f"{name}.above")
+            scales = graph.node("Max", [above, least], f"{name}.scales")
+        else:
+            smallest = graph.node("ReduceMin", [value, last], f"{name}.smallest", {"keepdims": 1})
+            up = self._shared("up", np.array(1 / 127, np.float32))
+            down = self._shared("down", np.array(-1 / 127, np.float32))
+            tiny = self._shared("tiny", np.array(1e-12, np.float32))
+            above = graph.node("Mul", [largest, up], f"{name}.above")
+            below = graph.node("Mul", [smallest, down], f"{name}.below")
+            scales = graph.node("Max", [above, below, tiny], f"{name}.scales")
+        shape = graph.node("Shape", [scales], f"{name}.shape")
+        zeros = graph.filled(shape, self._zero(product), f"{name}.zeros")
+        constant = self._model.constants[product.weight]
+        channels = constant.shape[1] if product.transposed else constant.shape[0]
+        attributes = {"axis": -1, "block_size": channels}
+        rounded = graph.node("QuantizeLinear", [value, scales, zeros], f"{name}.rounded", attributes)
+        self._rounded[product.x] = rounded, scales
+        return rounded, scales
+
+    def _zero(self, product: Product) -> int:
+        return GELU_ZERO if product.after_gelu else ZERO
+
+    def _add_lookup(self, node: Node) -> None:
+        """Look up rows of 8 bits and their scales."""
+        graph, table = self._graph, node.inputs[0]
+        name = f"{OWN}{table}"
+        rows, numbers = self._model.constants[table].shape
+        if not graph.has_tensor(f"{name}.rows"):
+            graph.later(f"{name}.rows", (rows, numbers), partial(_rounded_rows, self._model, table), "int8")
+            graph.later(f"{name}.scales", (rows, 1), partial(_row_scales, self._model, table))
+        self._copy.constant(node.inputs[1])
+        output = f"{OWN}{node.outputs[0]}"
+        found = graph.node("Gather", [f"{name}.rows", node.inputs[1]], f"{output}.rows")
+        scale = graph.node("Gather", [f"{name}.scales", node.inputs[1]], f"{output}.scale")
+        numbers_of = graph.node("Cast", [found], f"{output}.numbers", {"to": FLOAT})
+        graph.node("Mul", [numbers_of, scale], node.outputs[0])
+
+    def _shared(self, name: str, value: NDArray[np.generic]) -> str:
+        """A constant that all products share."""
+        if not self._graph.has_tensor(f"{OWN}{name}"):
+            self._graph.initializer(f"{OWN}{name}", value)
+        return f"{OWN}{name}"
+
+
+def _weight(model: Model, product: Product, smoothing: Smoothing | None) -> NDArray[np.float32]:
+    matrix: NDArray[np.float32] = product.matrix(model)
+    if smoothing is not None:
+        matrix = np.asarray(matrix * smoothing.scale[:, None], np.float32)
+    return matrix
+
+
+def _divided(constant: Constant, scale: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.asarray(constant.array() / scale, np.float32)
+
+
+def _row_scales(model: Model, table: str) -> NDArray[np.float32]:
+    return column_scales(model.constants[table].array().T, MOST)[:, None]
+
+
+def _rounded_rows(model: Model, table: str) -> NDArray[np.int8]:
+    rows = model.constants[table].array()
+    return rounded_weight(rows, _row_scales(model, table), MOST)

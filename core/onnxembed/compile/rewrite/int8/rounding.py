@@ -1,0 +1,44 @@
+"""Rounding to 8 bits, in numpy: of weights for the file, and of activations to foresee what it costs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+GELU_LEAST, GELU_ZERO = 0.1701, 24
+"""A GELU's output is never below -0.1701: with this zero point all 256 steps are of use, and no minimum is needed."""
+ZERO = 128
+_TINY = 1e-12
+
+
+def column_scales(weight: NDArray[np.float32], most: int) -> NDArray[np.float32]:
+    """Give one scale per column (outputs,); a column of zeros has 1."""
+    scales: NDArray[np.float32] = (np.abs(weight).max(axis=0) / most).astype(np.float32)
+    scales[scales == 0] = 1
+    return scales
+
+
+def rounded_weight(weight: NDArray[np.float32], scales: NDArray[np.float32], most: int) -> NDArray[np.int8]:
+    """Round a weight (inputs, outputs) by the scales of its columns."""
+    rounded: NDArray[np.int8] = np.clip(np.rint(weight / scales), -most, most).astype(np.int8)
+    return rounded
+
+
+def row_error(rows: NDArray[np.float32], weight: NDArray[np.float32], most: int, *, after_gelu: bool) -> float:
+    """Foresee what 8 bits cost a product: the mean over rows of the relative error, as the graph would compute it."""
+    largest = rows.max(axis=1, keepdims=True)
+    if after_gelu:
+        scale, zero = np.maximum(largest / (255 - GELU_ZERO), GELU_LEAST / GELU_ZERO), GELU_ZERO
+    else:
+        scale, zero = np.maximum(np.maximum(largest, -rows.min(axis=1, keepdims=True)) / 127, _TINY), ZERO
+    steps = np.clip(np.rint(rows / scale), -zero, 255 - zero)
+    columns = column_scales(weight, most)
+    exact = rows @ weight
+    approximate = (steps @ rounded_weight(weight, columns, most).astype(np.float32)) * columns * scale
+    norms = np.linalg.norm(exact, axis=1)
+    errors = np.linalg.norm(approximate - exact, axis=1)
+    return float((errors / np.maximum(norms, _TINY)).mean())
