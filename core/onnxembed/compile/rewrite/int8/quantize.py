@@ -103,6 +103,12 @@ class _Plan:
 def _plan(model: Model, products: Sequence[Product], most: int) -> _Plan:
     """Decide by measuring: what each product is fed with on random input, and what 8 bits would cost it."""
     seen = inputs_of_products(model, [product.x for product in products])
+    for value, rows in seen.items():
+        if not np.isfinite(rows).all():
+            raise UnsupportedModelError(
+                f"{model.path}: the value {value!r} holds numbers that are not finite for random tokens; the weights "
+                "are damaged, fetch the model again"
+            )
     smoothings = find_smoothings(model, products, seen)
     chosen, kept = {}, []
     for product in products:
@@ -240,6 +246,8 @@ class _Rewriting:
             above = graph.node("Mul", [largest, up], f"{name}.above")
             below = graph.node("Mul", [smallest, down], f"{name}.below")
             scales = graph.node("Max", [above, below, tiny], f"{name}.scales")
+            if smoothing is None:
+                scales = self._with_not_a_number(value, scales, name)
         shape = graph.node("Shape", [scales], f"{name}.shape")
         zeros = graph.filled(shape, self._zero(product), f"{name}.zeros")
         constant = self._model.constants[product.weight]
@@ -248,6 +256,19 @@ class _Rewriting:
         rounded = graph.node("QuantizeLinear", [value, scales, zeros], f"{name}.rounded", attributes)
         self._rounded[product.x] = rounded, scales
         return rounded, scales
+
+    def _with_not_a_number(self, value: str, scales: str, name: str) -> str:
+        """Make the scale of a row with a number that is none no number either: the largest passes over NaN.
+
+        Normalizations and GELUs of products need it not: one NaN there is a whole row of them, and its largest is NaN.
+        """
+        last, nothing = (
+            self._shared("last_axis", np.array([-1], np.int64)),
+            self._shared("nothing", np.array(0, np.float32)),
+        )
+        total = self._graph.node("ReduceSum", [value, last], f"{name}.total", {"keepdims": 1})
+        wrong = self._graph.node("Mul", [total, nothing], f"{name}.zero_or_not_a_number")
+        return self._graph.node("Add", [scales, wrong], f"{name}.checked_scales")
 
     def _zero(self, product: Product) -> int:
         return GELU_ZERO if product.after_gelu else ZERO

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from onnxembed.errors import ModelError
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -23,7 +25,9 @@ def column_scales(weight: NDArray[np.float32], most: int) -> NDArray[np.float32]
 
 
 def rounded_weight(weight: NDArray[np.float32], scales: NDArray[np.float32], most: int) -> NDArray[np.int8]:
-    """Round a weight (inputs, outputs) by the scales of its columns."""
+    """Round a weight (inputs, outputs) by the scales of its columns; one with NaN or infinity is a `ModelError`."""
+    if not np.isfinite(scales).all():
+        raise ModelError("a weight holds numbers that are not finite; fetch the model again")
     rounded: NDArray[np.int8] = np.clip(np.rint(weight / scales), -most, most).astype(np.int8)
     return rounded
 
