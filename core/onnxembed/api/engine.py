@@ -98,7 +98,9 @@ class GraphEngine(Generic[SpecT]):
         settings = self.settings
         placements = place(settings.request, import_onnxruntime().get_available_providers())
         with (
-            prepared_graph(self.folder, settings.model, settings.store, settings.accept_unknown) as file,
+            prepared_graph(
+                self.folder, settings.model, settings.store, settings.accept_unknown, settings.weight_bits
+            ) as file,
             closing(Threads(1, "onnxembed-load")) as loader,
         ):
             other = None if self._beside is None else loader.submit(self._beside)

@@ -6,7 +6,7 @@ import hashlib
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from onnxembed.api.kept_graph import Make, keep, kept_graph
@@ -19,13 +19,15 @@ from onnxembed.hub.external_data import loadable_model_path
 from onnxembed.hub.files import FolderFiles, find_graph, weights_names
 from onnxembed.hub.folder import CONFIG_FILE, GRAPH_LAYOUTS, ModelFolder, absent
 from onnxembed.hub.settings import StoreSettings
+from onnxembed.runtime.precision import FULL_BITS
 from onnxembed.runtime.session import DataFile
 from onnxembed.spec import GraphHead, ModelSpec, Recipe
 from onnxembed.suggest import listed
 
+_NAMES_SHOWN = 8
+
 logger = logging.getLogger("onnxembed.models")
 
-_NAMES_SHOWN = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +96,34 @@ def graph_width(folder: str, model_file: str, output: int | str | None) -> int |
 
 @contextmanager
 def prepared_graph(
-    folder: ModelFolder, model: ModelSpec, store: StoreSettings, accept_unknown: tuple[str, ...] = ()
+    folder: ModelFolder,
+    model: ModelSpec,
+    store: StoreSettings,
+    accept_unknown: tuple[str, ...] = (),
+    weight_bits: int = FULL_BITS,
 ) -> Iterator[GraphFile]:
     """Give a graph that may be loaded while the context lasts; it runs no code and reads no foreign files.
 
-    ``accept_unknown`` are keys of ``config.json`` that the compiler passes over. A folder that holds neither a graph
+    ``accept_unknown`` are keys of ``config.json`` that the compiler passes over; fewer ``weight_bits`` than those of
+    single precision give a graph that is rewritten to products in 8-bit integers. A folder that holds neither a graph
     nor weights is a `ModelNotFoundError`.
     """
+    with _full_graph(folder, model, store, accept_unknown) as full:
+        if weight_bits == FULL_BITS:
+            yield full
+            return
+        with kept_graph(store, full.path, *_rounding(full.path, store, weight_bits)) as path:
+            facts = inspect_graph(path)
+            data = tuple(DataFile(path.parent / name) for name in facts.external_data)
+            # It scales each row by itself, although its operators are those of dynamic quantisation.
+            yield replace(_describe(path, facts, data, compiled=full.compiled), dynamically_quantized=False)
+
+
+@contextmanager
+def _full_graph(
+    folder: ModelFolder, model: ModelSpec, store: StoreSettings, accept_unknown: tuple[str, ...]
+) -> Iterator[GraphFile]:
+    """Give the graph as it is shipped or compiled."""
     weights = weights_names(FolderFiles(folder.path), model.body_folder)
     # Weights that the description names are what it means, even where a graph lies beside them.
     found = None if model.model_file in weights else find_graph(folder.path, model.model_file)
@@ -133,6 +156,23 @@ def prepared_graph(
         facts = inspect_graph(path)
         # Without digests: a graph that was made here is loaded again after any change.
         yield _describe(path, facts, tuple(DataFile(path.parent / name) for name in facts.external_data), compiled=True)
+
+
+def _rounding(graph: Path, store: StoreSettings, weight_bits: int) -> tuple[str, Make]:
+    """What decides a graph in 8 bits beside the full one, and what makes it."""
+
+    def round_to(target: Path) -> None:
+        from onnxembed.compile.rewrite.int8.quantize import quantize_graph
+
+        done = quantize_graph(graph, target, weight_bits=weight_bits)
+        if done.kept:
+            names = listed([f"{name} ({error:.0%})" for name, error in done.kept], _NAMES_SHOWN)
+            logger.warning("%s: these products stay in single precision, 8 bits would spoil them: %s", graph, names)
+        logger.info("%s: %d products and %d tables are in 8 bits", graph, done.products, done.tables)
+
+    data = inspect_graph(graph).external_data
+    outside = "".join(f"\0{content_digest(graph.parent / name, digest_memory(store))}" for name in data)
+    return f"{weight_bits} bits{outside}", round_to
 
 
 def _describe(path: Path, facts: GraphFacts, data: tuple[DataFile, ...], *, compiled: bool) -> GraphFile:

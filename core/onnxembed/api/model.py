@@ -17,6 +17,7 @@ from onnxembed.api.settings import ByFiles, EngineSettings, SpecT, engine_settin
 from onnxembed.api.shared import pool_of, shared_engine, shared_engines
 from onnxembed.errors import InputTypeError
 from onnxembed.runtime.forks import watch
+from onnxembed.runtime.precision import FULL_BITS
 from onnxembed.suggest import nearest
 
 if TYPE_CHECKING:
@@ -237,6 +238,8 @@ class Model(Generic[OptionsT, SpecT, EngineT]):
         base: GraphEngine[SpecT] = cast("Any", self._engine).base  # every engine that is made of files has one
         if self._settings.accept_unknown:
             relevant = (relevant, self._settings.accept_unknown)
+        if self._settings.weight_bits != FULL_BITS:
+            relevant = (relevant, self._settings.weight_bits)
         return hashlib.sha256(f"{base.settings.content}\0{relevant!r}".encode()).hexdigest()[:32]
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from onnxembed.api.inputs import at_least, check_count, check_flag, describe_type, is_integer
 from onnxembed.errors import InputError, InputTypeError, UnsafeModelError
+from onnxembed.runtime.precision import Precision, parse_precision
 from onnxembed.runtime.providers import Device, parse_device, parse_device_ids, parse_providers
 from onnxembed.runtime.session import OptionValue, check_session_option, read_session_options
 
@@ -128,6 +129,9 @@ class EngineOptions:
         revision: Branch, tag or commit of the Hub repository.
         enable_cpu_mem_arena: Whether ONNX Runtime keeps freed memory for later runs.
         session_options: Further attributes of ``onnxruntime.SessionOptions``, or configuration entries.
+        precision: How the model is computed: ``"fp32"``, or ``"int8"`` for large products in 8-bit integers with one
+            scale per row, about twice as fast at a cosine of about 0.999 to fp32. ``variant`` chooses among the graphs
+            that a repository ships.
     """
 
     model_name: str | os.PathLike[str]
@@ -147,6 +151,7 @@ class EngineOptions:
     revision: str | None = option(None, revision_name)
     enable_cpu_mem_arena: bool | None = option(None, check_session_option)
     session_options: Mapping[str, OptionValue] | None = option(None, read_session_options)
+    precision: Precision | str = option(Precision.FP32, parse_precision)
 
     def __post_init__(self) -> None:
         for declared in fields(self):

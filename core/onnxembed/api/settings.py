@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 from onnxembed.api.options import EngineOptions
 from onnxembed.runtime.onnx import import_onnxruntime
+from onnxembed.runtime.precision import FULL_BITS, Precision, weight_bits
 from onnxembed.runtime.providers import Device, ProviderRequest, check_request, parse_request
 from onnxembed.runtime.session import OptionValue, parse_session_options
 from onnxembed.spec import ModelSpec
@@ -50,6 +51,8 @@ class EngineSettings(Generic[SpecT_co]):
         max_length: The caller's token limit, or ``None`` for the model's own.
         folder: Where the files were found; ``None`` before they were looked for.
         content: The name of the files' content, by which engines of files that changed differ.
+        precision: How the graph is computed.
+        weight_bits: Bits that its weights are rounded to for that on this machine.
         accept_unknown: Keys of the files that are passed over although they are not known here.
         by_files: What describes the model again when its files are here; ``None`` once that is done.
         opened: The description before that.
@@ -63,6 +66,8 @@ class EngineSettings(Generic[SpecT_co]):
     max_length: int | None
     folder: ModelFolder | None = None
     content: str = ""
+    precision: Precision = Precision.FP32
+    weight_bits: int = FULL_BITS
     accept_unknown: tuple[str, ...] = ()
     by_files: ByFiles[SpecT_co] | None = field(default=None, compare=False)
     opened: SpecT_co | None = None
@@ -78,6 +83,7 @@ def engine_settings(
     """Make the settings of an engine; ``folder`` and ``by_files`` are those that `find_model` found."""
     chosen = cast("Device | str", options.cuda)  # ``None`` was read when the options were made
     request = parse_request(options.providers, chosen, options.device_ids)
+    precision = cast("Precision", options.precision)
     return EngineSettings(
         model=model,
         # The branch may have moved since the files were listed.
@@ -86,6 +92,8 @@ def engine_settings(
         threads=options.threads,
         session_options=parse_session_options(options.session_options, options.enable_cpu_mem_arena),
         max_length=getattr(options, "max_length", None),
+        precision=precision,
+        weight_bits=weight_bits(precision),
         accept_unknown=tuple(options.accept_unknown),
         by_files=by_files,
     )

@@ -40,8 +40,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("onnxembed.models")
 
-MOST, MOST_WITHOUT_DOT_PRODUCTS = 127, 63
-"""Largest rounded weight. Processors without 8-bit dot products add two products in 16 bits; 7 bits never overflow."""
+_MOST = {8: 127, 7: 63}
+"""Largest rounded weight, by its bits. Without 8-bit dot products two products are added in 16 bits, too few for 8."""
 _LARGEST_ERROR = 0.06
 """Mean relative error of a product's rows from which it stays in single precision."""
 _SMALLEST_TABLE = 1 << 20
@@ -62,13 +62,13 @@ class Quantized:
     tables: int
 
 
-def quantize_graph(source: Path, target: Path, *, most: int = MOST, single_file: bool = False) -> Quantized:
+def quantize_graph(source: Path, target: Path, *, weight_bits: int = 8, single_file: bool = False) -> Quantized:
     """Write a graph whose large products and tables are in 8-bit integers.
 
     Args:
         source: An ONNX file of single precision, compiled here or exported by others.
         target: The ``.onnx`` file to write; large constants go to ``<target>.data`` beside it.
-        most: Largest rounded weight: `MOST`, or `MOST_WITHOUT_DOT_PRODUCTS` on processors without such instructions.
+        weight_bits: Bits that weights are rounded to: 8, or 7 for processors without 8-bit dot products.
         single_file: Whether the constants go into the file itself, where its format has room.
 
     Returns:
@@ -79,6 +79,7 @@ def quantize_graph(source: Path, target: Path, *, most: int = MOST, single_file:
             version of ONNX that has blocked rounding, or an input that cannot be made up.
         ModelError: The file is damaged.
     """
+    most = _MOST[weight_bits]
     with read_model(source) as model:
         require_known(model)
         products = find_products(model)
@@ -307,9 +308,9 @@ def _divided(constant: Constant, scale: NDArray[np.float32]) -> NDArray[np.float
 
 
 def _row_scales(model: Model, table: str) -> NDArray[np.float32]:
-    return column_scales(model.constants[table].array().T, MOST)[:, None]
+    return column_scales(model.constants[table].array().T, _MOST[8])[:, None]
 
 
 def _rounded_rows(model: Model, table: str) -> NDArray[np.int8]:
     rows = model.constants[table].array()
-    return rounded_weight(rows, _row_scales(model, table), MOST)
+    return rounded_weight(rows, _row_scales(model, table), _MOST[8])

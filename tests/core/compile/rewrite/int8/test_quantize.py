@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from onnxembed.compile import compile_model
-from onnxembed.compile.rewrite.int8.quantize import MOST_WITHOUT_DOT_PRODUCTS, quantize_graph
+from onnxembed.compile.rewrite.int8.quantize import quantize_graph
 from onnxembed.errors import UnsupportedModelError
 from onnxembed.formats.onnx_graph import inspect_graph
 from onnxembed.spec import PoolingType
@@ -87,7 +87,7 @@ def test_optimised_and_unoptimised_agree(rounded: Path) -> None:
 
 
 def test_seven_bits_for_processors_without_dot_products(bert: Path, tmp_path: Path) -> None:
-    quantize_graph(bert, tmp_path / "seven.onnx", most=MOST_WITHOUT_DOT_PRODUCTS, single_file=True)
+    quantize_graph(bert, tmp_path / "seven.onnx", weight_bits=7, single_file=True)
     stored = onnx.load(str(tmp_path / "seven.onnx"))
     weights = [numpy_helper.to_array(t) for t in stored.graph.initializer if t.name.endswith(".weight")]
     rounded_ones = [weight for weight in weights if weight.dtype == np.int8]
