@@ -29,7 +29,6 @@ _NAMES_SHOWN = 8
 logger = logging.getLogger("onnxembed.models")
 
 
-
 @dataclass(frozen=True, slots=True)
 class GraphFile:
     """A graph that is safe to load.
