@@ -10,6 +10,7 @@ import numpy as np
 
 from onnxembed.compile.rewrite.int8.copying import copied
 from onnxembed.errors import UnsupportedModelError
+from onnxembed.foreign import describe
 from onnxembed.runtime.onnx import import_onnxruntime
 
 if TYPE_CHECKING:
@@ -32,13 +33,19 @@ def inputs_of_products(model: Model, names: Sequence[str]) -> Mapping[str, NDArr
     """Run the graph once on random input; give each named value as rows (rows, channels)."""
     runtime = import_onnxruntime()
     options = runtime.SessionOptions()
-    options.log_severity_level = 3
+    options.log_severity_level = 4
     unique = list(dict.fromkeys(names))
     with tempfile.TemporaryDirectory(prefix="onnxembed-") as scratch:
         probe = Path(scratch, "probe.onnx")
         copied(model, unique).write(probe, largest_inline_bytes=0)
-        session = runtime.InferenceSession(str(probe), options, providers=["CPUExecutionProvider"])
-        values = session.run(unique, random_feeds(model))
+        feeds = random_feeds(model)
+        try:
+            session = runtime.InferenceSession(str(probe), options, providers=["CPUExecutionProvider"])
+            values = session.run(unique, feeds)
+        except Exception as error:
+            raise UnsupportedModelError(
+                f"{model.path}: random tokens show no activations ({describe(error)}); use precision='fp32'"
+            ) from error
         del session
     return {
         name: np.asarray(value, np.float32).reshape(-1, value.shape[-1])
@@ -79,11 +86,11 @@ def _feed(model: Model, info: TensorInfo, random: np.random.Generator, vocabular
 
 
 def _vocabulary(model: Model) -> int:
-    """Rows of the table that ``input_ids`` look up."""
+    """Rows of the smallest table that is looked up by ``input_ids`` or by what is made of them, such as positions."""
     ids, rows = {"input_ids"}, []
     for node in model.nodes:
-        if node.operator in ("Cast", "Identity", "Reshape", "Clip") and node.inputs[0] in ids:
-            ids.update(node.outputs)
         if node.operator == "Gather" and node.inputs[1] in ids and node.inputs[0] in model.constants:
             rows.append(model.constants[node.inputs[0]].shape[0])
+        elif not ids.isdisjoint(node.inputs):
+            ids.update(node.outputs)
     return min(rows, default=1000)

@@ -44,8 +44,8 @@ class Product:
         return stored.T if self.transposed else stored
 
 
-def find_products(model: Model) -> list[Product]:
-    """Find the products of activations with a constant matrix of single precision that is worth it."""
+def find_products(model: Model, smallest: int) -> list[Product]:
+    """Find the products of activations with a constant matrix of single precision of at least so many numbers."""
     gelus = gelu_outputs(model)
     found = []
     for node in model.nodes:
@@ -56,7 +56,7 @@ def find_products(model: Model) -> list[Product]:
         constant = model.constants.get(weight)
         if constant is None or x in model.constants or not constant.is_float32 or len(constant.shape) != 2:
             continue
-        if constant.shape[0] * constant.shape[1] < SMALLEST_WEIGHT:
+        if constant.shape[0] * constant.shape[1] < smallest:
             continue
         found.append(Product(node, x, weight, not plain and bool(node.whole("transB", 0)), x in gelus))
     return found

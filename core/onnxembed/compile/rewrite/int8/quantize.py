@@ -20,7 +20,7 @@ from onnxembed.compile.graph_builder import FLOAT, LARGEST_INLINE_BYTES, MICROSO
 from onnxembed.compile.rewrite.int8.copying import OWN, Copy
 from onnxembed.compile.rewrite.int8.opsets import require_known
 from onnxembed.compile.rewrite.int8.probe import inputs_of_products
-from onnxembed.compile.rewrite.int8.products import Product, find_products
+from onnxembed.compile.rewrite.int8.products import SMALLEST_WEIGHT, Product, find_products
 from onnxembed.compile.rewrite.int8.rounding import (
     GELU_LEAST,
     GELU_ZERO,
@@ -62,7 +62,9 @@ class Quantized:
     tables: int
 
 
-def quantize_graph(source: Path, target: Path, *, weight_bits: int = 8, single_file: bool = False) -> Quantized:
+def quantize_graph(
+    source: Path, target: Path, *, weight_bits: int = 8, single_file: bool = False, smallest: int = SMALLEST_WEIGHT
+) -> Quantized:
     """Write a graph whose large products and tables are in 8-bit integers.
 
     Args:
@@ -70,6 +72,7 @@ def quantize_graph(source: Path, target: Path, *, weight_bits: int = 8, single_f
         target: The ``.onnx`` file to write; large constants go to ``<target>.data`` beside it.
         weight_bits: Bits that weights are rounded to: 8, or 7 for processors without 8-bit dot products.
         single_file: Whether the constants go into the file itself, where its format has room.
+        smallest: Numbers of a weight from which its product is rewritten.
 
     Returns:
         What was done.
@@ -82,7 +85,7 @@ def quantize_graph(source: Path, target: Path, *, weight_bits: int = 8, single_f
     most = _MOST[weight_bits]
     with read_model(source) as model:
         require_known(model)
-        products = find_products(model)
+        products = find_products(model, smallest)
         if not products:
             raise UnsupportedModelError(
                 f"{source} has no product of single precision that is worth 8 bits; use precision='fp32'"
