@@ -181,6 +181,11 @@ class ModelSpec:
         return True
 
     @property
+    def is_computed(self) -> bool:
+        """Whether a graph computes the vectors; tables are looked up, and words counted."""
+        return self.needs_files
+
+    @property
     def companion_file(self) -> str:
         """The file that must lie in the folder beside the graph."""
         return f"{self.body_folder}/{TOKENIZER_FILE}" if self.body_folder else TOKENIZER_FILE

@@ -56,6 +56,7 @@ class EngineFields(Refusing):
     variant: str | None = None
     model_path: PathText | None = None
     accept_unknown: list[str] | None = None
+    precision: PlainText = "fp32"
     device: DeviceName = "auto"
     device_ids: list[int] | None = None
     providers: list[Provider] | None = None

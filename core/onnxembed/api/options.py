@@ -126,12 +126,12 @@ class EngineOptions:
             ``"onnx/model_O2.onnx"``, or its weights, ``"model.safetensors"``; ``None`` for the graph in full precision.
         variant: The same by the end of the graph's name: ``"fp16"``, ``"int8"``, ``"q4"``, ``"quantized"``, ``"O2"``
             and whatever else a repository ships; ``"fp32"`` for the graph in full precision.
-        revision: Branch, tag or commit of the Hub repository.
-        enable_cpu_mem_arena: Whether ONNX Runtime keeps freed memory for later runs.
-        session_options: Further attributes of ``onnxruntime.SessionOptions``, or configuration entries.
         precision: How the model is computed: ``"fp32"``, or ``"int8"`` for large products in 8-bit integers with one
             scale per row, about twice as fast at a cosine of about 0.999 to fp32. ``variant`` chooses among the graphs
             that a repository ships.
+        revision: Branch, tag or commit of the Hub repository.
+        enable_cpu_mem_arena: Whether ONNX Runtime keeps freed memory for later runs.
+        session_options: Further attributes of ``onnxruntime.SessionOptions``, or configuration entries.
     """
 
     model_name: str | os.PathLike[str]
@@ -148,10 +148,10 @@ class EngineOptions:
     token: HubToken | str | bool | None = option(None, login)
     model_file: str | None = option(None, graph_or_weights)
     variant: str | None = option(None, variant_name)
+    precision: Precision | str = option(Precision.FP32, parse_precision)
     revision: str | None = option(None, revision_name)
     enable_cpu_mem_arena: bool | None = option(None, check_session_option)
     session_options: Mapping[str, OptionValue] | None = option(None, read_session_options)
-    precision: Precision | str = option(Precision.FP32, parse_precision)
 
     def __post_init__(self) -> None:
         for declared in fields(self):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 from onnxembed.api.options import EngineOptions
+from onnxembed.errors import InputError
 from onnxembed.runtime.onnx import import_onnxruntime
 from onnxembed.runtime.precision import FULL_BITS, Precision, weight_bits
 from onnxembed.runtime.providers import Device, ProviderRequest, check_request, parse_request
@@ -84,6 +85,10 @@ def engine_settings(
     chosen = cast("Device | str", options.cuda)  # ``None`` was read when the options were made
     request = parse_request(options.providers, chosen, options.device_ids)
     precision = cast("Precision", options.precision)
+    if precision is not Precision.FP32 and not model.is_computed:
+        raise InputError(
+            f"precision={precision.value!r}: {model.name!r} has no graph whose products could be rounded; leave it out"
+        )
     return EngineSettings(
         model=model,
         # The branch may have moved since the files were listed.

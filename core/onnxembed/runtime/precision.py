@@ -43,7 +43,7 @@ def parse_precision(value: object, name: str) -> Precision:
 
 
 @cache
-def has_dot_products() -> bool:
+def has_dot_products(cpu_file: Path = _CPU_FILE) -> bool:
     """Whether this processor adds 8-bit products without overflow in between; an unknown one is taken for one without.
 
     Others add two products in 16 bits, which overflow: weights are rounded to 7 bits for them.
@@ -51,18 +51,18 @@ def has_dot_products() -> bool:
     if platform.system() == "Darwin" and platform.machine() == "arm64":
         return True  # every one of them has
     try:
-        text = _CPU_FILE.read_text("ascii", "replace")
+        text = cpu_file.read_text("ascii", "replace")
     except OSError:
         return False
     lines = (line.partition(":")[2].split() for line in text.splitlines() if line.startswith(("flags", "Features")))
     return any(not _DOT_PRODUCTS.isdisjoint(line) for line in lines)
 
 
-def weight_bits(precision: Precision) -> int:
-    """Bits that the weights are rounded to on this machine; 32 for single precision."""
+def weight_bits(precision: Precision, *, dot_products: bool | None = None) -> int:
+    """Bits that the weights are rounded to; 32 for single precision. ``dot_products`` is by default this processor's."""
     if precision is Precision.FP32:
         return FULL_BITS
-    if has_dot_products():
+    if has_dot_products() if dot_products is None else dot_products:
         return 8
     logger.warning(
         "this processor has no 8-bit dot products, so that weights are rounded to 7 bits: vectors differ a little from "

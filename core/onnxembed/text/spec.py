@@ -119,6 +119,11 @@ class DenseModel(ModelSpec):
         return Recipe(pooling=self.poolings if self.further_poolings else self.pooling)
 
     @property
+    def is_computed(self) -> bool:
+        """Whether a graph computes the vectors; a table is looked up."""
+        return not self.static
+
+    @property
     def own_facts(self) -> tuple[object, ...]:
         """What only a model's own files say of its vectors; empty where they say nothing."""
         names = ("further_poolings", "pools_prompt", "stages", "truncate_dim", "default_prompt", "routes")
