@@ -8,7 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from onnxembed.api.quantization import quantization_ranges, quantize_embeddings
     from onnxembed.api.ranking import RankedDocument
+    from onnxembed.api.rescoring import hamming_top_k, rescore
     from onnxembed.description import ModelDescription, describe
     from onnxembed.errors import OnnxEmbedError
     from onnxembed.image.failures import SkippedImage
@@ -72,10 +74,14 @@ __all__ = [
     "TextEmbedding",
     "__version__",
     "describe",
+    "hamming_top_k",
     "maxsim",
     "maxsim_matrix",
     "maxsim_top_k",
     "open_model",
+    "quantization_ranges",
+    "quantize_embeddings",
+    "rescore",
     "similarities",
 ]
 
@@ -112,10 +118,14 @@ _HOMES = {
     "TextCrossEncoder": "onnxembed.rerank.model",
     "TextEmbedding": "onnxembed.text.model",
     "describe": "onnxembed.description",
+    "hamming_top_k": "onnxembed.api.rescoring",
     "maxsim": "onnxembed.late_interaction.maxsim",
     "maxsim_matrix": "onnxembed.late_interaction.maxsim",
     "maxsim_top_k": "onnxembed.late_interaction.maxsim",
     "open_model": "onnxembed.opening",
+    "quantization_ranges": "onnxembed.api.quantization",
+    "quantize_embeddings": "onnxembed.api.quantization",
+    "rescore": "onnxembed.api.rescoring",
     "similarities": "onnxembed.late_interaction.maxsim",
 }
 

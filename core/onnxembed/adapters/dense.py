@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, cast
+from collections.abc import Mapping
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from onnxembed.adapters.engine import EngineModel, inherited
 from onnxembed.adapters.fields import DenseFields
 from onnxembed.adapters.messages import translate
 from onnxembed.adapters.option_types import InputType
-from onnxembed.errors import OnnxEmbedError
+from onnxembed.api.output_precision import STEPPED, refuse_ranges, width_of
+from onnxembed.errors import InputError, OnnxEmbedError
 from onnxembed.text.options import DenseOptions
 
 if TYPE_CHECKING:
@@ -54,21 +57,43 @@ class DenseModel(DenseFields, VectorModel):
 
     @property
     def dimension(self) -> int:
-        """Length of the vectors; loads the model only from a folder that does not tell its size."""
+        """Entries of a vector, bytes where signs are packed; loads only a folder that does not tell its size."""
         with self._in_our_words():
-            return self.engine.embedding_size
+            return width_of(self.output_precision, self.engine.embedding_size)
 
     @property
     def cache_namespace(self) -> str:
         """A key for caches of vectors that changes with everything that changes a vector; finds the files."""
         with self._in_our_words():
-            return self.engine.fingerprint
+            own = self.engine.fingerprint
+        if self.output_precision == "float32":
+            return own
+        return sha256(f"{own}\0{self.output_precision}\0{self.ranges!r}".encode()).hexdigest()[:32]
+
+    @classmethod
+    def _settings(cls, given: Mapping[str, Any]) -> dict[str, Any]:
+        # A query alone has no ranges, and those of one call would not be those of the next.
+        precision, ranges = given["output_precision"], given["ranges"]
+        refuse_ranges(precision, ranges)
+        if ranges is None and precision in STEPPED:
+            raise InputError(
+                f"output_precision={precision!r} needs ranges=, the same for all calls: "
+                "onnxembed.quantization_ranges measures them with the vectors of many documents"
+            )
+        return super()._settings(given)
 
     def _vectors(self, texts: list[str], input_type: InputType) -> list[list[float]]:
         engine: TextEmbedding = self._current().engine
         parallel = self.parallel if input_type == "document" and len(texts) > 1 else None
         try:  # not with a context manager, which would be three more calls on the way of every query
-            return engine.embed_to_array(texts, self.batch_size, parallel, input_type=input_type).tolist()
+            return engine.embed_to_array(
+                texts,
+                self.batch_size,
+                parallel,
+                input_type=input_type,
+                output_precision=self.output_precision,
+                ranges=self.ranges,
+            ).tolist()
         except OnnxEmbedError as error:
             translate(error, inherited(type(self), "core_names"))
             raise

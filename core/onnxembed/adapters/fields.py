@@ -12,8 +12,9 @@ from typing import Any, ClassVar, Final, Literal
 
 from pydantic import ConfigDict, Field
 
-from onnxembed.adapters.option_types import DeviceName, Login, PathText, PlainText, Provider
+from onnxembed.adapters.option_types import DeviceName, Login, PathText, PlainText, Provider, Ranges
 from onnxembed.adapters.refusals import Refusing
+from onnxembed.api.output_precision import OutputPrecision
 
 __all__ = [
     "DENSE_MODEL",
@@ -90,6 +91,17 @@ class DenseFields(TextFields):
     query_prompt_name: str | None = None
     document_prompt_name: str | None = None
     task_id: int | str | None = None
+    # Of each call.
+    output_precision: OutputPrecision = Field(
+        default="float32",
+        description="In which numbers vectors are given: `float32`, `float16`, `int8`, `uint8`, or one bit for each "
+        "number, eight to an entry, as `binary` or `ubinary`.",
+    )
+    ranges: Ranges | None = Field(
+        default=None,
+        description="The least and the largest value of each dimension, which `int8` and `uint8` need: what "
+        "`onnxembed.quantization_ranges` measures of many documents.",
+    )
 
 
 class SparseFields(TextFields):

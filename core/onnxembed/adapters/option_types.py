@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BeforeValidator
 
 from onnxembed.api.options import login
 
-__all__ = ["DeviceName", "InputType", "Login", "ModelName", "PathText", "PlainText", "Provider"]
+__all__ = ["DeviceName", "InputType", "Login", "ModelName", "PathText", "PlainText", "Provider", "Ranges"]
 
 
 def _plain(value: Any) -> Any:
@@ -27,6 +27,10 @@ def _device(value: Any) -> Any:
 
 def _login(value: Any) -> Any:
     return None if value is None else login(value, "token")
+
+
+def _as_list(value: Any) -> Any:
+    return value.tolist() if hasattr(value, "tolist") else value
 
 
 def _path_as_text(value: Any) -> Any:
@@ -45,5 +49,7 @@ Login: TypeAlias = Annotated[Any, BeforeValidator(_login)]
 """A token for the Hub, or whether to send the one that is set up; kept as an object that shows and pickles no token."""
 Provider: TypeAlias = str | tuple[str, dict[str, Any]]
 """An ONNX Runtime execution provider, with or without its options."""
+Ranges: TypeAlias = Annotated[list[list[float]], BeforeValidator(_as_list)]
+"""The least and the largest value of each dimension; an array is kept as lists."""
 InputType: TypeAlias = Literal["query", "document"]
 """Whether a text searches or is searched."""

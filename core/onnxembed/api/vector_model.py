@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, ClassVar, Protocol, TypeVar
 
+from onnxembed.api.inputs import Checked
 from onnxembed.api.model import Engine, Model
 from onnxembed.api.options import EngineOptions
+from onnxembed.api.output_precision import OutputPrecision
 from onnxembed.api.settings import SpecT
 
 
@@ -54,9 +56,31 @@ class VectorModel(Model[OptionsT, SpecT, VectorEngineT]):
         size: int = cls._registry().find(model_name).dim
         return size
 
-    def _stacked(self, vectors: Iterator[Any]) -> Any:
-        """Give the vectors of a call as float32 (items, dim)."""
+    def _stacked(self, vectors: Iterator[Any], output_precision: OutputPrecision = "float32") -> Any:
+        """Give the vectors of a call as (items, dim), or (items, bytes) for packed signs."""
         import numpy as np
 
         rows = list(vectors)
-        return np.stack(rows) if rows else np.zeros((0, self.embedding_size), dtype=np.float32)
+        if rows:
+            return np.stack(rows)
+        none = np.zeros((0, self.embedding_size), dtype=np.float32)
+        if output_precision == "float32":
+            return none
+        from onnxembed.api.quantization import quantize_embeddings
+
+        return quantize_embeddings(none, output_precision)
+
+    def _stream_encoded(
+        self,
+        items: Checked[Any],
+        use: Any,
+        batch_size: int,
+        parallel: int | None,
+        output_precision: OutputPrecision,
+        ranges: object,
+    ) -> Iterator[Any]:
+        """Begin a call whose results are encoded; how is checked before anything is loaded."""
+        from onnxembed.api.quantization import Output
+
+        output = Output.read(output_precision, ranges)
+        return output.each(self._stream(items, use, batch_size, parallel))

@@ -20,6 +20,7 @@ from onnxembed.api.inputs import (
     in_chunks,
 )
 from onnxembed.api.model import constructor
+from onnxembed.api.output_precision import OutputPrecision
 from onnxembed.api.ranking import Cut, RankedDocument, check_cut, ranked
 from onnxembed.api.settings import ByFiles, EngineSettings
 from onnxembed.api.vector_model import VectorModel
@@ -41,7 +42,8 @@ if TYPE_CHECKING:
     from onnxembed.late_interaction.engine import LateInteractionEngine
     from onnxembed.runtime.pipeline import Work
 
-    Vectors = np.ndarray[tuple[int, int], np.dtype[np.float32]]
+    # float32, but for an output precision.
+    Vectors = np.ndarray[tuple[int, int], np.dtype[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,13 @@ class LateInteractionTextEmbedding(VectorModel[LateInteractionOptions, LateInter
     # embedding
 
     def embed(
-        self, documents: str | Iterable[str], batch_size: int = 256, parallel: int | None = None
+        self,
+        documents: str | Iterable[str],
+        batch_size: int = 256,
+        parallel: int | None = None,
+        *,
+        output_precision: OutputPrecision = "float32",
+        ranges: object = None,
     ) -> Iterator[Vectors]:
         """Embed documents: marked as such, without the vectors of the words that the model skips.
 
@@ -102,26 +110,53 @@ class LateInteractionTextEmbedding(VectorModel[LateInteractionOptions, LateInter
             batch_size: Most texts in a batch; batches are also bounded by ``token_budget``.
             parallel: Batches run at once. ``None`` for one per device, each using ``threads`` processors; 0 for one per
                 usable processor.
+            output_precision: In which numbers vectors are given, as `quantize_embeddings` encodes them. ``"int8"`` and
+                ``"uint8"`` without ``ranges`` take those of all vectors of the call: the first array comes after the
+                last text, and all are held until then.
+            ranges: (2, dim), the least and the largest value of each dimension, for ``"int8"`` and ``"uint8"``; queries
+                need those of the documents. `quantization_ranges` measures them.
 
         Returns:
-            An iterator of float32 arrays (tokens, dim), in the order of the texts.
+            An iterator of arrays in the order of the texts: float32 (tokens, dim), or of the output precision, with
+            ``ceil(dim / 8)`` bytes a row where signs are packed.
         """
-        return self._stream(check_texts(documents, "documents"), None, batch_size, parallel)
+        items = check_texts(documents, "documents")
+        if output_precision == "float32" and ranges is None:
+            return self._stream(items, None, batch_size, parallel)
+        return self._stream_encoded(items, None, batch_size, parallel, output_precision, ranges)
 
     def passage_embed(
-        self, texts: str | Iterable[str], batch_size: int = 256, parallel: int | None = None
+        self,
+        texts: str | Iterable[str],
+        batch_size: int = 256,
+        parallel: int | None = None,
+        *,
+        output_precision: OutputPrecision = "float32",
+        ranges: object = None,
     ) -> Iterator[Vectors]:
         """Embed documents, as `embed` does; where a default prompt is chosen, `embed` takes that instead of theirs."""
-        return self._stream(check_texts(texts, "texts"), "document", batch_size, parallel)
+        items = check_texts(texts, "texts")
+        if output_precision == "float32" and ranges is None:
+            return self._stream(items, "document", batch_size, parallel)
+        return self._stream_encoded(items, "document", batch_size, parallel, output_precision, ranges)
 
     def query_embed(
-        self, query: str | Iterable[str], batch_size: int = 256, parallel: int | None = None
+        self,
+        query: str | Iterable[str],
+        batch_size: int = 256,
+        parallel: int | None = None,
+        *,
+        output_precision: OutputPrecision = "float32",
+        ranges: object = None,
     ) -> Iterator[Vectors]:
         """Embed one query, or any iterable of queries; otherwise as `embed`.
 
         They are marked as queries, and filled with mask tokens where the model wants it.
         """
-        return self._stream(check_texts(query, "query"), "query", batch_size, parallel)
+        items = check_texts(query, "query")
+        if output_precision == "float32" and ranges is None:
+            return self._stream(items, "query", batch_size, parallel)
+        return self._stream_encoded(items, "query", batch_size, parallel, output_precision, ranges)
 
     # documents in the order of their scores
 

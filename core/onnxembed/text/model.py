@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from onnxembed.api.asynchronous import awaited, streamed
 from onnxembed.api.custom import Adding
 from onnxembed.api.find import find_model
 from onnxembed.api.inputs import check_count, check_texts, in_chunks
 from onnxembed.api.model import constructor
+from onnxembed.api.output_precision import OutputPrecision
 from onnxembed.api.settings import EngineSettings
 from onnxembed.api.vector_model import VectorModel
 from onnxembed.catalog.registry import Registry
@@ -38,8 +39,9 @@ if TYPE_CHECKING:
     from onnxembed.text.engine import DenseEngine
     from onnxembed.text.routed_engine import RoutedEngine
 
-    Vector = np.ndarray[tuple[int], np.dtype[np.float32]]
-    Matrix = np.ndarray[tuple[int, int], np.dtype[np.float32]]
+    # float32, but for an output precision.
+    Vector = np.ndarray[tuple[int], np.dtype[Any]]
+    Matrix = np.ndarray[tuple[int, int], np.dtype[Any]]
 
 
 class TextEmbedding(VectorModel[DenseOptions, DenseModel, "DenseEngine | RoutedEngine"]):
@@ -142,6 +144,8 @@ class TextEmbedding(VectorModel[DenseOptions, DenseModel, "DenseEngine | RoutedE
         task_id: int | str | None = None,
         prompt: str | None = None,
         prompt_name: str | None = None,
+        output_precision: OutputPrecision = "float32",
+        ranges: object = None,
     ) -> Iterator[Vector]:
         """Embed texts as they are: no prompt is added unless one is given, or the model's files name a default one.
 
@@ -156,12 +160,21 @@ class TextEmbedding(VectorModel[DenseOptions, DenseModel, "DenseEngine | RoutedE
             task_id: Task, by number or name, for models with tasks.
             prompt: Put before every text, verbatim.
             prompt_name: The name of the model's prompt that is put before every text, instead of ``prompt``.
+            output_precision: In which numbers vectors are given, as `quantize_embeddings` encodes them. ``"int8"`` and
+                ``"uint8"`` without ``ranges`` take those of all texts of the call: the first vector comes after the
+                last text, and all are held until then.
+            ranges: (2, dim), the least and the largest value of each dimension, for ``"int8"`` and ``"uint8"``; queries
+                need those of the documents. `quantization_ranges` measures them.
 
         Returns:
-            An iterator of float32 vectors (dim,), in the order of the texts.
+            An iterator of vectors in the order of the texts: float32 (dim,), or of the output precision, with
+            ``ceil(dim / 8)`` bytes where signs are packed.
         """
         use = self._use(None, prompt, task_id, prompt_name)
-        return self._stream(check_texts(documents, "documents"), use, batch_size, parallel)
+        items = check_texts(documents, "documents")
+        if output_precision == "float32" and ranges is None:
+            return self._stream(items, use, batch_size, parallel)
+        return self._stream_encoded(items, use, batch_size, parallel, output_precision, ranges)
 
     def query_embed(
         self,
@@ -170,10 +183,15 @@ class TextEmbedding(VectorModel[DenseOptions, DenseModel, "DenseEngine | RoutedE
         parallel: int | None = None,
         *,
         prompt_name: str | None = None,
+        output_precision: OutputPrecision = "float32",
+        ranges: object = None,
     ) -> Iterator[Vector]:
         """Embed one query, or any iterable of queries, each after the model's query prompt; otherwise as `embed`."""
         use = self._use("query", None, None, prompt_name)
-        return self._stream(check_texts(query, "query"), use, batch_size, parallel)
+        items = check_texts(query, "query")
+        if output_precision == "float32" and ranges is None:
+            return self._stream(items, use, batch_size, parallel)
+        return self._stream_encoded(items, use, batch_size, parallel, output_precision, ranges)
 
     def passage_embed(
         self,
@@ -182,10 +200,15 @@ class TextEmbedding(VectorModel[DenseOptions, DenseModel, "DenseEngine | RoutedE
         parallel: int | None = None,
         *,
         prompt_name: str | None = None,
+        output_precision: OutputPrecision = "float32",
+        ranges: object = None,
     ) -> Iterator[Vector]:
         """Embed one document, or any iterable of documents, each after the model's prompt; otherwise as `embed`."""
         use = self._use("document", None, None, prompt_name)
-        return self._stream(check_texts(texts, "texts"), use, batch_size, parallel)
+        items = check_texts(texts, "texts")
+        if output_precision == "float32" and ranges is None:
+            return self._stream(items, use, batch_size, parallel)
+        return self._stream_encoded(items, use, batch_size, parallel, output_precision, ranges)
 
     def embed_to_array(
         self,
@@ -197,6 +220,8 @@ class TextEmbedding(VectorModel[DenseOptions, DenseModel, "DenseEngine | RoutedE
         task_id: int | str | None = None,
         prompt: str | None = None,
         prompt_name: str | None = None,
+        output_precision: OutputPrecision = "float32",
+        ranges: object = None,
     ) -> Matrix:
         """Embed texts into one array; the arguments are those of `embed`.
 
@@ -208,13 +233,20 @@ class TextEmbedding(VectorModel[DenseOptions, DenseModel, "DenseEngine | RoutedE
             task_id: Task, by number or name, instead of that of the type.
             prompt: Put before every text, verbatim, instead of that of the type.
             prompt_name: The name of the model's prompt that is put there instead.
+            output_precision: In which numbers vectors are given.
+            ranges: For ``"int8"`` and ``"uint8"``; ``None`` for those of all texts of the call.
 
         Returns:
-            float32 (texts, dim); (0, dim) when there are none.
+            float32 (texts, dim), or of the output precision; no rows when there are no texts.
         """
         use = self._use(input_type, prompt, task_id, prompt_name)
-        vectors: Matrix = self._stacked(self._stream(check_texts(documents, "documents"), use, batch_size, parallel))
-        return vectors
+        items = check_texts(documents, "documents")
+        if output_precision == "float32" and ranges is None:
+            vectors = self._stream(items, use, batch_size, parallel)
+        else:
+            vectors = self._stream_encoded(items, use, batch_size, parallel, output_precision, ranges)
+        stacked: Matrix = self._stacked(vectors, output_precision)
+        return stacked
 
     def token_count(self, texts: str | Iterable[str], batch_size: int = 1024) -> int:
         """Count tokens, special tokens included and each text cut to `max_length`; loads no weights.

@@ -35,6 +35,8 @@ class OnnxEmbeddings(DenseModel, TextVectors):
             string puts nothing.
         query_prompt_name, document_prompt_name: str | None
             Names of prompts that the model's files store, instead of the texts.
+        output_precision: str
+            In which numbers vectors are given: "float32", "float16", "int8", "uint8", "binary" or "ubinary".
 
         All options are those of `onnxembed.TextEmbedding`; `OnnxEmbeddings.model_fields` describes them.
 
@@ -101,6 +103,12 @@ class OnnxEmbeddings(DenseModel, TextVectors):
         from tqdm.auto import tqdm  # type: ignore[import-untyped]
 
         with self._in_our_words():
-            vectors = self.engine.passage_embed(texts, batch_size=self.batch_size, parallel=self.parallel)
+            vectors = self.engine.passage_embed(
+                texts,
+                batch_size=self.batch_size,
+                parallel=self.parallel,
+                output_precision=self.output_precision,
+                ranges=self.ranges,
+            )
             bar = tqdm(vectors, total=len(texts), desc="Embedding documents", unit="document")
             return [vector.tolist() for vector in bar]

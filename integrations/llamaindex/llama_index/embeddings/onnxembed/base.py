@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import ClassVar
+from collections.abc import Callable, Mapping
+from typing import ClassVar, cast
 
+from llama_index.core.base.embeddings.base import Embedding, SimilarityMode
 from typing_extensions import override
 
 from llama_index.embeddings.onnxembed._embedding import VectorEmbedding
 from onnxembed.adapters.dense import DenseModel
 from onnxembed.adapters.fields import DENSE_MODEL
 from onnxembed.adapters.option_types import ModelName
+from onnxembed.errors import InputError
 
 __all__ = ["OnnxEmbedding"]
 
@@ -59,3 +61,32 @@ class OnnxEmbedding(DenseModel, VectorEmbedding):
     @classmethod
     def class_name(cls) -> str:
         return "OnnxEmbedding"
+
+    @override
+    def get_agg_embedding_from_queries(
+        self, queries: list[str], agg_fn: Callable[..., Embedding] | None = None
+    ) -> Embedding:
+        self._refuse_packed(given=agg_fn is not None)
+        return cast("Embedding", super().get_agg_embedding_from_queries(queries, agg_fn))
+
+    @override
+    async def aget_agg_embedding_from_queries(
+        self, queries: list[str], agg_fn: Callable[..., Embedding] | None = None
+    ) -> Embedding:
+        self._refuse_packed(given=agg_fn is not None)
+        return cast("Embedding", await super().aget_agg_embedding_from_queries(queries, agg_fn))
+
+    @override
+    def similarity(
+        self, embedding1: Embedding, embedding2: Embedding, mode: SimilarityMode = SimilarityMode.DEFAULT
+    ) -> float:
+        self._refuse_packed(given=False)
+        return cast("float", super().similarity(embedding1, embedding2, mode))
+
+    def _refuse_packed(self, *, given: bool) -> None:
+        """Refuse to reckon with bytes of signs as with numbers; what the caller gives may know them."""
+        if self.output_precision in ("binary", "ubinary") and not given:
+            raise InputError(
+                f"output_precision={self.output_precision!r} packs signs into bytes, whose means and products say "
+                "nothing; count differing bits, or embed in float32 for this"
+            )
