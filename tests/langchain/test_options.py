@@ -24,7 +24,7 @@ RENAMED = {
     "passage_prompt_name": "document_prompt_name",
 }
 # Options of a call in the core, and options of the adapter itself.
-PER_CALL = {"batch_size", "parallel"}
+PER_CALL = {"batch_size", "output_precision", "parallel", "ranges"}
 OWN = {"show_progress"}
 
 

@@ -19,7 +19,7 @@ TEXTS = [f"text {number}" for number in range(101)]
 @pytest.mark.parametrize("precision", OUTPUT_PRECISIONS)
 def test_lists_hold_the_cores_numbers(precision: OutputPrecision, progress: bool) -> None:
     core = TextEmbedding(small_model())
-    ranges = quantization_ranges(core.embed_to_array(TEXTS)) if precision in STEPPED else None
+    ranges = quantization_ranges(core.embed_to_array(TEXTS)).tolist() if precision in STEPPED else None
     embeddings = OnnxEmbeddings(model=small_model(), output_precision=precision, ranges=ranges, show_progress=progress)
     wanted = core.embed_to_array(TEXTS, input_type="document", output_precision=precision, ranges=ranges)
     documents = embeddings.embed_documents(TEXTS)

@@ -29,7 +29,7 @@ RENAMED = {
     "passage_prompt_name": "document_prompt_name",
 }
 # Options of a call in the core.
-PER_CALL = {"batch_size", "parallel"}
+PER_CALL = {"batch_size", "output_precision", "parallel", "ranges"}
 
 
 @pytest.fixture(scope="module")

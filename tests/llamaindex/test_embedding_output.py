@@ -18,11 +18,11 @@ TEXTS = [f"text {number}" for number in range(101)]
 @pytest.mark.parametrize("precision", OUTPUT_PRECISIONS)
 def test_lists_hold_the_cores_numbers(precision: OutputPrecision) -> None:
     core = TextEmbedding(small_model())
-    ranges = quantization_ranges(core.embed_to_array(TEXTS)) if precision in STEPPED else None
+    ranges = quantization_ranges(core.embed_to_array(TEXTS)).tolist() if precision in STEPPED else None
     embedding = OnnxEmbedding(model_name=small_model(), output_precision=precision, ranges=ranges)
     wanted = core.embed_to_array(TEXTS, input_type="document", output_precision=precision, ranges=ranges).tolist()
     assert embedding.get_text_embedding_batch(TEXTS) == wanted
-    assert OnnxEmbedding.from_dict(embedding.to_dict()).get_text_embedding(TEXTS[0]) == wanted[0]
+    assert OnnxEmbedding.from_dict(embedding.to_dict()).get_text_embedding_batch(TEXTS) == wanted
     assert pickle.loads(pickle.dumps(embedding)).get_query_embedding("text") == embedding.get_query_embedding("text")
     assert embedding.dimension == len(wanted[0])
 

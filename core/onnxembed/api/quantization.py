@@ -190,7 +190,9 @@ class Output:
         if np.isnan(vectors).any():
             raise InputError(f"the vectors hold NaN, which has no sign for {self.precision}")
         packed: Array = np.packbits(vectors > 0, axis=-1)
-        return packed if self.precision == "ubinary" else (packed ^ np.uint8(_SIGN_BIT)).view(np.int8)
+        if self.precision == "binary":
+            packed = (packed ^ np.uint8(_SIGN_BIT)).view(np.int8)
+        return packed
 
 
 def _rounded(vectors: Array, precision: OutputPrecision) -> Array:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import ClassVar, cast
+from typing import ClassVar
 
 from llama_index.core.base.embeddings.base import Embedding, SimilarityMode
 from typing_extensions import override
@@ -67,21 +67,21 @@ class OnnxEmbedding(DenseModel, VectorEmbedding):
         self, queries: list[str], agg_fn: Callable[..., Embedding] | None = None
     ) -> Embedding:
         self._refuse_packed(given=agg_fn is not None)
-        return cast("Embedding", super().get_agg_embedding_from_queries(queries, agg_fn))
+        return super().get_agg_embedding_from_queries(queries, agg_fn)
 
     @override
     async def aget_agg_embedding_from_queries(
         self, queries: list[str], agg_fn: Callable[..., Embedding] | None = None
     ) -> Embedding:
         self._refuse_packed(given=agg_fn is not None)
-        return cast("Embedding", await super().aget_agg_embedding_from_queries(queries, agg_fn))
+        return await super().aget_agg_embedding_from_queries(queries, agg_fn)
 
     @override
     def similarity(
         self, embedding1: Embedding, embedding2: Embedding, mode: SimilarityMode = SimilarityMode.DEFAULT
     ) -> float:
         self._refuse_packed(given=False)
-        return cast("float", super().similarity(embedding1, embedding2, mode))
+        return super().similarity(embedding1, embedding2, mode)
 
     def _refuse_packed(self, *, given: bool) -> None:
         """Refuse to reckon with bytes of signs as with numbers; what the caller gives may know them."""
