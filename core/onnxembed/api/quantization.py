@@ -183,7 +183,7 @@ class Output:
         low, high = ranges
         step = (high - low) / _STEPS
         step[step == 0] = 1
-        levels = np.clip(np.floor((vectors - low) / step), 0, _STEPS)
+        levels: Array = np.clip(np.floor((vectors - low) / step), 0, _STEPS)
         return (levels - 128 if kind is np.int8 else levels).astype(kind)
 
     def _signs(self, vectors: Array) -> Array:

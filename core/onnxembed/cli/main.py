@@ -12,7 +12,11 @@ from typing import Protocol, cast
 from onnxembed import __version__
 from onnxembed.errors import OnnxEmbedError
 
-COMMANDS = {"inspect": "say what a model is, and which file says so", "models": "list the known models"}
+COMMANDS = {
+    "calibrate": "measure each precision on your own texts, and recommend one",
+    "inspect": "say what a model is, and which file says so",
+    "models": "list the known models",
+}
 """What each command does. Its module, of the same name in this package, is imported when the command is called."""
 
 
