@@ -19,7 +19,7 @@ from langchain_core.embeddings import Embeddings
 from langchain_tests.integration_tests import EmbeddingsIntegrationTests
 
 from langchain_onnxembed import OnnxEmbeddings, OnnxMultimodalEmbeddings
-from onnxembed import ImageEmbedding
+from onnxembed import ImageEmbedding, quantize_embeddings
 from onnxembed.adapters.engine import option_names
 from onnxembed.errors import InputError, InputTypeError
 from tests.fixtures.image_models import pictures
@@ -49,6 +49,15 @@ class TestStandard(EmbeddingsIntegrationTests):
     def embedding_model_params(self) -> dict[str, Any]:
         text, image = small_clip()
         return {"model_path": text, "image_model_path": image}
+
+
+def test_images_and_texts_have_one_output_precision(paths: list[str]) -> None:
+    signs, plain = make(output_precision="ubinary"), make()
+    assert signs.embed_image(paths) == quantize_embeddings(np.array(plain.embed_image(paths)), "ubinary").tolist()
+    assert {len(vector) for vector in signs.embed_image(paths)} == {signs.dimension, len(signs.embed_query("a cat"))}
+    ranges = [[-1.0] * plain.dimension, [1.0] * plain.dimension]
+    steps = make(output_precision="int8", ranges=ranges)
+    assert steps.embed_image(paths) == quantize_embeddings(np.array(plain.embed_image(paths)), "int8", ranges).tolist()
 
 
 def test_every_option_of_the_core_is_there() -> None:

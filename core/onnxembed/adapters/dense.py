@@ -37,6 +37,10 @@ class VectorModel(EngineModel):
         """Embed texts, one or more; every kind does."""
         raise NotImplementedError
 
+    def _encoded(self, vector: Any) -> list[float]:
+        """Give a vector that was not made of a text, such as an image's, in the numbers of those that were."""
+        return cast("list[float]", vector.tolist())
+
 
 class DenseModel(DenseFields, VectorModel):
     """A `TextEmbedding` behind fields."""
@@ -97,3 +101,11 @@ class DenseModel(DenseFields, VectorModel):
         except OnnxEmbedError as error:
             translate(error, inherited(type(self), "core_names"))
             raise
+
+    def _encoded(self, vector: Any) -> list[float]:
+        if self.output_precision == "float32":
+            return super()._encoded(vector)
+        from onnxembed import quantize_embeddings
+
+        encoded: list[float] = quantize_embeddings(vector, self.output_precision, self.ranges).tolist()
+        return encoded

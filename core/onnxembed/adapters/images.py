@@ -85,13 +85,14 @@ class ImageHalf(ImageFields, VectorModel):
             return []
         engine = self.image_engine
         with self._in_our_words("image_names"):
-            if engine.embedding_size != self.dimension:
+            numbers = self._current().engine.embedding_size
+            if engine.embedding_size != numbers:
                 text_model, field = self._current().settings["model_name"], inherited(type(self), "image_names")
                 raise InputError(
                     f"the vectors of {engine.model_name} have {engine.embedding_size} numbers, those of {text_model} "
-                    f"{self.dimension}: not of one space; pass the {field['model_name']}= that belongs to the texts"
+                    f"{numbers}: not of one space; pass the {field['model_name']}= that belongs to the texts"
                 )
             # An iterator goes to the core as one, which copies each item before it asks for the next.
             on_error: Any = "raise" if alone else self.on_error
             vectors = engine.embed(images, batch_size=self.image_batch_size, parallel=self.parallel, on_error=on_error)
-            return cast("list[list[float]]", [None if vector is None else vector.tolist() for vector in vectors])
+            return cast("list[list[float]]", [None if vector is None else self._encoded(vector) for vector in vectors])
