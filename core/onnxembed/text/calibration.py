@@ -169,7 +169,8 @@ def recommend(rows: Sequence[Row], least_overlap: float) -> Recommendation:
     )
     reason = (
         f"computed in {best.precision}: {why}; kept in {best.output_precision}: {best.bytes_per_vector} bytes a "
-        f"vector instead of {full.bytes_per_vector}, the smallest with {best.overlap:.3f} >= {least_overlap:g} of the nearest {TOP_K}"
+        f"vector instead of {full.bytes_per_vector}, the smallest with "
+        f"{best.overlap:.3f} >= {least_overlap:g} of the nearest {TOP_K}"
     )
     return Recommendation(best.precision, best.output_precision, reason)
 
