@@ -5,8 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, fields
-from importlib import import_module
+from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -18,8 +17,8 @@ from onnxembed.api.quantization import Output, quantization_ranges
 from onnxembed.api.rescoring import hamming_top_k
 from onnxembed.api.vectors import normalize
 from onnxembed.errors import InputError, OnnxEmbedError
+from onnxembed.runtime.precision import Precision
 from onnxembed.text.model import TextEmbedding
-from onnxembed.text.options import DenseOptions
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -111,10 +110,7 @@ class _Run:
 
 def precisions() -> tuple[str, ...]:
     """Names of the ways to compute a model."""
-    if "precision" not in {declared.name for declared in fields(DenseOptions)}:
-        return (FULL,)
-    names: list[str] = [one.value for one in import_module("onnxembed.runtime.precision").Precision]
-    return (FULL, *(name for name in names if name not in (FULL, "auto")))
+    return tuple(precision.value for precision in Precision)
 
 
 def calibrate(name: str, texts: Sequence[str], options: dict[str, Any], least_overlap: float = 0.95) -> Calibration:
