@@ -59,7 +59,7 @@ def has_dot_products(cpu_file: Path = _CPU_FILE) -> bool:
 
 
 def weight_bits(precision: Precision, *, dot_products: bool | None = None) -> int:
-    """Bits that the weights are rounded to; 32 for single precision. Without ``dot_products``, this processor decides."""
+    """Bits that the weights are rounded to; 32 for single precision. ``dot_products`` overrides the processor."""
     if precision is Precision.FP32:
         return FULL_BITS
     if has_dot_products() if dot_products is None else dot_products:
