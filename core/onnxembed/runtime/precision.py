@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-import platform
+import os
+import sys
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
@@ -48,7 +49,7 @@ def has_dot_products(cpu_file: Path = _CPU_FILE) -> bool:
 
     Others add two products in 16 bits, which overflow: weights are rounded to 7 bits for them.
     """
-    if platform.system() == "Darwin" and platform.machine() == "arm64":
+    if sys.platform == "darwin" and os.uname().machine == "arm64":
         return True  # every one of them has
     try:
         text = cpu_file.read_text("ascii", "replace")

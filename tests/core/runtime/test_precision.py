@@ -52,7 +52,7 @@ def test_what_has_no_graph_refuses(tmp_path: Path) -> None:
     ],
 )
 def test_what_a_processor_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: str, has: bool) -> None:
-    monkeypatch.setattr("platform.system", lambda: "Linux")
+    monkeypatch.setattr("sys.platform", "linux")
     path = tmp_path / "cpuinfo"
     path.write_text(f"processor\t: 0\n{flags}\n")
     assert has_dot_products(path) is has
