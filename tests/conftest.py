@@ -30,3 +30,8 @@ def _environment_unchanged() -> Iterator[None]:
         before.pop(noise, None)
         after.pop(noise, None)
     assert after == before
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the notebooks: each takes a minute or more, which would be waited for at the end."""
+    items.sort(key=lambda item: "notebooks" not in item.path.parts)
