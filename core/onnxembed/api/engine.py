@@ -13,12 +13,14 @@ from onnxembed.api.settings import EngineSettings, SpecT, content_of
 from onnxembed.errors import ModelError, ModelNotFoundError, UnsafeModelError, UnsupportedModelError
 from onnxembed.hub.folder import ModelFolder
 from onnxembed.hub.locate import locate, repair
+from onnxembed.runtime import cuda
 from onnxembed.runtime.cpu import usable_cpus
 from onnxembed.runtime.mapped_file import changed_while_in_use
 from onnxembed.runtime.onnx import import_onnxruntime
 from onnxembed.runtime.per_process import PerProcess
-from onnxembed.runtime.providers import CUDA_PROVIDER, Placement, place
+from onnxembed.runtime.providers import CUDA_PROVIDER, Placement, place, place_quantized
 from onnxembed.runtime.session import Session, SessionSettings
+from onnxembed.runtime.sessions import Sessions, open_each
 from onnxembed.runtime.threads import Threads
 
 _Loaded = TypeVar("_Loaded")
@@ -34,9 +36,12 @@ class LoadedGraph:
         threads: Processors that one run uses.
     """
 
-    sessions: tuple[Session, ...]
+    sessions: Sessions
     file: GraphFile
     threads: int
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "sessions", Sessions.of(self.sessions))
 
     @property
     def input_types(self) -> Mapping[str, int]:
@@ -46,7 +51,12 @@ class LoadedGraph:
     @property
     def on_gpu(self) -> bool:
         """Whether the sessions run on a graphics processor."""
-        return CUDA_PROVIDER in self.sessions[0].providers
+        return all(CUDA_PROVIDER in session.providers for session in self.sessions)
+
+    @property
+    def may_move(self) -> bool:
+        """Whether a session may go on with another provider when its own fails at a run."""
+        return any(getattr(session, "may_move", False) for session in self.sessions)
 
 
 class GraphEngine(Generic[SpecT]):
@@ -96,7 +106,8 @@ class GraphEngine(Generic[SpecT]):
 
     def _open_graph(self) -> LoadedGraph:
         settings = self.settings
-        placements = place(settings.request, import_onnxruntime().get_available_providers())
+        available = import_onnxruntime().get_available_providers()
+        placements = place(settings.request, available, device_found=cuda.driver().found)
         with (
             prepared_graph(
                 self.folder, settings.model, settings.store, settings.accept_unknown, settings.weight_bits
@@ -104,7 +115,9 @@ class GraphEngine(Generic[SpecT]):
             closing(Threads(1, "onnxembed-load")) as loader,
         ):
             other = None if self._beside is None else loader.submit(self._beside)
-            sessions = tuple(self._open(file, placement) for placement in placements)
+            if file.dynamically_quantized:
+                placements = place_quantized(settings.request, placements)
+            sessions = open_each(placements, lambda placement: self._open(file, placement))
             if other is not None:
                 loader.result(other)
         return LoadedGraph(sessions, file, settings.threads or self.cpus)

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Generic, TypeVar, cast
 from onnxembed.api.options import EngineOptions
 from onnxembed.errors import InputError
 from onnxembed.runtime.onnx import import_onnxruntime
+from onnxembed.runtime.onnx_session import OptionValue
 from onnxembed.runtime.precision import FULL_BITS, Precision, weight_bits
 from onnxembed.runtime.providers import Device, ProviderRequest, check_request, parse_request
-from onnxembed.runtime.session import OptionValue, parse_session_options
+from onnxembed.runtime.session import parse_session_options
 from onnxembed.spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -125,6 +126,8 @@ def require_available(request: ProviderRequest) -> ProviderRequest:
     """Refuse providers that this machine lacks; ONNX Runtime is only imported when something was asked for."""
     if request.providers is not None or request.device is Device.CUDA:
         check_request(request, import_onnxruntime().get_available_providers())
+    elif request.device is Device.CPU:
+        check_request(request, ())
     return request
 
 

@@ -98,12 +98,17 @@ class ImageEngine:
     def _load(self) -> LoadedImages:
         loaded, processor = self.base.graph, self._processor.get()
         graph = image_graph(loaded, self.model, processor.fixed_size)
+
+        def budget() -> int:
+            return _BUDGET_ON_GPU if loaded.on_gpu else _BUDGET
+
         plan = RunPlan(
-            budget=_BUDGET_ON_GPU if loaded.on_gpu else _BUDGET,
+            budget=budget(),
             workers=len(loaded.sessions),
             # Dynamically quantised graphs scale activations by the largest one of the whole batch, so that neighbours
             # would change an image's vector.
             one_by_one=graph.one_by_one or loaded.file.dynamically_quantized,
+            moved=budget if loaded.may_move else None,
         )
         shapes = {output.name: output.shape for output in loaded.file.outputs}
         return LoadedImages(graph, processor, plan, vector_width(shapes[graph.output], graph.pooling))

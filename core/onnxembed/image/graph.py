@@ -12,7 +12,7 @@ from onnxembed.api.engine import LoadedGraph
 from onnxembed.api.vectors import finish
 from onnxembed.errors import ModelError
 from onnxembed.image.spec import ImageModel
-from onnxembed.runtime.session import Session
+from onnxembed.runtime.sessions import Sessions
 from onnxembed.spec import PoolingType
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -35,17 +35,24 @@ class ImageGraph:
         one_by_one: Whether the graph takes one picture at a time.
     """
 
-    sessions: tuple[Session, ...]
+    sessions: Sessions
     input: str
     precision: type[np.floating[Any]]
     output: str
     pooling: PoolingType
     one_by_one: bool
 
-    def run(self, pixels: Array, worker: int, *, normalized: bool) -> Array:
-        """Run (batch, 3, height, width) float32 to (batch, dim) float32; batches go to the devices in turn."""
-        session = self.sessions[worker % len(self.sessions)]
-        (output,) = session.run([self.output], {self.input: pixels.astype(self.precision, copy=False)})
+    def run(
+        self,
+        pixels: Array,
+        worker: int,  # noqa: ARG002  # the devices are chosen by what they have to do
+        *,
+        normalized: bool,
+    ) -> Array:
+        """Run (batch, 3, height, width) float32 to (batch, dim) float32, on the device with least to do."""
+        feed = {self.input: pixels.astype(self.precision, copy=False)}
+        with self.sessions.free() as session:
+            (output,) = session.run([self.output], feed)
         return finish(pool(output, self.pooling), output.dtype, normalized=normalized)
 
 

@@ -121,7 +121,7 @@ class ImageWork:
 def image_limits(plan: RunPlan, batch_size: int, at_once: int) -> BatchLimits:
     """The bounds of a call whose batches run ``at_once``; one thread more prepares the next batch meanwhile."""
     return BatchLimits(
-        budget=plan.budget,
+        budget=plan.budget_now,
         max_items=1 if plan.one_by_one else batch_size,
         window_items=(at_once + 1) * batch_size,
         window_size=WINDOW_BYTES,

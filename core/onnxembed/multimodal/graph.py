@@ -59,8 +59,13 @@ class MultimodalGraph:
         """Length of a vector, ``None`` when the graph leaves it open."""
         return self.loaded.file.dim(self.output)
 
-    def run(self, padded: PaddedTokens, pictures: Mapping[str, Array], worker: int) -> Array:
-        """Run one batch to (batch, tokens, dim) in the graph's own type; batches go to the devices in turn.
+    def run(
+        self,
+        padded: PaddedTokens,
+        pictures: Mapping[str, Array],
+        worker: int,  # noqa: ARG002  # the devices are chosen by what they have to do
+    ) -> Array:
+        """Run one batch to (batch, tokens, dim) in the graph's own type, on the device with least to do.
 
         Inputs made of pictures that the graph does not take are left out. An output of another form is a `ModelError`.
         """
@@ -72,8 +77,8 @@ class MultimodalGraph:
                 feed[name] = array.astype(np.float16 if types.get(name) == _HALF else np.float32, copy=False)
             elif name in types:
                 feed[name] = array.astype(_integer(types[name]), copy=False)
-        sessions = self.loaded.sessions
-        (states,) = sessions[worker % len(sessions)].run([self.output], feed)
+        with self.loaded.sessions.free() as session:
+            (states,) = session.run([self.output], feed)
         if states.ndim != 3 or states.shape[:2] != padded.ids.shape:
             raise ModelError(
                 f"the graph gives {self.output!r} of shape {states.shape} for {padded.ids.shape} tokens; expected one "

@@ -7,8 +7,8 @@ together waste nothing; a batch larger than the processor can use is no faster a
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 # Items sorted together. More would sort a little better; fewer reach the caller sooner and are forgotten sooner.
 _WINDOW_ITEMS = 512
@@ -23,11 +23,18 @@ class RunPlan:
         budget: Highest padded cost of a batch: larger ones are no faster and take more memory.
         workers: Threads that run batches when the caller does not say: one per session, each using all its processors.
         one_by_one: Whether every item must be its own batch, since neighbours would change its result.
+        moved: The budget of the devices that the sessions are on by now; ``None`` where they cannot move.
     """
 
     budget: int
     workers: int = 1
     one_by_one: bool = False
+    moved: Callable[[], int] | None = field(default=None, compare=False)
+
+    @property
+    def budget_now(self) -> int:
+        """The budget, or that of the device which the sessions have moved to."""
+        return self.budget if self.moved is None else min(self.budget, self.moved())
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +69,7 @@ def batch_limits(plan: RunPlan, batch_size: int, workers: int | None, budget: in
         The bounds of the call.
     """
     return BatchLimits(
-        budget=budget or plan.budget,
+        budget=budget or plan.budget_now,
         max_items=1 if plan.one_by_one else batch_size,
         window_items=min(max(_WINDOW_ITEMS, 2 * batch_size), sys.maxsize),
         window_size=_WINDOW_SIZE,

@@ -9,18 +9,30 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from numbers import Integral
 from typing import Any
 
 from onnxembed.errors import InputError, InputTypeError, ProviderError
-from onnxembed.suggest import nearest
+from onnxembed.runtime.provider_packages import GPU_RUNTIME, how_to_get, is_installed, overwritten
 
 CPU_PROVIDER = "CPUExecutionProvider"
 CUDA_PROVIDER = "CUDAExecutionProvider"
 
 OptionPairs = tuple[tuple[str, str], ...]
+
+_DEVICE_ID = "device_id"
+# Providers that choose among several devices by this option.
+_WITH_DEVICE_ID = frozenset(
+    {
+        *(CUDA_PROVIDER, "TensorrtExecutionProvider", "NvTensorRTRTXExecutionProvider", "MIGraphXExecutionProvider"),
+        *("ROCMExecutionProvider", "DmlExecutionProvider", "CANNExecutionProvider"),
+    }
+)
+FALLBACK_ADVICE = ". List the fallback in providers=, or choose the device 'auto', if the processor is acceptable"
+"""How an error ends that an allowed fallback would have prevented."""
+_ALONE = f"uninstall both, then install {GPU_RUNTIME} alone"
 
 _NUMBERED = re.compile(r"cuda:[0-9]{1,4}|cpu:0")
 # Devices that PyTorch names and that ONNX Runtime reaches by a provider of its own.
@@ -70,6 +82,19 @@ class Placement:
 
     providers: tuple[tuple[str, OptionPairs], ...]
     fallback_allowed: bool
+
+    def rest(self) -> Placement | None:
+        """What may be used where the first provider fails, ``None`` where nothing may."""
+        if not self.fallback_allowed or len(self.providers) == 1:
+            return None
+        return replace(self, providers=self.providers[1:])
+
+    def without(self, rest: Placement) -> tuple[tuple[str, OptionPairs], ...]:
+        """The providers that come before those of ``rest``."""
+        return self.providers[: len(self.providers) - len(rest.providers)]
+
+
+_PROCESSOR = Placement(((CPU_PROVIDER, ()),), fallback_allowed=False)
 
 
 def parse_device(cuda: object, name: str = "cuda") -> Device | str:
@@ -147,69 +172,122 @@ def check_request(request: ProviderRequest, available: Sequence[str]) -> None:
     place(request, available, warn=False)
 
 
-def place(request: ProviderRequest, available: Sequence[str], *, warn: bool = True) -> tuple[Placement, ...]:
-    """Choose the providers of each session to open: one session, or one per CUDA device.
+def place(
+    request: ProviderRequest, available: Sequence[str], *, warn: bool = True, device_found: bool = True
+) -> tuple[Placement, ...]:
+    """Choose the providers of each session to open: one session, or one per device.
 
     With ``warn``, a fallback that the caller listed is taken with a warning. A provider that is not available, where no
-    fallback was asked for, is a `ProviderError`.
+    fallback was asked for, is a `ProviderError`. ``device_found`` says whether the machine shows a device with a
+    driver: where it does not, `Device.AUTO` does not try CUDA.
     """
+    numbers = tuple(dict.fromkeys(request.device_ids))
     if request.providers is not None:
-        return (_place_listed(request.providers, available, warn=warn),)
-    wants_cuda = request.device is Device.CUDA or (request.device is Device.AUTO and CUDA_PROVIDER in available)
-    if not wants_cuda:
-        return (Placement(((CPU_PROVIDER, ()),), fallback_allowed=False),)
-    if CUDA_PROVIDER not in available:
+        return _numbered(_place_listed(request.providers, available, warn=warn), numbers)
+    if request.device is Device.CPU:
+        if numbers:
+            raise InputError(f"device_ids={list(numbers)} names CUDA devices, but the processor was asked for")
+        return (_PROCESSOR,)
+    if request.device is Device.CUDA and CUDA_PROVIDER not in available:
         raise ProviderError(_cuda_missing(available))
+    if CUDA_PROVIDER not in available or (request.device is Device.AUTO and not device_found):
+        if warn:
+            _warn_of_processor(numbers, available)
+        return (_PROCESSOR,)
     fallback = request.device is Device.AUTO
     return tuple(
         Placement(((CUDA_PROVIDER, (("device_id", str(number)),)), (CPU_PROVIDER, ())), fallback_allowed=fallback)
-        for number in request.device_ids or (0,)
+        for number in numbers or (0,)
     )
 
 
+def place_quantized(request: ProviderRequest, placements: tuple[Placement, ...]) -> tuple[Placement, ...]:
+    """Choose again for a dynamically quantised graph, whose matrix products CUDA leaves to the processor."""
+    if placements[0].providers[0][0] != CUDA_PROVIDER:
+        return placements
+    if request.providers is None and request.device is Device.AUTO:
+        return (_PROCESSOR,)
+    warnings.warn(
+        f"this model's graph is dynamically quantised, and {CUDA_PROVIDER} has no kernels for its matrix products: "
+        "they run on the processor, with copies in every layer. Take a float32 or float16 graph of the model, or the "
+        "processor",
+        RuntimeWarning,
+        stacklevel=2,
+    )
+    return placements
+
+
+def _warn_of_processor(numbers: tuple[int, ...], available: Sequence[str]) -> None:
+    """Warn where the choice of the processor is not what the installation or the arguments promise."""
+    if CUDA_PROVIDER not in available and is_installed(GPU_RUNTIME):
+        cause = "Another build of ONNX Runtime has overwritten its files" if overwritten(GPU_RUNTIME) else ""
+        warnings.warn(
+            f"{GPU_RUNTIME} is installed, but this ONNX Runtime has no {CUDA_PROVIDER}, so that the processor is used. "
+            f"{cause or 'Its installation is damaged'}: {_ALONE}",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+    elif numbers not in ((), (0,)):  # the first device is what is tried without any number
+        warnings.warn(
+            f"device_ids={list(numbers)} names CUDA devices, but CUDA is not to be had here, so that the processor is "
+            "used",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+
+
 def _place_listed(providers: tuple[tuple[str, OptionPairs], ...], available: Sequence[str], *, warn: bool) -> Placement:
-    """The placement for providers that the caller listed."""
+    """The placement for providers that the caller listed: each may be missing that has a usable one after it."""
+    for name, options in providers:
+        if name == CPU_PROVIDER and options:
+            raise InputError(f"{CPU_PROVIDER} has no options, but {dict(options)} were given; see session_options=")
     usable = tuple((name, options) for name, options in providers if name in available)
     missing = [name for name, _ in providers if name not in available]
-    falls_back = len(providers) > 1 and providers[-1][0] == CPU_PROVIDER
-    if missing and not (falls_back and usable):
-        name = missing[0]
-        hint = nearest(name, available)
+    if missing and providers[-1][0] not in available:
         raise ProviderError(
-            f"execution provider {name!r} is not available; this ONNX Runtime has {', '.join(available)}."
-            f"{hint} Install the ONNX Runtime build that has it, or list {CPU_PROVIDER!r} after it to fall back"
+            f"execution provider {missing[0]!r} is not available; this ONNX Runtime has {', '.join(available)}."
+            f"{how_to_get(missing[0], available)}, or list {CPU_PROVIDER!r} after it to fall back"
         )
     if missing and warn:
         warnings.warn(
             f"execution provider {missing[0]!r} is not available; falling back to {usable[0][0]!r} as listed",
             RuntimeWarning,
-            stacklevel=2,
+            stacklevel=3,
         )
-    return Placement(usable, fallback_allowed=falls_back)
+    return Placement(usable, fallback_allowed=len(providers) > 1)
+
+
+def _numbered(placement: Placement, numbers: tuple[int, ...]) -> tuple[Placement, ...]:
+    """One placement per device number, which becomes an option of the listed providers that have one."""
+    if not numbers:
+        return (placement,)
+    listed = [(name, dict(options)) for name, options in placement.providers]
+    takers = [(name, options.get(_DEVICE_ID)) for name, options in listed if name in _WITH_DEVICE_ID]
+    given = sorted({number for _, number in takers if number is not None})
+    if not takers or (given and given != [str(number) for number in numbers]):
+        why = f"the options of providers= name device {', '.join(given)}" if given else "no listed provider takes one"
+        raise InputError(f"device_ids={list(numbers)} was given together with providers=, but {why}; leave one out")
+    taken = {name for name, _ in takers}
+    return tuple(
+        replace(
+            placement,
+            providers=tuple(
+                (name, (*pairs, option) if name in taken and _DEVICE_ID not in dict(pairs) else pairs)
+                for name, pairs in placement.providers
+            ),
+        )
+        for option in ((_DEVICE_ID, str(number)) for number in numbers)
+    )
 
 
 def _cuda_missing(available: Sequence[str]) -> str:
     """Why CUDA is missing, and what to do about it."""
     message = f"cuda=True, but this ONNX Runtime has no {CUDA_PROVIDER}, only {', '.join(available)}. "
-    if {"onnxruntime", "onnxruntime-gpu"} <= _installed_runtimes():
+    if overwritten(GPU_RUNTIME):
         return message + (
             "Both onnxruntime and onnxruntime-gpu are installed, and the one installed last has overwritten files of "
-            "the other: uninstall both, then install onnxruntime-gpu alone"
+            f"the other: {_ALONE}"
         )
     return (
         message + "Uninstall onnxruntime and install onnxruntime-gpu, or pass cuda='auto' to use it where there is one"
     )
-
-
-def _installed_runtimes() -> set[str]:
-    """Names of the ONNX Runtime distributions that are installed."""
-    from importlib import metadata
-
-    found = set()
-    for name in ("onnxruntime", "onnxruntime-gpu"):
-        try:
-            metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-        found.add(name)
-    return found

@@ -14,22 +14,22 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from onnxembed.errors import InferenceError, InputError, InputTypeError, ModelError, ProviderError
+from onnxembed.errors import InferenceError, InputError, InputTypeError
 from onnxembed.runtime import forks
+from onnxembed.runtime.cuda import CUDA_PROVIDERS
 from onnxembed.runtime.mapped_file import MappedFile, changed_while_in_use
 from onnxembed.runtime.onnx import import_onnxruntime
+from onnxembed.runtime.onnx_session import Opened, OptionValue, open_session
 from onnxembed.runtime.providers import Placement
 from onnxembed.suggest import nearest
 
 if TYPE_CHECKING:
     import numpy as np
-    import onnxruntime
 
 logger = logging.getLogger("onnxembed.runtime")
 
 # ONNX Runtime's session, and the files that it maps.
-_Loaded = tuple[Any, tuple[MappedFile, ...]]
-OptionValue = str | int | bool
+_Loaded = tuple[Opened, tuple[MappedFile, ...]]
 
 # Attributes of onnxruntime.SessionOptions that a caller may set; everything with a dot in its name is a configuration
 # entry.
@@ -54,6 +54,10 @@ _OPTION_TYPES: Mapping[str, type] = {
 # queries that follow each other find them awake. Sessions beside it would take the processors from each other that
 # way, so their threads sleep as soon as a run ends.
 _SPIN_STOP = "session.force_spinning_stop"
+# A device that computes leaves little to the processors, and there may be eight of them.
+_THREADS_BESIDE_CUDA = 2
+# The class of ONNX Runtime's error when a provider fails at a run.
+_PROVIDER_FAILED = "EPFail"
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,10 +188,8 @@ class Session:
         self._again = again
         self._lock = threading.Lock()
         _watch_forks()
-        self._loaded = self._load(model, data)
-        onnx = self._loaded[0]
-        self.providers: tuple[str, ...] = tuple(onnx.get_providers())
-        _check_fallback(settings.placement, self.providers)
+        self._loaded = self._load(model, data, settings.placement)
+        onnx = self._loaded[0].session
         self.input_names = frozenset(node.name for node in onnx.get_inputs())
         self.outputs: tuple[tuple[str, tuple[object, ...]], ...] = tuple(
             (node.name, tuple(node.shape)) for node in onnx.get_outputs()
@@ -195,27 +197,70 @@ class Session:
 
     def run(self, outputs: Sequence[str], feed: Mapping[str, np.ndarray[Any, Any]]) -> list[np.ndarray[Any, Any]]:
         """Run the graph once, without the interpreter lock; a failure of ONNX Runtime is an `InferenceError`."""
-        onnx, mapped = loaded = self._loaded
+        opened, mapped = loaded = self._loaded
         for file in mapped:
             if not file.holds():
-                onnx, mapped = self._load_again(loaded, file)
+                opened, mapped = loaded = self._load_again(loaded, file)
                 break
         try:
-            return list(onnx.run(list(outputs), dict(feed)))
+            return list(opened.session.run(list(outputs), dict(feed)))
         except Exception as error:  # ONNX Runtime raises a dozen classes with no common root
+            if type(error).__name__ == _PROVIDER_FAILED and self._may_move(opened):
+                self._move(loaded, error)
+                return self.run(outputs, feed)
             shapes = ", ".join(f"{name} {array.dtype}{list(array.shape)}" for name, array in feed.items())
             raise InferenceError(f"ONNX Runtime failed on a batch with {shapes}: {error}") from error
 
-    def _load(self, model: Path, data: tuple[DataFile, ...]) -> _Loaded:
+    @property
+    def providers(self) -> tuple[str, ...]:
+        """The providers that it runs on now, best first."""
+        return tuple(self._loaded[0].session.get_providers())
+
+    @property
+    def may_move(self) -> bool:
+        """Whether it goes on with a fallback that was listed when its provider fails at a run."""
+        return self._may_move(self._loaded[0])
+
+    def _may_move(self, opened: Opened) -> bool:
+        return self._again is not None and opened.placement.rest() is not None
+
+    def _move(self, stale: _Loaded, error: Exception) -> None:
+        """Go on with the next listed provider for good, once, whichever thread comes first."""
+        with self._lock:
+            rest = stale[0].placement.rest()
+            if self._loaded is not stale or self._again is None or rest is None:
+                return
+            failed, following = stale[0].placement.providers[0][0], rest.providers[0][0]
+            warnings.warn(
+                f"{failed} failed at a run; {following} is used from now on, as listed. ONNX Runtime said: {error}",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+            with self._again() as graph:
+                self._loaded = self._load(graph.path, graph.data, rest)
+
+    def _load(self, model: Path, data: tuple[DataFile, ...], placement: Placement) -> _Loaded:
         for _ in range(_LOADS):
             mapped = tuple(MappedFile(file.path, file.digest) for file in data)
             with forks.whole():
-                onnx = _open(import_onnxruntime(), model, self.settings, self._default_threads)
-            _live.add(onnx)
+                opened = open_session(import_onnxruntime(), model, placement, self._options)
+            _live.add(opened.session)
             # Another process may have put an equal file in the place of one between the two openings.
             if all(file.has_name() and file.holds() for file in mapped):
-                return onnx, mapped
+                return opened, mapped
         raise changed_while_in_use(model)
+
+    def _options(self, provider: str) -> dict[str, OptionValue]:
+        """Session options for a first provider, those of the caller last."""
+        most = _THREADS_BESIDE_CUDA if provider in CUDA_PROVIDERS else self._default_threads
+        threads = self.settings.threads or min(self._default_threads, most)
+        return {
+            "intra_op_num_threads": threads,
+            "inter_op_num_threads": threads,
+            "log_severity_level": 3,  # errors only: its warnings on standard error are about graph details
+            **({_SPIN_STOP: "1"} if _live else {}),
+            **dict(self.settings.options),
+        }
 
     def _load_again(self, stale: _Loaded, changed: MappedFile) -> _Loaded:
         """Load the graph anew, once, whichever thread comes first."""
@@ -226,73 +271,5 @@ class Session:
                 raise changed_while_in_use(changed.path)
             with self._again() as graph:
                 logger.warning("%s changed while the model was in use; the graph is loaded again", changed.path)
-                self._loaded = self._load(graph.path, graph.data)
+                self._loaded = self._load(graph.path, graph.data, stale[0].placement)
             return self._loaded
-
-
-def _open(
-    onnxruntime: Any, model: Path, settings: SessionSettings, default_threads: int
-) -> onnxruntime.InferenceSession:
-    """Create the session of ONNX Runtime."""
-    options = onnxruntime.SessionOptions()
-    threads = settings.threads or default_threads
-    beside_others = {_SPIN_STOP: "1"} if _live else {}
-    chosen: dict[str, OptionValue] = {
-        "intra_op_num_threads": threads,
-        "inter_op_num_threads": threads,
-        "log_severity_level": 3,  # errors only: its warnings on standard error are about graph details
-        **beside_others,
-        **dict(settings.options),
-    }
-    for name, value in chosen.items():
-        try:
-            _set(onnxruntime, options, name, value)
-        except Exception as error:  # numbers and texts that its own types do not hold
-            raise InputError(f"session option {name}={value!r} is refused by ONNX Runtime: {error}") from error
-    providers = [(name, dict(pairs)) for name, pairs in settings.placement.providers]
-    try:
-        # By default it takes another provider when one fails, and writes of it to standard output.
-        return onnxruntime.InferenceSession(
-            str(model),
-            sess_options=options,
-            providers=providers,
-            enable_fallback=settings.placement.fallback_allowed,
-        )
-    except Exception as error:  # as above
-        raise ModelError(_load_failure(model, error, onnxruntime.__version__)) from error
-
-
-def _set(onnxruntime: Any, options: Any, name: str, value: OptionValue) -> None:
-    if "." in name:
-        options.add_session_config_entry(name, str(value))
-    elif name == "execution_mode":
-        options.execution_mode = onnxruntime.ExecutionMode(value)
-    elif name == "graph_optimization_level":
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel(value)
-    else:
-        setattr(options, name, value)
-
-
-def _load_failure(model: Path, error: Exception, version: str) -> str:
-    """Say why a file did not load, and what to do where that is known."""
-    text = str(error)
-    if "MatMulNBits" in text or "nbits" in text.lower():
-        return (
-            f"{model} uses a weight-only quantisation that ONNX Runtime {version} does not have; "
-            f"upgrade to onnxruntime>=1.23. It said: {text}"
-        )
-    return f"ONNX Runtime {version} cannot load {model}: {text}"
-
-
-def _check_fallback(placement: Placement, providers: Sequence[str]) -> None:
-    """Notice when ONNX Runtime has silently replaced a provider, as it does when CUDA libraries are missing."""
-    wanted = placement.providers[0][0]
-    if wanted in providers:
-        return
-    message = (
-        f"{wanted} was asked for, but ONNX Runtime could not start it and uses {', '.join(providers)} instead; "
-        "its own log names the library that is missing"
-    )
-    if not placement.fallback_allowed:
-        raise ProviderError(message + ". List the fallback in providers=, or use cuda='auto', if that is acceptable")
-    warnings.warn(message, RuntimeWarning, stacklevel=2)

@@ -11,6 +11,7 @@ import numpy as np
 
 from onnxembed.errors import InferenceError, InputError, ModelError
 from onnxembed.runtime.session import Session
+from onnxembed.runtime.sessions import Sessions
 from onnxembed.text.tokenizer import TextTokenizer, Tokens
 from onnxembed.text.tokenizer_rules import TokenizerRules
 
@@ -52,13 +53,14 @@ class TextGraph:
         rules: How batches are padded; those of the tokenizer unless given.
     """
 
-    sessions: tuple[Session, ...]
+    sessions: Sessions
     input_types: Mapping[str, int]
     tokenizer: TextTokenizer
     pad_to_max_length: bool = False
     rules: TokenizerRules = None  # type: ignore[assignment]  # filled in below
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "sessions", Sessions.of(self.sessions))
         object.__setattr__(self, "rules", self.rules or self.tokenizer.rules)
         unknown = sorted(set(self.input_types) - _TEXT_INPUTS)
         if unknown or "input_ids" not in self.input_types:
@@ -97,20 +99,27 @@ class TextGraph:
                 type_ids[row, place] = tokens.type_ids
         return PaddedTokens(ids, mask, type_ids, batch)
 
-    def run(self, outputs: Sequence[str], padded: PaddedTokens, worker: int, *, task: int | None = None) -> list[Array]:
+    def run(
+        self,
+        outputs: Sequence[str],
+        padded: PaddedTokens,
+        worker: int,  # noqa: ARG002  # the devices are chosen by what they have to do
+        *,
+        task: int | None = None,
+    ) -> list[Array]:
         """Run one batch and give one array per output, with as many rows as texts.
 
-        Batches go to the devices in turn, by the batch's number ``worker``; ``task`` is the value of the ``task_id``
-        input, for graphs that have one.
+        The device is the one that has least to do; ``task`` is the value of the ``task_id`` input, for graphs that have
+        one.
         """
-        session = self.sessions[worker % len(self.sessions)]
-        try:
-            arrays = session.run(outputs, self._feed(padded, task))
-        except InferenceError as error:
-            named = self._named(error, outputs, padded, session, task)
-            if named is None:
-                raise
-            raise named from error
+        with self.sessions.free() as session:
+            try:
+                arrays = session.run(outputs, self._feed(padded, task))
+            except InferenceError as error:
+                named = self._named(error, outputs, padded, session, task)
+                if named is None:
+                    raise
+                raise named from error
         for array in arrays:
             shape = getattr(array, "shape", ())
             if not shape or shape[0] != len(padded.ids) or array.dtype.kind not in "fiu":

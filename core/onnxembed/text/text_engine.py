@@ -92,8 +92,13 @@ def text_plan(loaded: LoadedGraph, *, one_by_one: bool) -> RunPlan:
     Dynamically quantised graphs scale activations by the largest one of the whole batch, so that neighbours would
     change a text's vector: each text is its own batch.
     """
+
+    def budget() -> int:
+        return _BUDGET_ON_GPU if loaded.on_gpu else _BUDGET_PER_CPU * loaded.threads
+
     return RunPlan(
-        budget=_BUDGET_ON_GPU if loaded.on_gpu else _BUDGET_PER_CPU * loaded.threads,
+        budget=budget(),
         workers=len(loaded.sessions),
         one_by_one=one_by_one or loaded.file.dynamically_quantized,
+        moved=budget if loaded.may_move else None,
     )

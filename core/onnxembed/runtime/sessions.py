@@ -1,0 +1,93 @@
+"""The sessions of one graph, one a device: each run goes to the device that has least to do."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from onnxembed.errors import ProviderError
+from onnxembed.runtime.providers import CPU_PROVIDER, FALLBACK_ADVICE, Placement
+
+if TYPE_CHECKING:
+    from onnxembed.runtime.session import Session
+
+# Runs under way on one of several devices: one computes while the other copies. More would only take its memory.
+_RUNS_AT_ONCE = 2
+
+
+class Sessions:
+    """Sessions that share the work: unequal devices by their speed, and none twice while another has nothing to do.
+
+    A lone session takes any number of runs, as its caller's threads ask.
+    """
+
+    def __init__(self, sessions: Iterable[Session]) -> None:
+        self._sessions = tuple(sessions)
+        self._runs = [0] * len(self._sessions)
+        self._turns = [0] * len(self._sessions)
+        self._given = 0
+        self._changed = threading.Condition()
+
+    @classmethod
+    def of(cls, sessions: Sessions | Iterable[Session]) -> Sessions:
+        """Give sessions as they are, or sessions that share their work from now on."""
+        return sessions if isinstance(sessions, Sessions) else cls(sessions)
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    def __iter__(self) -> Iterator[Session]:
+        return iter(self._sessions)
+
+    @contextmanager
+    def free(self) -> Iterator[Session]:
+        """Lend the session with the fewest runs under way, among equals the one that was not used for longest."""
+        if len(self._sessions) == 1:
+            yield self._sessions[0]
+            return
+        with self._changed:
+            while min(self._runs) >= _RUNS_AT_ONCE:
+                self._changed.wait()
+            number = min(range(len(self._runs)), key=lambda i: (self._runs[i], self._turns[i]))
+            self._given += 1
+            self._runs[number] += 1
+            self._turns[number] = self._given
+        try:
+            yield self._sessions[number]
+        finally:
+            with self._changed:
+                self._runs[number] -= 1
+                self._changed.notify()
+
+
+def open_each(placements: Sequence[Placement], open_one: Callable[[Placement], Session]) -> Sessions:
+    """Open a session a device, all with the same first provider.
+
+    Where a fallback is allowed, a device that does not start is left out with a warning, and the fallback is taken once
+    none starts; the processor then has one session. Otherwise one device that does not start is a `ProviderError`.
+    """
+    if len(placements) == 1:
+        return Sessions([open_one(placements[0])])
+    current: Sequence[Placement] = placements
+    while True:
+        opened, refusals = [], []
+        for placement in current:
+            try:
+                opened.append(open_one(replace(placement, fallback_allowed=False)))
+            except ProviderError as error:
+                if not placement.fallback_allowed:
+                    raise
+                refusals.append(error)
+        following = [rest for placement in current if (rest := placement.rest()) is not None]
+        if not opened and not following:
+            raise refusals[-1]
+        for refusal in dict.fromkeys(str(error).removesuffix(FALLBACK_ADVICE) for error in refusals):
+            what = "a device is left out" if opened else f"{following[0].providers[0][0]} is tried next"
+            warnings.warn(f"{what}: {refusal}", RuntimeWarning, stacklevel=2)
+        if opened:
+            return Sessions(opened)
+        current = following[:1] if following[0].providers[0][0] == CPU_PROVIDER else following
