@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from onnxembed.errors import ProviderError
+from onnxembed.runtime import cuda
 from onnxembed.runtime.providers import CPU_PROVIDER, FALLBACK_ADVICE, Placement
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ def open_each(placements: Sequence[Placement], open_one: Callable[[Placement], S
     """
     if len(placements) == 1:
         return Sessions([open_one(placements[0])])
+    cuda.check_fork(name for name, _ in placements[0].providers)
     current: Sequence[Placement] = placements
     while True:
         opened, refusals = [], []

@@ -24,6 +24,7 @@ from onnxembed.image.spec import ImageModel
 from onnxembed.image.work import image_limits
 from onnxembed.runtime.batching import RunPlan
 from onnxembed.runtime.cpu import usable_cpus
+from onnxembed.runtime.sessions import Sessions
 from onnxembed.spec import PoolingType
 from tests.fixtures.image_models import HIDDEN, SIZES, pictures
 from tests.fixtures.images import encoded, levels, picture
@@ -69,7 +70,7 @@ def test_graphs_that_take_no_pictures(taken: TensorInfo, message: str) -> None:
         Path("model.onnx"), (taken,), (TensorInfo("y", 1, None),), compiled=False, dynamically_quantized=False
     )
     with pytest.raises(ModelError, match=message):
-        image_graph(LoadedGraph((), file, 1), ImageModel("m", (), 1), (24, 24))
+        image_graph(LoadedGraph(Sessions(()), file, 1), ImageModel("m", (), 1), (24, 24))
 
 
 def test_graph_that_states_no_shapes_is_taken_at_its_word() -> None:
@@ -77,7 +78,7 @@ def test_graph_that_states_no_shapes_is_taken_at_its_word() -> None:
     file = GraphFile(
         Path("model.onnx"), (TensorInfo("x", 11, None),), outputs, compiled=False, dynamically_quantized=False
     )
-    graph = image_graph(LoadedGraph((), file, 1), ImageModel("m", (), 1), (24, 24))
+    graph = image_graph(LoadedGraph(Sessions(()), file, 1), ImageModel("m", (), 1), (24, 24))
     assert (graph.input, graph.output, graph.precision, graph.one_by_one) == ("x", "y", np.float64, False)
 
 

@@ -1,6 +1,9 @@
 import time
 import weakref
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -143,3 +146,47 @@ def test_idle_sessions_do_not_spin(doubling: Path) -> None:
     before = time.process_time()
     time.sleep(0.3)
     assert time.process_time() - before < 0.1
+
+
+class EPFail(Exception):  # noqa: N818
+    """Has the name of ONNX Runtime's class."""
+
+
+class Failing(Replaced):
+    """A session whose provider fails at every run."""
+
+    def get_providers(self) -> list[str]:
+        return ["CUDAExecutionProvider", "CPUExecutionProvider"]
+
+    def run(self, *args: object) -> None:
+        raise EPFail("CUDA failure 700: an illegal memory access")
+
+
+@pytest.mark.parametrize("fallback", [True, False])
+def test_a_provider_that_fails_at_a_run(
+    doubling: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], fallback: bool
+) -> None:
+    import onnxruntime
+
+    real = onnxruntime.InferenceSession
+
+    def start(path: str, providers: list[tuple[str, dict[str, str]]], **named: Any) -> object:
+        return Failing() if providers[0][0] != "CPUExecutionProvider" else real(path, providers=providers, **named)
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", start)
+    placement = Placement((("CUDAExecutionProvider", ()), ("CPUExecutionProvider", ())), fallback_allowed=fallback)
+    source = SimpleNamespace(path=doubling, data=())
+    session = Session(doubling, SessionSettings(placement, threads=1), 1, again=lambda: nullcontext(source))
+    assert session.providers[0] == "CUDAExecutionProvider"
+    assert session.may_move is fallback
+    feed = {"x": np.array([[1, 2]], dtype=np.float32)}
+    if fallback:
+        with pytest.warns(RuntimeWarning, match="CPUExecutionProvider is used from now on, as listed.*illegal memory"):
+            (result,) = session.run(["y"], feed)
+        np.testing.assert_array_equal(result, [[2, 4]])
+        assert session.providers == ("CPUExecutionProvider",)
+        assert not session.may_move
+    else:
+        with pytest.raises(InferenceError, match="illegal memory access"):
+            session.run(["y"], feed)
+    assert capsys.readouterr().out == ""

@@ -10,15 +10,16 @@ import pytest
 
 from onnxembed.api.engine import LoadedGraph
 from onnxembed.api.graph_file import GraphFile
-from onnxembed.runtime.batching import RunPlan
+from onnxembed.runtime.batching import RunPlan, batch_limits
 from onnxembed.runtime.providers import CPU_PROVIDER, CUDA_PROVIDER
+from onnxembed.runtime.sessions import Sessions
 from onnxembed.text.text_engine import text_plan
 
 
 def loaded(*providers: str, sessions: int = 1, threads: int = 1, quantized: bool = False) -> LoadedGraph:
     file = GraphFile(Path("model.onnx"), (), (), compiled=False, dynamically_quantized=quantized)
     fakes = tuple(cast("Any", SimpleNamespace(providers=providers)) for _ in range(sessions))
-    return LoadedGraph(fakes, file, threads)
+    return LoadedGraph(Sessions(fakes), file, threads)
 
 
 @pytest.mark.parametrize(
@@ -33,3 +34,13 @@ def loaded(*providers: str, sessions: int = 1, threads: int = 1, quantized: bool
 def test_plan_follows_the_device_and_the_graph(graph: LoadedGraph, plan: RunPlan) -> None:
     assert text_plan(graph, one_by_one=False) == plan
     assert text_plan(graph, one_by_one=True).one_by_one
+
+
+def test_the_budget_follows_sessions_that_move() -> None:
+    graph = loaded(CUDA_PROVIDER, CPU_PROVIDER, threads=2)
+    (session,) = graph.sessions
+    session.may_move = True  # type: ignore[misc]  # a stand-in
+    plan = text_plan(graph, one_by_one=False)
+    assert batch_limits(plan, 8, None, None).budget == 16_384
+    session.providers = (CPU_PROVIDER,)  # type: ignore[misc]  # a stand-in
+    assert batch_limits(plan, 8, None, None).budget == 512
