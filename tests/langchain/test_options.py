@@ -46,6 +46,8 @@ def test_defaults_are_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     theirs = {name: parameter.default for name, parameter in core_options().items()}
     # Frameworks build objects long before they use them.
     assert (ours.pop("lazy_load"), theirs.pop("lazy_load")) == (True, False)
+    # A dictionary of JSON has lists alone.
+    assert (ours.pop("accept_unknown"), theirs.pop("accept_unknown")) == (None, ())
     assert ours == theirs
     per_call = inspect.signature(TextEmbedding.passage_embed).parameters
     assert {name: getattr(embeddings, name) for name in PER_CALL} == {name: per_call[name].default for name in PER_CALL}

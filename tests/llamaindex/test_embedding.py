@@ -71,6 +71,8 @@ def test_defaults_are_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     theirs = {name: parameter.default for name, parameter in core_options().items()}
     # Frameworks build objects long before they use them.
     assert (ours.pop("lazy_load"), theirs.pop("lazy_load")) == (True, False)
+    # A dictionary of JSON has lists alone.
+    assert (ours.pop("accept_unknown"), theirs.pop("accept_unknown")) == (None, ())
     assert ours == theirs
     assert embedding.embed_batch_size == 256
 

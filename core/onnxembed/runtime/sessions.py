@@ -28,6 +28,7 @@ class Sessions:
 
     def __init__(self, sessions: Iterable[Session]) -> None:
         self._sessions = tuple(sessions)
+        self.only = self._sessions[0] if len(self._sessions) == 1 else None
         self._runs = [0] * len(self._sessions)
         self._turns = [0] * len(self._sessions)
         self._given = 0
@@ -46,10 +47,16 @@ class Sessions:
 
     @contextmanager
     def free(self) -> Iterator[Session]:
-        """Lend the session with the fewest runs under way, among equals the one that was not used for longest."""
-        if len(self._sessions) == 1:
-            yield self._sessions[0]
-            return
+        """Lend a session for one run."""
+        session = self.only or self.take()
+        try:
+            yield session
+        finally:
+            if self.only is None:
+                self.give_back(session)
+
+    def take(self) -> Session:
+        """Take the session with the fewest runs under way, among equals the one that was not used for longest."""
         with self._changed:
             while min(self._runs) >= _RUNS_AT_ONCE:
                 self._changed.wait()
@@ -57,12 +64,13 @@ class Sessions:
             self._given += 1
             self._runs[number] += 1
             self._turns[number] = self._given
-        try:
-            yield self._sessions[number]
-        finally:
-            with self._changed:
-                self._runs[number] -= 1
-                self._changed.notify()
+        return self._sessions[number]
+
+    def give_back(self, session: Session) -> None:
+        """Note that a run on a session that was taken has ended."""
+        with self._changed:
+            self._runs[self._sessions.index(session)] -= 1
+            self._changed.notify()
 
 
 def open_each(placements: Sequence[Placement], open_one: Callable[[Placement], Session]) -> Sessions:

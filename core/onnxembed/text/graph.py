@@ -112,14 +112,17 @@ class TextGraph:
         The device is the one that has least to do; ``task`` is the value of the ``task_id`` input, for graphs that have
         one.
         """
-        with self.sessions.free() as session:
-            try:
-                arrays = session.run(outputs, self._feed(padded, task))
-            except InferenceError as error:
-                named = self._named(error, outputs, padded, session, task)
-                if named is None:
-                    raise
-                raise named from error
+        session = self.sessions.only or self.sessions.take()
+        try:
+            arrays = session.run(outputs, self._feed(padded, task))
+        except InferenceError as error:
+            named = self._named(error, outputs, padded, session, task)
+            if named is None:
+                raise
+            raise named from error
+        finally:
+            if self.sessions.only is None:
+                self.sessions.give_back(session)
         for array in arrays:
             shape = getattr(array, "shape", ())
             if not shape or shape[0] != len(padded.ids) or array.dtype.kind not in "fiu":
