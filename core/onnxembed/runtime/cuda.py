@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from onnxembed.errors import ProviderError
+from onnxembed.runtime import forks
 from onnxembed.runtime.quiet import quiet_stdout
 
 CUDA_PROVIDERS = frozenset({"CUDAExecutionProvider", "TensorrtExecutionProvider"})
@@ -62,7 +63,8 @@ def find_driver(root: Path = Path("/"), environment: Mapping[str, str] = os.envi
 @cache
 def driver() -> Driver:
     """This machine's driver, looked for once."""
-    return find_driver()
+    with forks.whole():
+        return find_driver()
 
 
 def _driver_version(root: Path) -> str | None:
@@ -133,6 +135,11 @@ def missing_library(onnxruntime: Any, provider: str) -> str:
 
     ONNX Runtime writes this to its log only.
     """
+    with forks.whole():
+        return _missing_library(onnxruntime, provider)
+
+
+def _missing_library(onnxruntime: Any, provider: str) -> str:
     import ctypes
 
     stem = {"CUDAExecutionProvider": "cuda", "TensorrtExecutionProvider": "tensorrt"}.get(provider)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from onnxembed.runtime import forks
 from onnxembed.suggest import nearest
 
 _ENDING = "ExecutionProvider"
@@ -40,13 +41,14 @@ _RUNTIMES = (
 
 def is_installed(distribution: str) -> bool:
     """Whether a distribution is installed, whatever has become of its files."""
-    from importlib import metadata
+    with forks.whole():  # a fork during the import would leave its lock held in the child
+        from importlib import metadata
 
-    try:
-        metadata.version(distribution)
-    except metadata.PackageNotFoundError:
-        return False
-    return True
+        try:
+            metadata.version(distribution)
+        except metadata.PackageNotFoundError:
+            return False
+        return True
 
 
 def installed_runtimes() -> set[str]:
