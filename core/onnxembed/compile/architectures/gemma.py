@@ -140,7 +140,7 @@ def _rotaries(config: Facts, head_size: int) -> tuple[Rotary, Rotary]:
         sections[FULL] = scaling
     turns = {
         part: scaled_rotary(
-            section, head_size, theta=section.number("rope_theta", default, above=1), fraction=1, positions=positions
+            section, head_size, theta=section.number("rope_theta", default, above=1), positions=positions
         )
         for (part, section), default in zip(sections.items(), (theta, sliding_theta), strict=True)
     }

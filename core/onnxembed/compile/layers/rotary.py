@@ -84,7 +84,7 @@ def read_rotary(config: Facts, head_size: int, *, theta: float, part: str | None
     positions = config.optional_whole("max_position_embeddings") or 0
     # Before version 5 the base stood by itself, and so it still serves where the newer object does not state it.
     theta = config.number("rope_theta", theta, above=1)
-    fraction = config.number("partial_rotary_factor", 1, above=0)
+    _turns_whole_heads(config)
     older, newer = config.section(_SCALING), config.section(_PARAMETERS)
     stated = older if older.keys() else newer
     if part is not None and stated.has(part):
@@ -93,20 +93,18 @@ def read_rotary(config: Facts, head_size: int, *, theta: float, part: str | None
         stated,
         head_size,
         theta=stated.number("rope_theta", theta, above=1),
-        fraction=stated.number("partial_rotary_factor", fraction, above=0),
         positions=config.optional_whole("original_max_position_embeddings") or positions,
     )
 
 
-def scaled_rotary(scaling: Facts, head_size: int, *, theta: float, fraction: float, positions: int) -> Rotary:
+def scaled_rotary(scaling: Facts, head_size: int, *, theta: float, positions: int) -> Rotary:
     """Make turns whose frequencies are scaled as an object of ``config.json`` says: ``rope_type`` and its numbers.
 
     ``positions`` are those the model was first trained for, where the object does not state them.
     """
     kind = scaling.text("rope_type", scaling.text("type", "default"))
-    base = _Base(theta, int(head_size * min(fraction, 1)), positions)
-    if fraction > 1 or base.size < 2 or base.size % 2:
-        raise scaling.wrong("partial_rotary_factor", fraction, f"a part of {head_size} numbers that makes pairs")
+    _turns_whole_heads(scaling)
+    base = _Base(theta, head_size, positions)
     scale = 1.0
     if kind in _SCALINGS:
         frequencies, scale = _SCALINGS[kind](scaling, base)
@@ -120,6 +118,11 @@ def scaled_rotary(scaling: Facts, head_size: int, *, theta: float, fraction: flo
             f"{', '.join(sorted((*_SCALINGS, _PLAIN, _DYNAMIC)))}"
         )
     return Rotary(tuple(frequencies.tolist()), scale, head_size)
+
+
+def _turns_whole_heads(facts: Facts) -> None:
+    """Refuse heads that are turned in part: transformers turns them whole or fails, by the kind of scaling."""
+    facts.expect("partial_rotary_factor", (1, 1.0), 1)
 
 
 def add_angles(graph: GraphBuilder, rotary: Rotary, positions: str, name: str) -> Angles:

@@ -95,13 +95,24 @@ def test_yarn_slows_slow_turns_and_scales() -> None:
 
 
 def test_both_spellings_say_the_same() -> None:
-    older = facts(rope_theta=100.0, rope_scaling={"type": "linear", "factor": 4.0}, partial_rotary_factor=0.5)
-    assert read_rotary(older, SIZE, theta=1e4).frequencies == pytest.approx([0.25, 0.025])
+    older = facts(rope_theta=100.0, rope_scaling={"type": "linear", "factor": 4.0}, partial_rotary_factor=1.0)
+    frequencies = [0.25 * 100**-part for part in (0, 0.25, 0.5, 0.75)]
+    assert read_rotary(older, SIZE, theta=1e4).frequencies == pytest.approx(frequencies)
     newer = facts(
-        rope_parameters={"rope_type": "linear", "rope_theta": 100.0, "factor": 4.0, "partial_rotary_factor": 0.5}
+        rope_parameters={"rope_type": "linear", "rope_theta": 100.0, "factor": 4.0, "partial_rotary_factor": 1.0}
     )
     assert read_rotary(newer, SIZE, theta=1e4) == read_rotary(older, SIZE, theta=1e4)
     assert not older.left() | newer.left()
+
+
+@pytest.mark.parametrize("kind", ["default", "linear"])
+def test_heads_turned_in_part_are_refused(kind: str) -> None:
+    # transformers 5 ignores the part where nothing is scaled, and fails where something is.
+    named = facts(rope_parameters={"rope_type": kind, "factor": 2.0, "partial_rotary_factor": 0.5})
+    beside = facts(rope_theta=1e4, partial_rotary_factor=0.5)
+    for config, key in ((named, r"rope_parameters\.partial"), (beside, "partial")):
+        with pytest.raises(UnsupportedModelError, match=rf"{key}_rotary_factor is 0\.5; known here: 1, 1\.0"):
+            read_rotary(config, SIZE, theta=1e4)
 
 
 def test_kinds_of_layers_may_have_turns_of_their_own() -> None:
