@@ -22,7 +22,7 @@ SPECIAL_TOKENS = "special_tokens_map.json"
 # What the special tokens are called; transformers adds those that the vocabulary lacks.
 TOKEN_NAMES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 TOKEN_LISTS = ("additional_special_tokens", "extra_special_tokens")
-_GENERAL_CLASSES = ("TokenizersBackend", "PreTrainedTokenizerFast")
+GENERAL_CLASSES = ("TokenizersBackend", "PreTrainedTokenizerFast")
 # Of the normalizer of BERT's family: its attribute in `tokenizers`, by the key.
 _NORMALIZER_KEYS = {
     "do_lower_case": "lowercase",
@@ -54,7 +54,7 @@ def read_tokenizer_settings(files: Files, body: str, *, stored: bool) -> Tokeniz
     config.expect("split_special_tokens", (False,), False)
     limit = _stated_limit(config, transformer) if stored else (None, "")
     # A class of its own makes its tokenizer anew, by the configuration; a general one takes tokenizer.json as it is.
-    general = config.text("tokenizer_class", "") in _GENERAL_CLASSES
+    general = config.text("tokenizer_class", "") in GENERAL_CLASSES
     normalizer, prefix = _normalizer(config), _optional_flag(config, "add_prefix_space")
     return TokenizerSettings(
         stored=stored,

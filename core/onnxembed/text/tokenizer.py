@@ -82,7 +82,9 @@ class TextTokenizer:
         # Single texts have type 0 throughout, except in a few architectures that mark the classification token.
         self._has_type_ids = rules.token_types and add_special_tokens and any(backend.encode("a").type_ids)
         self.unknown = ids_without_row(backend, rules.table_rows)
-        self._clip_to = rules.max_length * _CHARACTERS_PER_TOKEN
+        # A word that WordPiece finds too long is unknown as a whole: one that is cut must still be too long for it.
+        longest_word = getattr(backend.model, "max_input_chars_per_word", 0)
+        self._clip_to = max(rules.max_length * _CHARACTERS_PER_TOKEN, 2 * longest_word)
         self._warned = False
         self._warn_lock = threading.Lock()
 

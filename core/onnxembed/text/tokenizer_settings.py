@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from onnxembed.errors import UnsupportedModelError
 from onnxembed.hub.files import FolderFiles
-from onnxembed.metadata.tokenizer import CONFIG, TOKEN_LISTS, TOKEN_NAMES
+from onnxembed.metadata.tokenizer import CONFIG, GENERAL_CLASSES, SPECIAL_TOKENS, TOKEN_LISTS, TOKEN_NAMES
 from onnxembed.spec import TokenizerSettings
 from onnxembed.text.tokenizer_rules import token_flags, token_text
 
@@ -18,15 +18,16 @@ if TYPE_CHECKING:
 
 def apply_settings(backend: tokenizers.Tokenizer, folder: Path, settings: TokenizerSettings) -> None:
     """Change a tokenizer to what the files in its folder say; what cannot be done is an `UnsupportedModelError`."""
-    from tokenizers import pre_tokenizers
-
     if settings.normalizer:
         backend.normalizer = _with_entries(backend.normalizer, dict(settings.normalizer))
     if settings.lower_case:
         backend.normalizer = _lower_case_first(backend.normalizer)
-    if settings.add_prefix_space is not None and isinstance(backend.pre_tokenizer, pre_tokenizers.ByteLevel):
-        backend.pre_tokenizer.add_prefix_space = settings.add_prefix_space
+    if settings.add_prefix_space is not None:
+        backend.pre_tokenizer = _with_prefix_space(backend.pre_tokenizer, settings.add_prefix_space)
     config = FolderFiles(folder).json_object(CONFIG)
+    if config.get("tokenizer_class") not in GENERAL_CLASSES:
+        for name in (CONFIG, SPECIAL_TOKENS):
+            _check_word_pieces(backend, folder, name)
     ids = backend.encode("a").ids
     for there, key, name, position in (
         (settings.adds_bos, "add_bos_token", "bos_token", 0),
@@ -57,6 +58,41 @@ def stated_tokens(folder: Path) -> Iterator[tuple[str, dict[str, bool]]]:
         text = token_text(token)
         if text:
             yield text, token_flags(token)
+
+
+def _check_word_pieces(backend: tokenizers.Tokenizer, folder: Path, name: str) -> None:
+    """Refuse tokens of BERT's kind that a file names otherwise than ``tokenizer.json`` uses them.
+
+    transformers 4 takes those of ``tokenizer.json``, version 5 makes the tokenizer anew with those of the other file.
+    """
+    from tokenizers import models
+
+    if not isinstance(backend.model, models.WordPiece):
+        return
+    stated, encoding = FolderFiles(folder).json_object(name), backend.encode("")
+    around = [token for token, there in zip(encoding.tokens, encoding.attention_mask, strict=True) if there]
+    used_tokens = {"unk_token": backend.model.unk_token}
+    if around:
+        used_tokens |= {"cls_token": around[0], "sep_token": around[-1]}
+    for key, used in used_tokens.items():
+        text = token_text(stated.get(key))
+        if text is not None and text != used:
+            raise UnsupportedModelError(
+                f"{folder / name}: {key} is {text!r}, but tokenizer.json uses {used!r} there, and versions of "
+                "transformers disagree on which counts; save the tokenizer again, so that both say the same"
+            )
+
+
+def _with_prefix_space(pre_tokenizer: Any, there: bool) -> Any:
+    """Say whether texts begin with a space, where bytes are split, alone or in a sequence."""
+    from tokenizers import pre_tokenizers
+
+    if isinstance(pre_tokenizer, pre_tokenizers.Sequence):
+        steps: Any = pre_tokenizer
+        return pre_tokenizers.Sequence([_with_prefix_space(step, there) for step in steps])
+    if isinstance(pre_tokenizer, pre_tokenizers.ByteLevel):
+        pre_tokenizer.add_prefix_space = there
+    return pre_tokenizer
 
 
 def _with_entries(normalizer: Any, entries: dict[str, bool | None]) -> Any:

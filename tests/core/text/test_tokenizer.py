@@ -168,6 +168,12 @@ def test_huge_texts_whose_beginning_says_little_are_read_whole(text: str, tmp_pa
     assert ids(tokenizer, text) == [reference.encode(text).ids]
 
 
+def test_a_word_that_is_too_long_stays_unknown_under_a_small_limit(tmp_path: Path) -> None:
+    # WordPiece takes words of more than 100 characters as unknown; a cut one would be pieces.
+    tokenizer = load(tmp_path, max_length=3)
+    assert ids(tokenizer, "x" * 300) == [[CLS_ID, UNKNOWN_ID, SEP_ID]]
+
+
 def test_huge_texts_cut_on_the_left_keep_their_end(tmp_path: Path) -> None:
     tokenizer = load(tmp_path, TokenizerForm(max_length=5, config={"truncation_side": "left"}))
     assert ids(tokenizer, "hello " * 5_000 + "world") == [[CLS_ID, HELLO, HELLO, WORLD, SEP_ID]]
