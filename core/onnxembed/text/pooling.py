@@ -18,6 +18,8 @@ from onnxembed.spec import PoolingType
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
+# Tokens that one float32 sum takes: over thousands of alike ones it would lose a digit.
+_BLOCK = 64
 # Below this a count is zero: the usual guard of the reference implementations.
 _MIN_COUNT = 1e-9
 
@@ -59,7 +61,10 @@ def _weighted(hidden: Array, weights: Array, divisor: Callable[[Array], Array]) 
     precision = np.float32 if hidden.dtype == np.float32 else np.float64
     wide: Any = weights.astype(precision)
     states: Any = np.asarray(hidden, dtype=precision)
-    total: Array = np.einsum("bt,btd->bd", wide, states)
+    total: Array = np.zeros((), dtype=precision)
+    for start in range(0, max(states.shape[1], 1), _BLOCK):
+        block = slice(start, start + _BLOCK)
+        total = total + np.einsum("bt,btd->bd", wide[:, block], states[:, block])
     averaged: Array = total / divisor(np.maximum(wide.sum(axis=1, keepdims=True), _MIN_COUNT))
     return averaged
 

@@ -31,6 +31,14 @@ def test_mean_leaves_padding_out() -> None:
     assert mean(HIDDEN, np.zeros_like(RIGHT)).tolist() == [[0, 0, 0], [0, 0, 0]]
 
 
+def test_mean_of_thousands_of_alike_tokens_is_as_exact_as_float32() -> None:
+    rng = np.random.default_rng(0)
+    hidden = (rng.normal(scale=0.01, size=(1, 8192, 64)) + rng.normal(scale=3, size=64)).astype(np.float32)
+    expected = hidden.astype(np.float64).mean(axis=1)
+    given = mean(hidden, np.ones((1, 8192), np.int64))
+    np.testing.assert_allclose(given, expected, rtol=0, atol=5e-7 * np.abs(expected).max())
+
+
 def test_mean_keeps_float32_and_widens_the_rest() -> None:
     assert mean(HIDDEN, RIGHT).dtype == np.float32
     assert mean(HIDDEN.astype(np.float16), RIGHT).dtype == np.float64
