@@ -10,7 +10,7 @@ from onnxembed.runtime.providers import CPU_PROVIDER
 from onnxembed.suggest import listed
 
 RECORD = "session.record_ep_graph_assignment_info"
-"""The entry that has ONNX Runtime remember where nodes went; releases from 1.24 on tell."""
+"""The entry that has ONNX Runtime remember where nodes went; later releases tell, an older one is not asked."""
 _EXPENSIVE = frozenset(
     {
         *("Attention", "Conv", "ConvInteger", "DynamicQuantizeMatMul", "FusedConv", "FusedMatMul", "Gemm"),
