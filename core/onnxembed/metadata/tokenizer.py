@@ -22,6 +22,8 @@ SPECIAL_TOKENS = "special_tokens_map.json"
 # What the special tokens are called; transformers adds those that the vocabulary lacks.
 TOKEN_NAMES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 TOKEN_LISTS = ("additional_special_tokens", "extra_special_tokens")
+ADDED_TOKENS = "added_tokens.json"
+"""An older list of tokens beside those of ``tokenizer.json``, with their ids."""
 GENERAL_CLASSES = ("TokenizersBackend", "PreTrainedTokenizerFast")
 # Of the normalizer of BERT's family: its attribute in `tokenizers`, by the key.
 _NORMALIZER_KEYS = {
@@ -71,6 +73,7 @@ def read_tokenizer_settings(files: Files, body: str, *, stored: bool) -> Tokeniz
 def _read_special_tokens(files: Files, body: str, config: Facts) -> None:
     """Take the keys of special tokens; the tokenizer's reader adds those that ``tokenizer.json`` lacks."""
     named = files.facts(PurePosixPath(body, SPECIAL_TOKENS).as_posix())
+    files.json_object(PurePosixPath(body, ADDED_TOKENS).as_posix())  # brought for the tokenizer's reader
     for key in TOKEN_NAMES:
         _check_token(config, key)
     for key in TOKEN_LISTS:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from onnxembed.errors import InputError, ModelError, TextTooLongError
+from onnxembed.errors import InputError, ModelError, TextTooLongError, UnsupportedModelError
 from onnxembed.foreign import describe, is_foreign, reading
 from onnxembed.hub.files import FolderFiles
+from onnxembed.metadata.tokenizer import ADDED_TOKENS
 from onnxembed.runtime import forks
 from onnxembed.runtime.cancellation import checkpoint
 from onnxembed.spec import TOKENIZER_FILE, TokenizerSettings
@@ -257,6 +258,8 @@ def load_tokenizer(
             apply_settings(backend, folder, settings)
             named += stated_tokens(folder)
         _mark_special_tokens(backend, folder, named)
+        if settings is not None:
+            _check_added_tokens(backend, folder)
         rules = read_rules(
             folder, backend.padding or {}, backend.truncation or {}, backend.token_to_id, max_length, settings
         )
@@ -280,6 +283,17 @@ def _mark_special_tokens(
         added.append(tokenizers.AddedToken(text, **flags) if flags else text)
     if added:
         backend.add_special_tokens(added)
+
+
+def _check_added_tokens(backend: tokenizers.Tokenizer, folder: Path) -> None:
+    """Refuse an older list of added tokens that differs from ``tokenizer.json``: libraries add what it names."""
+    for token, number in FolderFiles(folder).json_object(ADDED_TOKENS).items():
+        known = backend.token_to_id(token)
+        if known != number:
+            raise UnsupportedModelError(
+                f"{folder / ADDED_TOKENS}: the token {token!r} has the id {number!r}, in {TOKENIZER_FILE} "
+                f"{'none' if known is None else known}; the two differ, save the tokenizer again"
+            )
 
 
 def ids_without_row(backend: tokenizers.Tokenizer, rows: int | None) -> frozenset[int]:
