@@ -24,7 +24,11 @@ def test_there_are_notebooks() -> None:
 # The kernel is a process of its own: warnings of its client and of what it plots with are not this project's.
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path",
+    # A minute of reranking is left to `make test-full`.
+    [pytest.param(path, id=path.stem, marks=[pytest.mark.full] * (path.stem == "reranking")) for path in NOTEBOOKS],
+)
 def test_gives_what_is_saved(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     saved, now = nbformat.read(path, as_version=4), executed(path)  # type: ignore[no-untyped-call]
