@@ -20,6 +20,7 @@ ROWS = {
     "sparse": ("splade-bert-pruned", "splade-bert-router"),
     "late_interaction": ("late-bert-pylate", "late-bert-layered"),
     "rerank": ("rerank-bert-prompt", "rerank-bert-folder", "rerank-bert-4"),
+    "image": ("vit-pooler", "resnet-basic"),
 }
 # Read by others: what the tokenizers library reads, and one entry for each prompt or label.
 ANY_KEY = {"tokenizer.json": "", "prompts": "", "id2label": "", "label2id": "", "__version__": ""}
@@ -71,9 +72,22 @@ def test_an_unknown_key_refuses_the_model(row: Row, name: str, keys: tuple[Any, 
 def test_a_key_that_is_accepted_changes_nothing(kind: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     row = next(param.values[0] for param in all_rows(kind) if param.id == ROWS[kind][0])
     assert isinstance(row, Row)
-    folder = changed(row, "config_sentence_transformers.json", (), tmp_path / "model")
+    name = "preprocessor_config.json" if kind == "image" else "config_sentence_transformers.json"
+    folder = changed(row, name, (), tmp_path / "model")
     with caplog.at_level(logging.WARNING):
         model = getattr(onnxembed, CLASSES[kind])(folder, cache_dir=tmp_path / "cache", accept_unknown=(KEY,))
     assert f"{KEY} is not known here" in caplog.text
     values = computed(row, model)
     assert max(difference(row.expected[name], values[name]) for name in values) < 1e-6
+
+
+def test_the_compiler_reads_accepted_keys_of_a_picture_model(tmp_path: Path) -> None:
+    row = next(param.values[0] for param in all_rows("image") if param.id == "vit-pooler")
+    assert isinstance(row, Row)
+    folder = changed(row, "config.json", (), tmp_path / "model")
+    cache = tmp_path / "cache"
+    accepted = onnxembed.ImageEmbedding(folder, cache_dir=cache, accept_unknown=(KEY,))
+    values = computed(row, accepted)
+    assert max(difference(row.expected[name], values[name]) for name in values) < 1e-6
+    other = onnxembed.ImageEmbedding(write_row(row, tmp_path / "plain"), cache_dir=cache, lazy_load=True)
+    assert accepted.fingerprint != other.fingerprint

@@ -16,6 +16,7 @@ from onnxembed.formats.onnx_graph import TensorInfo
 from onnxembed.formats.weight_files import WEIGHTS_FILE
 from onnxembed.hub.files import Files, graph_name
 from onnxembed.hub.folder import CONFIG_FILE, GRAPH_LAYOUTS
+from onnxembed.image.processor_config import processor_of
 from onnxembed.image.processor_file import processor_file
 from onnxembed.image.spec import COMPILED_OUTPUT, PROCESSOR_FILE, ImageModel, vector_width
 from onnxembed.spec import GraphHead, PoolingType
@@ -64,6 +65,7 @@ def describe(files: Files) -> ImageModel:
             f"{files.where} holds no {PROCESSOR_FILE}, which says how pictures are prepared; "
             "fetch it from where the model comes from"
         )
+    processor_of(files)  # refuses what is not known here
     if graph is None:
         refused = _refusal(files)
         if refused is not None:
@@ -96,7 +98,7 @@ def _refusal(files: Files) -> ModelError | None:
     from onnxembed.compile import refusal
 
     config = Facts(files.json_object(CONFIG_FILE), files.label(CONFIG_FILE))
-    return refusal(config, head=GraphHead.PICTURE_VECTOR)
+    return refusal(config, head=GraphHead.PICTURE_VECTOR, accepted=files.accept_unknown)
 
 
 def _graph(files: Files) -> str | None:

@@ -49,7 +49,9 @@ class ImageEngine:
     def __init__(self, settings: EngineSettings[ImageModel]) -> None:
         """Remember what to load."""
         self.model = settings.model
-        self._processor = PerProcess(lambda: self.base.healed(lambda: read_processor(self.base.folder.path)))
+        self._processor = PerProcess(
+            lambda: self.base.healed(lambda: read_processor(self.base.folder.path, settings.accept_unknown))
+        )
         self.base = GraphEngine(settings, beside=self._processor.get)
         self.images = PerProcess(self._load)
         self._measured = PerProcess(self._measure)

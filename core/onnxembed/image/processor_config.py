@@ -2,23 +2,26 @@
 
 Keys that a config leaves out have the defaults of its processor's type in transformers (version 5, the Pillow classes).
 A config that names no type, neither itself nor through the model's ``config.json``, gets what it says and nothing else.
+A key that no reader takes refuses the model by name.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from onnxembed.errors import ModelError, UnsupportedModelError
-from onnxembed.hub.files import FolderFiles
+from onnxembed.formats.facts import Facts
+from onnxembed.hub.files import Files, FolderFiles
 from onnxembed.hub.folder import CONFIG_FILE
 from onnxembed.image.processor import ImageProcessor
 from onnxembed.image.processor_file import read_entries
 from onnxembed.image.spec import PROCESSOR_FILE
 from onnxembed.image.transforms import Crop, Resize
+from onnxembed.metadata.harmless import PICTURE_KEYS
 from onnxembed.suggest import nearest
 
 _MAX_SIDE = 8192
@@ -71,6 +74,12 @@ _JINA_CLIP = "JinaCLIPImageProcessor"
 _UNNAMED = _Type(None, _BICUBIC, _CLIP_MEAN, _CLIP_STD, square=False, active=False)
 _SPELLINGS = sorted([*_TYPES, _JINA_CLIP, "CLIPFeatureExtractor", "ConvNextFeatureExtractor", "ViTFeatureExtractor"])
 
+# What a step reads that is left out, and the type by its other name.
+_STEP_KEYS = (
+    "size", "default_to_square", "resample", "crop_size", "rescale_factor", "image_mean", "image_std", "do_center_crop",
+    "image_processor_type", "feature_extractor_type",
+)  # fmt: skip
+
 # For configs of before types were written into them: the type by ``model_type`` of config.json.
 _TYPE_OF_MODEL = {
     "bit": "BitImageProcessor",
@@ -89,38 +98,58 @@ _TYPE_OF_MODEL = {
 }
 
 
-def read_processor(source: Path | Mapping[str, Any]) -> ImageProcessor:
+def read_processor(source: Path | Mapping[str, Any], accept_unknown: Collection[str] = ()) -> ImageProcessor:
     """Read what is done to pictures before a model sees them.
 
     Args:
         source: A model's folder, or the content of its ``preprocessor_config.json``.
+        accept_unknown: Keys that are passed over although they are not known here.
 
     Returns:
         The processor.
 
     Raises:
         ModelError: If the file is missing, malformed, or says something impossible.
-        UnsupportedModelError: If it names a processor, or asks for a step, that is not known here.
+        UnsupportedModelError: If it names a processor, asks for a step, or has a key that is not known here.
     """
     if not isinstance(source, Path):
-        return _Reader(source, PROCESSOR_FILE).processor(None)
+        return _Reader(Facts(source, PROCESSOR_FILE)).processor(None, accept_unknown)
     files = FolderFiles(source)
-    entries, where = read_entries(files)
-    return _Reader(entries, where).processor(files.json_object(CONFIG_FILE).get("model_type"))
+    files.accept_unknown = tuple(accept_unknown)
+    return processor_of(files)
+
+
+def processor_of(files: Files) -> ImageProcessor:
+    """Read what is done to pictures from a model's files, as `read_processor` does."""
+    return _Reader(read_entries(files)).processor(
+        files.json_object(CONFIG_FILE).get("model_type"), files.accept_unknown
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class _Reader:
     """Reads the values of one config, each checked; null counts as left out."""
 
-    config: Mapping[str, Any]
-    where: str
+    config: Facts
 
-    def processor(self, model_type: object) -> ImageProcessor:
-        """Read the whole."""
+    @property
+    def where(self) -> str:
+        """The file, for messages."""
+        return self.config.where
+
+    def processor(self, model_type: object, accept_unknown: Collection[str]) -> ImageProcessor:
+        """Read the whole, and refuse what nobody read."""
         name = self._type_name(model_type)
-        if name == _JINA_CLIP:
-            return self._jina_clip()
+        processor = self._jina_clip() if name == _JINA_CLIP else self._of_transformers(name)
+        self.config.expect("data_format", ("channels_first",), "channels_first")
+        steps = _STEP_KEYS[-2:] if name == _JINA_CLIP else _STEP_KEYS
+        left = self.config.left({*PICTURE_KEYS, *steps})
+        unsaid = [key for key, value in left.items() if value is None or (value is False and "do_" in key)]
+        self.config.finish({*PICTURE_KEYS, *steps, *unsaid}, accept_unknown)
+        return processor
+
+    def _of_transformers(self, name: str | None) -> ImageProcessor:
+        """Read the config of a processor of transformers, or of one without a name."""
         if name is None:
             kind = _UNNAMED
         elif name in _TYPES:
@@ -175,9 +204,9 @@ class _Reader:
                 f"{self.where}: size is {self._get('size')!r}; ConvNeXT's must be {{'shortest_edge': pixels}}"
             )
         side = resize.size
+        share = self._number("crop_pct", crop_pct)
         if side >= _CONVNEXT_SQUEEZED:
             return Resize((side, side), resize.resample), []
-        share = self._number("crop_pct", crop_pct)
         if not 0.01 <= share <= 1:
             raise self._wrong("crop_pct", share, "a share from 0.01 to 1")
         return Resize(int(side / share), resize.resample), [Crop((side, side))]
@@ -206,7 +235,7 @@ class _Reader:
         return ImageProcessor(resize, crops, rescale, mean, std)
 
     def _get(self, key: str) -> Any:
-        return self.config.get(key)
+        return self.config.value(key)
 
     def _wrong(self, key: str, value: object, expected: str) -> ModelError:
         return ModelError(f"{self.where}: {key} is {value!r}; expected {expected}: correct the file or fetch it again")
@@ -239,7 +268,7 @@ class _Reader:
             return kind.size
         if isinstance(value, Mapping) and set(value) == {"shortest_edge"}:
             return self._side("size", value["shortest_edge"])
-        if isinstance(value, int) and not kind.square:
+        if isinstance(value, int) and not self._flag("default_to_square", default=kind.square):
             return self._side("size", value)
         return self._both_sides("size", value)
 

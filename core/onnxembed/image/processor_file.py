@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from onnxembed.errors import ModelError
+from onnxembed.formats.facts import Facts
 from onnxembed.hub.files import Files
 from onnxembed.image.spec import PROCESSOR_FILE
 
@@ -18,17 +16,18 @@ def processor_file(files: Files) -> str | None:
     return next((name for name in (PROCESSOR_FILE, NESTED_FILE) if files.has(name)), None)
 
 
-def read_entries(files: Files) -> tuple[Mapping[str, Any], str]:
-    """Read what is said of pictures, and which file says so, for messages; a `ModelError` where nothing is said."""
+def read_entries(files: Files) -> Facts:
+    """Read what is said of pictures, key by key; a `ModelError` where nothing is said."""
     name = processor_file(files)
     if name is None:
         raise ModelError(
             f"{files.label(PROCESSOR_FILE)} is missing; it says how pictures are prepared: add it to the model's folder"
         )
-    stored = files.json_object(name)
-    entries = stored if name == PROCESSOR_FILE else stored.get("image_processor")
-    if not isinstance(entries, Mapping):
+    stored = files.facts(name)
+    if name == PROCESSOR_FILE:
+        return stored
+    if not stored.has("image_processor"):
         raise ModelError(
             f"{files.label(name)} holds no image processor; fetch the model again, or add its {PROCESSOR_FILE}"
         )
-    return entries, files.label(name)
+    return stored.section("image_processor")

@@ -161,6 +161,28 @@ TOKENIZER_KEYS: Reasons = {
 }
 """Of ``tokenizer_config.json``."""
 
+_FORMS = "in which form numbers are given back, and how several pictures are held together on the way"
+PICTURE_KEYS: Reasons = {
+    "processor_class": "the class in Python of what prepares several modalities",
+    "auto_map": "a class in Python of the repository's own, which is never run",
+    "_valid_processor_keys": "names of arguments of the class in Python",
+    "do_convert_rgb": "every picture is turned into RGB here",
+    "fill_color": "the color of a border that no processor known here adds",
+    "pad_size": "the size with a border; a config that asks for one is refused",
+    "image_seq_length": "how many tokens stand for a picture, which the graph has inside",
+    "input_data_format": "how an array is read; the class says how it reads one",
+    "return_tensors": _FORMS,
+    "disable_grouping": _FORMS,
+    "device": _FORMS,
+    "size_divisor": "the grid of a border that no processor known here adds",
+    "max_num_patches": "of pictures of varying numbers of patches; those are refused",
+    "patch_size": "of pictures of varying numbers of patches; those are refused",
+    "num_channels": "pictures are RGB",
+    "_name_or_path": _SAVING,
+    "transformers_version": _SAVING,
+}
+"""Of ``preprocessor_config.json``."""
+
 _TRAINED = "how the table was made"
 
 MODEL2VEC_KEYS: Reasons = {

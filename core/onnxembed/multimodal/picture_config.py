@@ -83,4 +83,6 @@ class PictureConfig:
 
 def read_picture_config(folder: Path) -> PictureConfig:
     """Read what is done to a model's pictures; a `ModelError` where nothing is said."""
-    return PictureConfig(*read_entries(FolderFiles(folder)))
+    entries = read_entries(FolderFiles(folder))
+    names = entries.keys()
+    return PictureConfig({key: entries.value(key) for key in names}, entries.where)

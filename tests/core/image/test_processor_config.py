@@ -234,3 +234,49 @@ def test_values_that_cannot_be_used(config: dict[str, Any], message: str) -> Non
 def test_steps_that_are_not_supported(config: dict[str, Any], message: str) -> None:
     with pytest.raises(UnsupportedModelError, match=message):
         read_processor(config)
+
+
+@pytest.mark.parametrize(
+    ("config", "key"),
+    [
+        ({"image_processor_type": CLIP_NAME, "do_flip_channel_order": True}, "do_flip_channel_order"),
+        ({"image_processor_type": CLIP_NAME, "sharpen": 2}, "sharpen"),
+        ({"image_processor_type": CLIP_NAME, "crop_pct": 0.9}, "crop_pct"),
+        ({"image_processor_type": JINA_NAME, "image_mean": [0.5] * 3}, "image_mean"),
+        ({"size": 40, "do_resize": True, "interpolation": "bilinear"}, "interpolation"),
+    ],
+)
+def test_keys_that_nobody_reads(config: dict[str, Any], key: str) -> None:
+    with pytest.raises(UnsupportedModelError, match=rf"preprocessor_config\.json: the key '{key}' .*accept_unknown="):
+        read_processor(config)
+    assert read_processor(config, (key,)) == read_processor({name: config[name] for name in config if name != key})
+
+
+def test_channels_last() -> None:
+    with pytest.raises(UnsupportedModelError, match="data_format is 'channels_last'"):
+        read_processor({"image_processor_type": CLIP_NAME, "data_format": "channels_last"})
+
+
+def test_what_newer_versions_save_beside() -> None:
+    """Nulls, steps that are switched off, and arguments of a call."""
+    beside = {
+        "crop_size": None,
+        "data_format": "channels_first",
+        "default_to_square": True,
+        "device": None,
+        "disable_grouping": None,
+        "do_convert_rgb": True,
+        "do_reduce_labels": False,
+        "a_step_of_tomorrow": None,
+        "input_data_format": None,
+        "processor_class": "SomeProcessor",
+        "return_tensors": None,
+    }
+    assert read_processor({"image_processor_type": "ViTImageProcessor", **beside}) == VIT
+
+
+@pytest.mark.parametrize(("square", "expected"), [(None, 40), (False, 40), (True, (40, 40))])
+def test_one_number_as_size_by_what_the_config_says(square: bool | None, expected: object) -> None:
+    resize = read_processor({"image_processor_type": CLIP_NAME, "size": 40, "default_to_square": square}).resize
+    assert resize is not None
+    assert resize.size == expected
