@@ -284,7 +284,9 @@ def _facts(model: ModelSpec, files: Files | None, made_from: str) -> list[Fact]:
     config_file = inside(model.body_folder, CONFIG_FILE)
     if made_from == "weights":
         config = Facts(files.json_object(config_file), files.label(config_file))
-        refusal_of(files, model.recipe, config)
+        refused = refusal_of(files, model.recipe, config)
+        if refused is not None:
+            raise refused  # as opening would
         taken[config_file] = taken.get(config_file, {}) | config.taken()
     else:
         shown = {key: files.json_object(config_file).get(key) for key in ("model_type", "architectures")}

@@ -20,6 +20,7 @@ from tests.fixtures.hub_shapes import (
     static,
     weights,
 )
+from tests.fixtures.model_rows import ROWS, read_row, write_row
 
 __all__ = ["hub_server"]
 
@@ -75,6 +76,22 @@ def test_weights_say_which_keys_the_compiler_reads(tmp_path: Path) -> None:
     assert {("config.json", "hidden_size", 32), ("config.json", "hidden_act", "gelu")} <= said(found)
     assert found.bytes_to_fetch == 0
     assert "model.safetensors" in {file.name for file in found.files}
+
+
+def test_a_folder_whose_weights_cannot_be_compiled_is_refused_as_on_opening(tmp_path: Path) -> None:
+    weights(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {"a_key_of_tomorrow": 5}))
+    for opening in (describe, TextEmbedding):
+        with pytest.raises(UnsupportedModelError, match=r"config\.json: the key 'a_key_of_tomorrow' \(value 5\)"):
+            opening(tmp_path)
+    assert describe(tmp_path, accept_unknown=("a_key_of_tomorrow",)).made_from == "weights"
+
+
+def test_what_is_said_of_pictures_is_a_fact(tmp_path: Path) -> None:
+    row = read_row(ROWS / "vit-pooler.json")
+    found = describe(write_row(row, tmp_path))
+    assert ("preprocessor_config.json", "image_processor_type", "ViTImageProcessor") in said(found)
 
 
 def test_shards_and_tables(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ from tests.fixtures.hub_shapes import (
     javascript_set,
     many_exports,
     put,
+    two_towers,
 )
 from tests.fixtures.hub_shapes import weights as write_weights
 from tests.fixtures.images import picture
@@ -153,6 +154,14 @@ def test_by_default_the_graph_in_full_precision_equals_the_folder(
     write_weights(tmp_path / "weights")
     expected = TextEmbedding(tmp_path / "weights").embed_to_array(TEXTS)
     np.testing.assert_allclose(TextEmbedding(NAME).embed_to_array(TEXTS), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [one for one in SHAPES if one.write is two_towers], ids=lambda shape: shape.name)
+def test_a_folder_of_two_towers_equals_its_repository(shape: Shape, hub: HubServer, tmp_path: Path) -> None:
+    """The graph in the usual place, which wants texts and pictures, is left alone in both."""
+    folder = publish(hub, tmp_path / "published", shape.write)
+    by_folder = getattr(onnxembed, CLASSES[shape.kind])(folder)
+    np.testing.assert_allclose(values(shape, by_folder), values(shape, opened(shape)), atol=1e-6)
 
 
 class TestChoices:

@@ -98,7 +98,7 @@ def _with_choice(model: SpecT, options: EngineOptions, folder: Path | None) -> S
 
 
 def chosen_files(files: Files, options: EngineOptions, kind: type[ModelSpec]) -> Files:
-    """Note in some files which graph or weights to use; a graph in a usual place of a folder needs no choice."""
+    """Note in some files which graph or weights to use; one graph in a usual place of a folder needs no choice."""
     from onnxembed.hub.choice import choose
     from onnxembed.hub.files import RepositoryFiles, SnapshotFiles, graph_name, has_weights
     from onnxembed.hub.folder import GRAPH_LAYOUTS
@@ -109,7 +109,10 @@ def chosen_files(files: Files, options: EngineOptions, kind: type[ModelSpec]) ->
         return chosen_in_repository(files, options, kind)
     files.chosen, files.accept_unknown = None, tuple(options.accept_unknown)
     asked = options.model_file is not None or options.variant is not None
-    if asked or (graph_name(files, GRAPH_LAYOUTS[0]) is None and not has_weights(files)):
+    # Where two towers lie in files of their own, the graph in the usual place is the one of both.
+    stem = kind.graph_stems[0]
+    tower = stem != "model" and any(files.has(f"{place}{stem}.onnx") for place in ("onnx/", ""))
+    if asked or tower or (graph_name(files, GRAPH_LAYOUTS[0]) is None and not has_weights(files)):
         files.chosen = choose(files, kind.graph_stems, model_file=options.model_file, variant=options.variant)
     return files
 
