@@ -18,6 +18,7 @@ from onnxembed.errors import InputError, InputTypeError, ModelNotFoundError, Unk
 from tests.fixtures import dense_models, image_models, rerank_models
 from tests.fixtures.hub_server import Fault, HubServer, hub_server
 from tests.fixtures.hub_shapes import (
+    KINDS,
     SHAPES,
     SHAPES_OF_ROWS,
     TEXTS,
@@ -27,6 +28,7 @@ from tests.fixtures.hub_shapes import (
     javascript_set,
     many_exports,
     put,
+    shards,
     two_towers,
 )
 from tests.fixtures.hub_shapes import weights as write_weights
@@ -162,6 +164,32 @@ def test_a_folder_of_two_towers_equals_its_repository(shape: Shape, hub: HubServ
     folder = publish(hub, tmp_path / "published", shape.write)
     by_folder = getattr(onnxembed, CLASSES[shape.kind])(folder)
     np.testing.assert_allclose(values(shape, by_folder), values(shape, opened(shape)), atol=1e-6)
+
+
+class TestRefusedInsteadOfPassedOver:
+    def test_an_adapter(self, hub: HubServer, tmp_path: Path) -> None:
+        """transformers would load the adapter on top of the weights."""
+        folder = publish(hub, tmp_path / "published", write_weights)
+        adapter = {"adapter_config.json": b'{"peft_type": "LORA"}', "adapter_model.safetensors": b"senseless"}
+        hub.add_repo(NAME, contents(folder) | adapter)
+        with pytest.raises(UnsupportedModelError, match=r"adapter_config\.json says that an adapter \(LoRA\)"):
+            TextEmbedding(NAME)
+        assert all(name.endswith(".json") for name in hub.fetched(NAME))
+
+    def test_a_shard_that_the_repository_lacks(self, hub: HubServer, tmp_path: Path) -> None:
+        folder = publish(hub, tmp_path / "published", shards)
+        (folder / "model-00002-of-00002.safetensors").unlink()
+        hub.add_repo(NAME, contents(folder))
+        with pytest.raises(ModelNotFoundError, match=r"index\.json names model-00002-of-00002\.safetensors, which the"):
+            TextEmbedding(NAME)
+        assert all(name.endswith(".json") for name in hub.fetched(NAME))
+
+    @pytest.mark.parametrize("kind", ["rerank", "sparse"])
+    def test_a_graph_of_logits_as_a_dense_model(self, kind: str, hub: HubServer, tmp_path: Path) -> None:
+        folder = publish(hub, tmp_path / "published", KINDS[kind])
+        for name in (NAME, folder):
+            with pytest.raises(UnsupportedModelError, match=r"model\.onnx gives logits alone.*TextCrossEncoder"):
+                TextEmbedding(name)
 
 
 class TestChoices:

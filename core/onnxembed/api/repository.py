@@ -105,6 +105,12 @@ def describe_repository(files: HubFiles, options: EngineOptions, describe: Calla
         weights = ()
     elif not getattr(model, "static", False):
         _refuse_what_cannot_be_compiled(files, model)
+    missing = [name for name in weights if isinstance(files, RepositoryFiles) and not files.has(name)]
+    if missing:
+        raise ModelNotFoundError(
+            f"{files.where}: {weights[0]} names {listed(missing, _NAMES_SHOWN)}, which the repository lacks; its upload "
+            "may be under way, or choose another revision="
+        )
     further = dict.fromkeys((*model.additional_files, *files.read_names, *weights))
     further.pop(model.model_file, None)
     further.pop(model.companion_file, None)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import PurePosixPath
 
-from onnxembed.errors import ModelNotFoundError
+from onnxembed.errors import ModelNotFoundError, UnsupportedModelError
 from onnxembed.formats.weight_files import WEIGHTS_FILE
 from onnxembed.hub.files import Files, graph_name, has_weights
 from onnxembed.hub.folder import CONFIG_FILE, GRAPH_LAYOUTS
 from onnxembed.spec import TOKENIZER_FILE
+
+_ADAPTER_FILE = "adapter_config.json"
 
 
 def architectures(files: Files) -> tuple[str, ...]:
@@ -31,6 +33,12 @@ def require_text_model(files: Files, body: str = "") -> str | None:
     layouts = [PurePosixPath(body, layout).as_posix() for layout in GRAPH_LAYOUTS]
     weights = PurePosixPath(body, WEIGHTS_FILE).as_posix()
     graph = next(filter(files.has, layouts), None) if body else graph_name(files, GRAPH_LAYOUTS[0])
+    adapter = PurePosixPath(body, _ADAPTER_FILE).as_posix()
+    if graph is None and files.has(adapter):
+        raise UnsupportedModelError(
+            f"{files.label(adapter)} says that an adapter (LoRA) changes the weights, which is not done here; merge the "
+            "adapter into the weights and save them again, or take a repository with merged weights or an ONNX file"
+        )
     if graph is None and not has_weights(files, body):
         raise ModelNotFoundError(f"{files.where} holds no model: expected one of {', '.join((*layouts, weights))}")
     require_tokenizer(files, body)

@@ -98,6 +98,12 @@ def _transformer(files: Files, body: str, stages: tuple[Stage, ...], chosen: Poo
     check_task(transformer, "feature-extraction", "last_hidden_state", "token_embeddings")
     check_arguments(transformer)
     facts = None if graph is None else files.graph(graph)
+    if graph is not None and facts is not None and all(output.name == "logits" for output in facts.outputs):
+        raise UnsupportedModelError(
+            f"{files.label(graph)} gives logits alone, those of a reranker, a classifier or a masked language model, "
+            "and no token vectors; open it by the class of its kind (TextCrossEncoder, SparseTextEmbedding), or export "
+            "it for feature extraction"
+        )
     shape = None if facts is None else facts.outputs[0].shape
     model_type = files.json_object(PurePosixPath(body, CONFIG_FILE).as_posix()).get("model_type")
     half = model_type if not stages and is_text_half(model_type) else None
