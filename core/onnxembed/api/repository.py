@@ -108,8 +108,8 @@ def describe_repository(files: HubFiles, options: EngineOptions, describe: Calla
     missing = [name for name in weights if isinstance(files, RepositoryFiles) and not files.has(name)]
     if missing:
         raise ModelNotFoundError(
-            f"{files.where}: {weights[0]} names {listed(missing, _NAMES_SHOWN)}, which the repository lacks; its upload "
-            "may be under way, or choose another revision="
+            f"{files.where}: {weights[0]} names {listed(missing, _NAMES_SHOWN)}, which the repository lacks; its "
+            "upload may be under way, or choose another revision="
         )
     further = dict.fromkeys((*model.additional_files, *files.read_names, *weights))
     further.pop(model.model_file, None)

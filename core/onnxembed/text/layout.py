@@ -36,8 +36,8 @@ def require_text_model(files: Files, body: str = "") -> str | None:
     adapter = PurePosixPath(body, _ADAPTER_FILE).as_posix()
     if graph is None and files.has(adapter):
         raise UnsupportedModelError(
-            f"{files.label(adapter)} says that an adapter (LoRA) changes the weights, which is not done here; merge the "
-            "adapter into the weights and save them again, or take a repository with merged weights or an ONNX file"
+            f"{files.label(adapter)} says that an adapter (LoRA) changes the weights, which is not done here; merge "
+            "the adapter into the weights and save them again, or take a repository with merged weights or an ONNX file"
         )
     if graph is None and not has_weights(files, body):
         raise ModelNotFoundError(f"{files.where} holds no model: expected one of {', '.join((*layouts, weights))}")
