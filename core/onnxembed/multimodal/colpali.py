@@ -32,8 +32,8 @@ class ColPali:
     blank_positions = _IMAGE_TOKENS
     drops_blanks = False
 
-    def __init__(self, folder: Path) -> None:
-        processor = read_processor(folder)
+    def __init__(self, folder: Path, accept_unknown: tuple[str, ...] = ()) -> None:
+        processor = read_processor(folder, accept_unknown)
         size = processor.fixed_size
         if size is None:
             raise ModelError(

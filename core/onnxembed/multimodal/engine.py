@@ -114,7 +114,7 @@ class MultimodalEngine:
     def _load_conventions(self) -> Conventions:
         folder, kind = self.base.folder.path, self.model.kind
         if kind is MultimodalKind.COLPALI:
-            return ColPali(folder)
+            return ColPali(folder, self.base.settings.accept_unknown)
         if kind is MultimodalKind.COLMODERNVBERT:
             return ColModernVbert(folder, self.tokenizer)
         graph = find_graph(folder, self.model.model_file)

@@ -320,6 +320,15 @@ def test_colpali_wants_pictures_of_one_size(form_folder: FormFolder, tmp_path: P
         LateInteractionMultimodalEmbedding(folder)
 
 
+def test_colpali_and_a_key_that_nobody_reads(form_folder: FormFolder, tmp_path: Path) -> None:
+    folder = shutil.copytree(form_folder(Form(COLPALI)), tmp_path / "copy")
+    config = json.loads((folder / "preprocessor_config.json").read_text(encoding="utf-8"))
+    write_json(folder / "preprocessor_config.json", config | {"a_key_of_tomorrow": 5})
+    with pytest.raises(ModelError, match=r"preprocessor_config\.json: the key 'a_key_of_tomorrow'"):
+        LateInteractionMultimodalEmbedding(folder)
+    assert LateInteractionMultimodalEmbedding(folder, accept_unknown=("a_key_of_tomorrow",)).loaded
+
+
 def write_graph(path: Path, inputs: tuple[str, ...], shape: list[str | int]) -> None:
     """A graph that gives ones of a shape, whatever it is fed."""
     node = helper.make_node("ConstantOfShape", ["shape"], ["out"])
