@@ -14,7 +14,7 @@ HUBS := 0.36.0 1.33.0
 # Many tests wait for servers and processes: more workers than processors keep these busy.
 WORKERS ?= 4
 
-.PHONY: demo test test-full lint bench golden notebooks clean
+.PHONY: demo test test-full lint bench golden notebooks packages sbom clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python examples/demo.py
@@ -40,6 +40,9 @@ lint: $(VENV)/.test
 	$(BIN)/python scripts/check_architecture.py
 	$(BIN)/python scripts/model_table.py --check README.md
 	$(BIN)/python scripts/architecture_table.py --check
+	$(BIN)/python scripts/version.py --check
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
 
 bench: $(VENV)/.peers $(VENV)/.test
 	$(BIN)/python -m benchmarks.dense
@@ -52,6 +55,22 @@ golden: $(VENV)/.peers
 # Runs the notebooks and saves what their cells give; a test compares it with what they give then.
 notebooks: $(VENV)/.test
 	$(BIN)/python scripts/save_notebooks.py $(ARGS)
+
+# Builds all distributions and installs them into empty environments: PYTHONS="python3.12 python3.13" for others.
+PYTHONS ?= $(PYTHON)
+packages: $(VENV)/.package
+	$(VENV)/package/bin/python scripts/check_packages.py --python $(PYTHONS)
+
+# What an installation from the built wheels holds, in CycloneDX's format.
+sbom: $(VENV)/.package
+	rm -rf build/sbom && $(PYTHON) -m venv build/sbom && build/sbom/bin/pip --quiet install dist/*.whl
+	$(VENV)/package/bin/cyclonedx-py environment --output-reproducible --of JSON -o build/sbom.json build/sbom/bin/python
+
+$(VENV)/.package: pyproject.toml
+	$(PYTHON) -m venv $(VENV)/package
+	$(VENV)/package/bin/python -m pip --quiet install "pip>=25.1"
+	$(VENV)/package/bin/python -m pip --quiet install --group package
+	touch $@
 
 $(VENV)/.base:
 	$(PYTHON) -m venv $(VENV)

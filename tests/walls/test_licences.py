@@ -20,6 +20,10 @@ DISTRIBUTIONS = {
     "core": ("Apache-2.0 AND MIT AND BSD-3-Clause", ["LICENSE", "NOTICE", STOP_WORDS]),
     "integrations/langchain": ("Apache-2.0", ["LICENSE"]),
     "integrations/llamaindex": ("Apache-2.0", ["LICENSE"]),
+    **{
+        path.parent.relative_to(ROOT).as_posix(): ("Apache-2.0", ["LICENSE"])
+        for path in (ROOT / "integrations" / "llamaindex" / "distributions").glob("*/pyproject.toml")
+    },
 }
 
 
