@@ -14,7 +14,7 @@ HUBS := 0.36.0 1.33.0
 # Many tests wait for servers and processes: more workers than processors keep these busy.
 WORKERS ?= 4
 
-.PHONY: demo test test-full lint bench golden notebooks packages sbom clean
+.PHONY: demo test test-full lint bench golden notebooks docs packages sbom clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python examples/demo.py
@@ -38,7 +38,7 @@ lint: $(VENV)/.test
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/check_imports.py
 	$(BIN)/python scripts/check_architecture.py
-	$(BIN)/python scripts/model_table.py --check README.md
+	$(BIN)/python scripts/model_table.py --check docs/models.md
 	$(BIN)/python scripts/architecture_table.py --check
 	$(BIN)/python scripts/version.py --check
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
@@ -55,6 +55,15 @@ golden: $(VENV)/.peers
 # Runs the notebooks and saves what their cells give; a test compares it with what they give then.
 notebooks: $(VENV)/.test
 	$(BIN)/python scripts/save_notebooks.py $(ARGS)
+
+# The site, into build/site; a warning is an error. Then every public name must have its place in the reference.
+docs: $(VENV)/.docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	$(BIN)/python scripts/check_docs.py build/site
+
+$(VENV)/.docs: $(VENV)/.test
+	$(PIP) install --group docs
+	touch $@
 
 # Builds all distributions and installs them into empty environments: PYTHONS="python3.12 python3.13" for others.
 PYTHONS ?= $(PYTHON)

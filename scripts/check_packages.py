@@ -60,7 +60,9 @@ def check(name: str, tool: str, files: Sequence[Path]) -> None:
     begun = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         run(name, "-m", "venv", folder)
-        python = next(path for path in (Path(folder, "bin/python"), Path(folder, "Scripts/python.exe")) if path.exists())
+        python = next(
+            path for path in (Path(folder, "bin/python"), Path(folder, "Scripts/python.exe")) if path.exists()
+        )
         install(tool, python, files)
         run(python, "-I", SMOKE)
         run(python.with_name("onnxembed"), "models")

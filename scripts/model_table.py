@@ -1,7 +1,7 @@
-"""The model tables of the README, made from the catalogue so that they cannot go stale.
+"""The model tables of the documentation, made from the catalogue so that they cannot go stale.
 
-python scripts/model_table.py README.md           rewrite the tables
-python scripts/model_table.py --check README.md   fail when it are out of date
+python scripts/model_table.py docs/models.md           rewrite the tables
+python scripts/model_table.py --check docs/models.md   fail when they are out of date
 """
 
 from __future__ import annotations
@@ -82,18 +82,18 @@ def main() -> int:
     """
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true")
-    parser.add_argument("readme", type=Path)
+    parser.add_argument("page", type=Path)
     arguments = parser.parse_args()
-    text = arguments.readme.read_text(encoding="utf-8")
+    text = arguments.page.read_text(encoding="utf-8")
     tables = {"models": table, "other models": other_table}
     fresh = _MARKED.sub(lambda marks: marks[1] + tables[marks[2]]() + marks[3], text)
     if arguments.check and fresh != text:
         sys.stderr.write(
-            f"the model tables of {arguments.readme} are out of date: run python scripts/model_table.py README.md\n"
+            f"the model tables of {arguments.page} are out of date: run python scripts/model_table.py docs/models.md\n"
         )
         return 1
     if not arguments.check:
-        arguments.readme.write_text(fresh, encoding="utf-8")
+        arguments.page.write_text(fresh, encoding="utf-8")
     return 0
 
 

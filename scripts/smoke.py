@@ -1,4 +1,4 @@
-"""The shortest use of everything that is installed, with real weights; `check_packages.py` runs it where nothing else is."""
+"""The shortest use of all that is installed, with real weights; run by `check_packages.py`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from importlib.metadata import distribution
 
 import numpy as np
 from langchain_core.vectorstores import InMemoryVectorStore
+
 from langchain_onnxembed import OnnxEmbeddings
 from llama_index.embeddings.onnxembed import OnnxEmbedding
 from onnxembed import SparseTextEmbedding, TextEmbedding
@@ -31,4 +32,6 @@ if not next(iter(SparseTextEmbedding("Qdrant/bm25").embed(TEXTS))).indices.size:
     raise SystemExit("BM25 found no word")
 for module in ("postprocessor.onnxembed_rerank", "retrievers.onnxembed", "sparse_embeddings.onnxembed"):
     importlib.import_module(f"llama_index.{module}")
-print(*(f"{name} {distribution(name).version}" for name in ("onnxembed", "langchain-onnxembed", "llama-index-onnxembed")))
+print(
+    *(f"{name} {distribution(name).version}" for name in ("onnxembed", "langchain-onnxembed", "llama-index-onnxembed"))
+)

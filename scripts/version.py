@@ -1,7 +1,7 @@
 """The one version of all distributions.
 
 python scripts/version.py 0.2.0     writes it wherever it stands; CHANGELOG.md is written by hand
-python scripts/version.py --check   fails where a place has another version than the core, or CHANGELOG.md has no such heading
+python scripts/version.py --check   fails where a place has another version, or CHANGELOG.md lacks its heading
 """
 
 from __future__ import annotations
@@ -39,9 +39,7 @@ def rewritten(text: str, version: str) -> str:
     """Return a file's text with this version in each place."""
     stated = _STATED.sub(lambda found: found[0].replace(found[1], version), text)
     return _BOUND.sub(
-        lambda found: (
-            f'"{found[1]}=={version}"' if found[4] else f'"{found[1]}>={version},<{next_minor(version)}"'
-        ),
+        lambda found: f'"{found[1]}=={version}"' if found[4] else f'"{found[1]}>={version},<{next_minor(version)}"',
         stated,
     )
 

@@ -1,4 +1,4 @@
-"""The three distributions find each other in the workspace, as `uv sync` and `uv pip install ./core ...` need it."""
+"""The distributions find each other in the workspace, as `uv sync` and `uv pip install ./core ...` need it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-WORKSPACE = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["uv"]["workspace"]["members"]
+_PATTERNS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["uv"]["workspace"]["members"]
+WORKSPACE = [folder.relative_to(ROOT).as_posix() for pattern in _PATTERNS for folder in sorted(ROOT.glob(pattern))]
 MEMBERS = {member: tomllib.loads((ROOT / member / "pyproject.toml").read_text()) for member in WORKSPACE}
 NAMES = {made["project"]["name"] for made in MEMBERS.values()}
 
@@ -20,7 +21,7 @@ def test_members_are_taken_from_the_workspace(member: str) -> None:
     project = made["project"]
     extras = project.get("optional-dependencies", {}).values()
     needed = [*project["dependencies"], *(requirement for extra in extras for requirement in extra)]
-    names = {re.split(r"[^\w-]", requirement)[0] for requirement in needed} & NAMES
+    names = {re.split(r"[^\w-]", requirement)[0] for requirement in needed} & NAMES - {project["name"]}
     sources = made.get("tool", {}).get("uv", {}).get("sources", {})
     assert sources == {name: {"workspace": True} for name in names}
 

@@ -45,6 +45,6 @@ def _dressed(twin: Any, method: Callable[..., Any], prefix: str) -> Any:
     twin.__name__ = f"a{name}"
     twin.__qualname__ = f"{method.__qualname__.removesuffix(name)}a{name}"
     twin.__module__ = method.__module__
-    twin.__doc__ = f"Asynchronous twin of `{name}`.\n\n{method.__doc__ or ''}"
+    twin.__doc__ = f"Asynchronous twin of `{name}`.\n\n{inspect.cleandoc(method.__doc__ or '')}"
     twin.__signature__ = signature.replace(return_annotation=f"{prefix}{signature.return_annotation}")
     return twin
