@@ -142,7 +142,7 @@ def _prepared_again(folder: ModelFolder, settings: EngineSettings[SpecT]) -> Ite
         raise changed_while_in_use(folder.path) from error
     if not same:
         raise changed_while_in_use(folder.path)
-    with prepared_graph(folder, model, store, settings.accept_unknown) as file:
+    with prepared_graph(folder, model, store, settings.accept_unknown, settings.weight_bits) as file:
         yield file
 
 

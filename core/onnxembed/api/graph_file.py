@@ -9,12 +9,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from onnxembed.api.exported import ready_graph
 from onnxembed.api.kept_graph import Make, keep, kept_graph
 from onnxembed.errors import ModelError, ModelNotFoundError, UnsupportedModelError
 from onnxembed.foreign import describe, is_foreign
 from onnxembed.formats.onnx_graph import GraphFacts, TensorInfo, inspect_graph
 from onnxembed.formats.weight_files import WEIGHTS_FILE
 from onnxembed.hub.content import content_digest, digest_memory
+from onnxembed.hub.exported import MANIFEST_FILE, Manifest, ReadyGraph, manifest_of
 from onnxembed.hub.external_data import loadable_model_path
 from onnxembed.hub.files import FolderFiles, find_graph, weights_names
 from onnxembed.hub.folder import CONFIG_FILE, GRAPH_LAYOUTS, ModelFolder, absent
@@ -107,6 +109,11 @@ def prepared_graph(
     single precision give a graph that is rewritten to products in 8-bit integers. A folder that holds neither a graph
     nor weights is a `ModelNotFoundError`.
     """
+    exported = manifest_of(folder.path)
+    if exported is not None:
+        with ready_graph(folder.path, exported, model) as ready:
+            yield _ready(folder.path, exported, ready)
+        return
     with _full_graph(folder, model, store, accept_unknown) as full:
         if weight_bits == FULL_BITS:
             yield full
@@ -116,6 +123,18 @@ def prepared_graph(
             data = tuple(DataFile(path.parent / name) for name in facts.external_data)
             # It scales each row by itself, although its operators are those of dynamic quantisation.
             yield replace(_describe(path, facts, data, compiled=full.compiled), dynamically_quantized=False)
+
+
+def _ready(folder: Path, exported: Manifest, graph: ReadyGraph) -> GraphFile:
+    path = folder / graph.path
+    facts = inspect_graph(path)
+    digests = {folder / name: exported.files[name][0] for name in graph.data}
+    files = [path.parent / name for name in facts.external_data]
+    if set(files) != set(digests):
+        raise ModelError(f"{path} keeps weights in other files than {folder / MANIFEST_FILE} lists; export it again")
+    data = tuple(DataFile(file, digests[file]) for file in files)
+    file = _describe(path, facts, data, compiled=graph.compiled)
+    return file if exported.weight_bits == FULL_BITS else replace(file, dynamically_quantized=False)
 
 
 @contextmanager

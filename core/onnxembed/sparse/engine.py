@@ -167,9 +167,9 @@ class SparseEngine:
             return file.output_name(VOCABULARY_SUM if model.summed else MAX_LOGITS)
         names = [output.name for output in file.outputs]
         if isinstance(model.output, str) and model.output not in names and MAX_LOGITS in names:
-            # A copy that maximises the file's first output gives it another name.
+            # A copy that maximises the file's first output gives it another name; in an exported folder it is alone.
             graph = find_graph(self.base.folder.path, model.model_file)
-            if graph is not None and inspect_graph(graph).outputs[0].name == model.output:
+            if graph is None or inspect_graph(graph).outputs[0].name == model.output:
                 return MAX_LOGITS
         return file.output_name(model.output)
 
