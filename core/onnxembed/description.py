@@ -202,9 +202,7 @@ def _exported(described: ModelDescription, folder: Path) -> ModelDescription:
         Fact(MANIFEST_FILE, key, getattr(said, key))
         for key in ("name", "source", "precision", "fingerprint", "versions")
     ]
-    return replace(
-        described, made_from="export", variant=said.precision, variants=(), facts=(*facts, *described.facts)
-    )
+    return replace(described, made_from="export", variant=said.precision, variants=(), facts=(*facts, *described.facts))
 
 
 def _of_the_catalogue(kind: Kind, model: ModelSpec, options: EngineOptions) -> ModelDescription:
@@ -274,10 +272,9 @@ def _needed(model: ModelSpec, files: Files | None, weights_of_stages: Sequence[s
     if not model.needs_files:
         return ()
     names = dict.fromkeys((model.model_file, *model.additional_files, model.companion_file))
-    exported = manifest_of(files.folder) if isinstance(files, FolderFiles) else None
-    if exported is not None:
-        names = dict.fromkeys((MANIFEST_FILE, *exported.files))
-        return _sorted([DescribedFile(name, files.size(name), here=True) for name in names if files.has(name)])
+    if isinstance(files, FolderFiles) and (exported := manifest_of(files.folder)) is not None:
+        listed = (name for name in (MANIFEST_FILE, *exported.files) if files.has(name))
+        return _sorted([DescribedFile(name, files.size(name), here=True) for name in listed])
     if files is None:
         return tuple(DescribedFile(name, None, here=False) for name in names)
     if not files.has(model.model_file):

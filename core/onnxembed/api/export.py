@@ -26,7 +26,6 @@ from onnxembed.hub.files import FolderFiles, find_graph, weights_names
 from onnxembed.hub.fingerprint import read_names
 from onnxembed.hub.folder import ModelFolder
 from onnxembed.runtime.onnx import import_onnxruntime
-from onnxembed.runtime.precision import FULL_BITS
 from onnxembed.spec import ModelSpec
 
 _READY = "ready"
@@ -78,9 +77,7 @@ def write_folder(settings: EngineSettings[Any], model_class: str, fingerprint: s
     return made
 
 
-def _fill(
-    made: Path, settings: EngineSettings[Any], folder: ModelFolder, model_class: str, fingerprint: str
-) -> None:
+def _fill(made: Path, settings: EngineSettings[Any], folder: ModelFolder, model_class: str, fingerprint: str) -> None:
     again = manifest_of(folder.path)
     if again is not None:  # an exported folder is exported once more as it is
         for name in again.files:
@@ -143,15 +140,13 @@ def _write_graphs(made: Path, settings: EngineSettings[Any], folder: ModelFolder
                 f"{settings.model.name!r} makes two graphs of {model.model_file!r} with different ends, which an "
                 "exported folder cannot hold; use the model's own folder"
             )
-        with prepared_graph(
-            folder, model, settings.store, settings.accept_unknown, settings.weight_bits
-        ) as file:
-            name = _place(folder.path, model, file, len(written), settings.weight_bits)
+        with prepared_graph(folder, model, settings.store, settings.accept_unknown, settings.weight_bits) as file:
+            name = _place(folder.path, model, file, len(written))
             written[key] = _copy_graph(made, name, model, file)
         yield written[key]
 
 
-def _place(folder: Path, model: ModelSpec, file: GraphFile, number: int, bits: int) -> str:
+def _place(folder: Path, model: ModelSpec, file: GraphFile, number: int) -> str:
     """The name of a graph in the exported folder: its own where it takes the place of the one that was shipped.
 
     One that was compiled, or whose end was rewritten, lies apart, so that nobody takes it for a shipped graph.

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol, Self, TypeVar, cast
 
+from onnxembed.api.asynchronous import awaited
 from onnxembed.api.inputs import Checked, check_count, check_parallel
 from onnxembed.api.options import EngineOptions, option_docs, settings_of
 from onnxembed.api.settings import ByFiles, EngineSettings, SpecT, engine_settings, located
@@ -236,6 +237,8 @@ class Model(Generic[OptionsT, SpecT, EngineT]):
             remove_tree(made)
             raise
         return target
+
+    aexport = awaited(export)
 
     def _check_exported(self, folder: Path, fingerprint: str) -> None:
         """Open an exported folder once: what it lacks is said now, not where it is to start."""
