@@ -25,6 +25,7 @@ from onnxembed.suggest import nearest
 if TYPE_CHECKING:
     from onnxembed.api.engine import GraphEngine
     from onnxembed.catalog.registry import Registry
+    from onnxembed.hub.folder import ModelFolder
     from onnxembed.runtime.bounded_pool import BoundedPool
 
 P = ParamSpec("P")
@@ -201,6 +202,19 @@ class Model(Generic[OptionsT, SpecT, EngineT]):
     def _describe(model: Any) -> dict[str, object]:
         """Describe a model of this kind as plain data."""
         raise NotImplementedError
+
+    def download(self) -> ModelFolder | None:
+        """Find the model's files, and fetch those that are not here; load nothing.
+
+        Returns:
+            Their folder, where they came from, and the commit; ``None`` for a model that needs no files.
+
+        Raises:
+            ModelNotFoundError: If no source could give them.
+        """
+        return located(self._settings).folder
+
+    adownload = awaited(download)
 
     def export(self, folder: str | os.PathLike[str]) -> Path:
         """Write the model into one folder that opens without a cache, without Hub code, and without being written to.

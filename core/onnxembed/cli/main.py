@@ -14,6 +14,7 @@ from onnxembed.errors import OnnxEmbedError
 
 COMMANDS = {
     "calibrate": "measure each precision on your own texts, and recommend one",
+    "download": "fill a cache, for machines without a network",
     "export": "write a model into one folder that starts anywhere",
     "inspect": "say what a model is, and which file says so",
     "models": "list the known models",
