@@ -66,7 +66,7 @@ def download_model(
     accept_unknown: Sequence[str] = (),
     token: HubToken | str | bool | None = None,
 ) -> DownloadedModel:
-    """Bring all files that opening a model needs into the cache, and no others, and compare them with what is published.
+    """Bring all files that opening a model needs into the cache, no others, and check them as published.
 
     The cache may be copied: on another machine the model opens with ``cache_dir=`` the copy, and without requests.
 

@@ -64,9 +64,7 @@ def check_folder(folder: Path) -> Iterator[CheckedFile]:
     """
     for path in sorted(folder.rglob("*")):
         if path.is_file():
-            yield CheckedFile(
-                path, path.relative_to(folder).as_posix(), path.stat().st_size, unreadable(path) or ""
-            )
+            yield CheckedFile(path, path.relative_to(folder).as_posix(), path.stat().st_size, unreadable(path) or "")
 
 
 def _published(path: Path, name: str, listing: Listing | None) -> UpstreamFile:

@@ -13,6 +13,7 @@ from onnxembed import __version__
 from onnxembed.errors import OnnxEmbedError
 
 COMMANDS = {
+    "cache": "list, verify and prune what is kept",
     "calibrate": "measure each precision on your own texts, and recommend one",
     "download": "fill a cache, for machines without a network",
     "export": "write a model into one folder that starts anywhere",
