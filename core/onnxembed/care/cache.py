@@ -133,18 +133,20 @@ def compiled_graphs(settings: StoreSettings) -> tuple[CompiledGraph, ...]:
     """
     folders = [folder for folder in _folders(own_folder(settings) / "compiled") if (folder / _RECORD).is_file()]
     origins = {folder: _origin(folder) for folder in folders}
-    graphs = [
-        CompiledGraph(
-            model=_model_of(str(origin.get("source", "")), origins, settings),
-            precision=_precision(origin),
-            compiler=origin["compiler"] if isinstance(origin.get("compiler"), int) else None,
-            version=str(origin.get("version", "")),
-            path=folder,
-            size=size_of(folder),
-            last_used=_last_used(folder, f"{_GRAPH}*"),
+    graphs = []
+    for folder, origin in origins.items():
+        compiler = origin.get("compiler")
+        graphs.append(
+            CompiledGraph(
+                model=_model_of(str(origin.get("source", "")), origins, settings),
+                precision=_precision(origin),
+                compiler=compiler if isinstance(compiler, int) else None,
+                version=str(origin.get("version", "")),
+                path=folder,
+                size=size_of(folder),
+                last_used=_last_used(folder, f"{_GRAPH}*"),
+            )
         )
-        for folder, origin in origins.items()
-    ]
     return tuple(sorted(graphs, key=lambda graph: (-graph.size, graph.path)))
 
 
