@@ -71,10 +71,8 @@ def _lines(brought: list[DownloadedModel]) -> list[str]:
         lines.append(f"{model.name}: {len(model.files)} files, {model.size / 1e6:,.1f} MB, from {model.source}")
         if not model.in_cache:
             lines.append(f"  it lies outside the cache, in {model.folder}: install or copy that on the other machine")
-    caches = {str(model.cache) for model in brought if model.folder is not None and model.in_cache}
-    lines += [
-        f"in {cache}; on a machine without a network: cache_dir= a copy of it, HF_HUB_OFFLINE=1" for cache in caches
-    ]
+    caches = {model.cache for model in brought if model.folder is not None and model.in_cache}
+    lines += [f"in {cache}; without a network: cache_dir= a copy of it, and HF_HUB_OFFLINE=1" for cache in caches]
     return lines
 
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import onnxembed
 from onnxembed.catalog.languages import MANY, languages
-from onnxembed.cli.table import table
 
 KINDS = {
     "dense": "TextEmbedding",
@@ -66,6 +65,8 @@ def _wanted(model: dict[str, Any], arguments: argparse.Namespace) -> bool:
 
 
 def _table(models: list[dict[str, Any]]) -> str:
+    from onnxembed.cli.table import table
+
     return table(COLUMNS, [tuple(_cell(model[column]) for column in COLUMNS) for model in models], _NUMBERS)
 
 
