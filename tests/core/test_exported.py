@@ -171,7 +171,7 @@ ARMED = True
 from onnxembed import TextEmbedding
 model = TextEmbedding(sys.argv[1], threads=2)
 vectors = model.embed_to_array(["hello world", "the quick brown fox"])
-unwanted = [name for name in ("huggingface_hub", "filelock", "requests", "httpx", "PIL", "onnxembed.compile",
+unwanted = [name for name in ("huggingface_hub", "tomllib", "filelock", "requests", "httpx", "PIL", "onnxembed.compile",
                               "onnxembed.hub.bring", "onnxembed.hub.cache") if name in sys.modules]
 print(json.dumps([vectors.tolist(), model.fingerprint, unwanted]))
 """

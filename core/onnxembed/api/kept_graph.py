@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,6 +40,8 @@ def kept_graph(store: StoreSettings, source: Path, making: str, make: Make) -> I
     if kept is not None:
         yield kept
         return
+    import tempfile  # which takes 6 ms to import, and no cache that can be written needs
+
     with tempfile.TemporaryDirectory(prefix="onnxembed-", ignore_cleanup_errors=True) as scratch:
         make(Path(scratch, _GRAPH))
         yield Path(scratch, _GRAPH)
