@@ -21,7 +21,9 @@ OWN = (
     "llama-index-retrievers-onnxembed",
 )
 """The distributions of this project."""
-_EXTRA = re.compile(r"""\bextra\s*==\s*['"]""")
+_REQUIREMENT = re.compile(r"(?P<name>[A-Za-z0-9][\w.-]*)\s*(?:\[[^\]]*\])?\s*\(?(?P<specifiers>[^;)@]*)\)?\s*(?:;.*)?")
+_COMPARISON = re.compile(r"(?P<sign>>=|<=|==|!=|~=|>|<)(?P<release>\d+(?:\.\d+)*)(?P<any>\.\*)?")
+_RELEASE = re.compile(r"(?<![A-Za-z\d])\d+(?=\.|$|[a-z])")
 
 
 def examine_packages() -> Iterator[Finding]:
@@ -45,29 +47,44 @@ def examine_packages() -> Iterator[Finding]:
 
 
 def _unmet(owner: str, requires: list[str]) -> Iterator[Finding]:
-    """Requirements that are not met; those of extras only where another version of the package is installed."""
-    try:
-        from packaging.requirements import InvalidRequirement, Requirement
-    except ImportError:  # huggingface-hub brings it, as does pip's own environment
-        return
+    """Requirements that are not met; those with a marker only where another version of the package is installed."""
     for text in requires:
-        try:
-            requirement = Requirement(text)
-        except InvalidRequirement:
+        matched = _REQUIREMENT.match(text)
+        if matched is None:
             continue
-        optional = _EXTRA.search(text) is not None
-        if not optional and requirement.marker is not None and not requirement.marker.evaluate():
-            continue
-        wanted = f"{requirement.name}{requirement.specifier}"
+        name, specifiers, conditional = matched["name"], matched["specifiers"].replace(" ", ""), ";" in text
+        wanted = f"{name}{specifiers}"
         try:
-            version = metadata.version(requirement.name)
+            version = metadata.version(name)
         except metadata.PackageNotFoundError:
-            if optional or requirement.name == "onnxruntime":  # of which there are several builds
-                continue
-            yield Finding("packages", requirement.name, "not installed", f"{owner} needs {wanted}", _install(wanted))
+            if not conditional and name != "onnxruntime":  # of which there are several builds
+                yield Finding("packages", name, "not installed", f"{owner} needs {wanted}", _install(wanted))
             continue
-        if not requirement.specifier.contains(version, prereleases=True):
-            yield Finding("packages", requirement.name, version, f"{owner} needs {wanted}", _install(wanted))
+        if not all(_meets(version, one) for one in specifiers.split(",") if one):
+            yield Finding("packages", name, version, f"{owner} needs {wanted}", _install(wanted))
+
+
+def _meets(version: str, specifier: str) -> bool:
+    """Whether a version is among those that one comparison allows, by the numbers of its release; others pass."""
+    matched = _COMPARISON.fullmatch(specifier)
+    if matched is None:
+        return True
+    bound = [int(number) for number in matched["release"].split(".")]
+    found = [int(number) for number in _RELEASE.findall(version.partition("+")[0])]
+    length = max(len(bound), len(found))
+    one, other = (numbers + [0] * (length - len(numbers)) for numbers in (found, bound))
+    if matched["sign"] == "~=":
+        return one >= other and found[: len(bound) - 1] == bound[:-1]
+    if matched["any"]:
+        return (found[: len(bound)] == bound) == (matched["sign"] == "==")
+    return {
+        ">=": one >= other,
+        "<=": one <= other,
+        ">": one > other,
+        "<": one < other,
+        "==": one == other,
+        "!=": one != other,
+    }[matched["sign"]]
 
 
 def _install(wanted: str) -> str:

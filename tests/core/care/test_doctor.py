@@ -75,6 +75,30 @@ def test_requirements_that_are_not_met(site: Path) -> None:
     assert set(found) == {"numpy", "absent-package", "filelock", "onnxruntime"}
 
 
+@pytest.mark.parametrize(
+    ("version", "specifiers", "fits"),
+    [
+        ("1.2.3", ">=1.2,<2", True),
+        ("2.0", ">=1.2,<2", False),
+        ("1.10.0", ">=1.9", True),
+        ("1.2", "==1.2.0", True),
+        ("1.2.4", "~=1.2.3", True),
+        ("1.3", "~=1.2.3", False),
+        ("1.4", "==1.*", True),
+        ("1.4.1", "!=1.4.*", False),
+        ("2.0rc1", ">=2", True),
+        ("3.0.post1", "<=3.0", True),
+        ("0.9.1+local", "==0.9.1", True),
+        ("1.0", "!=1.0", False),
+        ("1.0", "===1.0", True),
+    ],
+)
+def test_versions(version: str, specifiers: str, fits: bool, site: Path) -> None:
+    distribution(site, "langchain-onnxembed", "0.1.0", f"some.package[extra] ({specifiers})")
+    distribution(site, "some-package", version)
+    assert [one.name for one in problems(examine_packages())] == ([] if fits else ["some.package"])
+
+
 def test_real_fastembed_beside_ours(site: Path) -> None:
     distribution(site, "fastembed", "0.9.1")
     assert problems(examine_packages()) == []
