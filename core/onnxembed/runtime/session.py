@@ -212,6 +212,11 @@ class Session:
             raise InferenceError(f"ONNX Runtime failed on a batch with {shapes}: {error}") from error
 
     @property
+    def onnx(self) -> Any:
+        """ONNX Runtime's own session, as it is now: another may take its place."""
+        return self._loaded[0].session
+
+    @property
     def providers(self) -> tuple[str, ...]:
         """The providers that it runs on now, best first."""
         return tuple(self._loaded[0].session.get_providers())

@@ -79,9 +79,14 @@ class SparseEngine:
         return self.base.loaded
 
     @property
+    def tokenizer(self) -> TextTokenizer:
+        """The tokenizer; loads no weights."""
+        return self._text.tokenizer
+
+    @property
     def max_length(self) -> int:
         """Tokens that a text is cut to, special tokens included; reads the tokenizer."""
-        return self._text.tokenizer.rules.max_length
+        return self.tokenizer.rules.max_length
 
     def load(self) -> None:
         """Load everything now instead of on first use."""
