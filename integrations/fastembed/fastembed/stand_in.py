@@ -1,6 +1,8 @@
-"""Builds the wheel that packages which require the distribution ``fastembed`` are satisfied by.
+"""Builds the wheel that satisfies packages which require the distribution ``fastembed``.
 
-python -m fastembed.stand_in FOLDER            write fastembed-0.9.1+onnxembed-py3-none-any.whl there, and print its path
+python -m fastembed.stand_in FOLDER
+
+writes fastembed-0.9.1+onnxembed-py3-none-any.whl there, and prints its path.
 
 The wheel has no modules: it has the name, and requires ``onnxembed-fastembed``, which has them.
 """

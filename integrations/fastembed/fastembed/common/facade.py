@@ -43,7 +43,16 @@ class Facade(ModelManagement[DescriptionT], Generic[DescriptionT, FamilyT]):
         self.model_name = model_name
         self.cache_dir = cache_dir
         self.threads = threads
-        self.model = family(model_name, cache_dir, threads, providers, cuda, device_ids, lazy_load, **kwargs)
+        self.model = family(
+            model_name,
+            cache_dir,  # the families' arguments differ after these two
+            threads=threads,
+            providers=providers,
+            cuda=cuda,
+            device_ids=device_ids,
+            lazy_load=lazy_load,
+            **kwargs,
+        )
 
     @classmethod
     def _families(cls) -> list[type[FamilyT]]:
