@@ -6,6 +6,7 @@ The golden files hold what the real one gave for the same folders; most of their
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,8 @@ def test_sparse(kind: str, tmp_path: Path) -> None:
     name, write = FOLDERS[kind]
     theirs = golden("sparse_fastembed.json")["models"][kind]
     model = SparseTextEmbedding(name, specific_model_path=str(write(tmp_path)), threads=1)
-    for way, embed in {"embed": model.embed, "query": model.query_embed}.items():
+    ways: dict[str, Callable[..., Any]] = {"embed": model.embed, "query": model.query_embed}
+    for way, embed in ways.items():
         if way in theirs:
             ours = vectors(embed(TEXTS))
             for (keys, values), (their_keys, their_values) in zip(ours["whole"], theirs[way]["whole"], strict=True):

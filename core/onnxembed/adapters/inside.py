@@ -40,18 +40,17 @@ def catalogue_of(kind: type[Model[Any, SpecT, Any]]) -> tuple[SpecT, ...]:
 
 
 def find_known(kind: type[Model[Any, SpecT, Any]], name: str) -> SpecT | None:
-    """The model of a kind with this very name, case aside; no alias, folder or repository counts."""
-    registry = kind._registry()
-    if not isinstance(name, str) or not registry.holds(name):
+    """The model of the catalogue with this very name, case aside; no alias, and none that a user added, counts."""
+    if not isinstance(name, str):
         return None
-    model: SpecT = registry.find(name)
-    return model if model.name.casefold() == name.casefold() else None
+    model: SpecT | None = kind._registry().row(name)
+    return model
 
 
 def add_model(kind: type[Model[Any, SpecT, Any]], model: SpecT) -> None:
     """Add a model for this process; one that was added under its name before gives way."""
     registry = kind._registry()
-    known = find_known(kind, model.name)
+    known = next((one for one in registry.models() if one.name.casefold() == model.name.casefold()), None)
     if known == model:
         return
     if known is not None:
