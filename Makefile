@@ -14,7 +14,7 @@ HUBS := 0.36.0 1.33.0
 # Many tests wait for servers and processes: more workers than processors keep these busy.
 WORKERS ?= 4
 
-.PHONY: demo test test-full lint bench golden notebooks docs packages sbom clean
+.PHONY: demo test test-full lint bench golden fastembed-tests notebooks docs packages sbom clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python examples/demo.py
@@ -51,6 +51,10 @@ bench: $(VENV)/.peers $(VENV)/.test
 
 golden: $(VENV)/.peers
 	for made in tests/golden/make_*.py; do $(VENV)/peers/bin/python -m tests.golden.$$(basename $$made .py) || exit 1; done
+
+# fastembed's own tests against the stand-in; FASTEMBED_TESTS names a checkout of fastembed, which is not kept here.
+fastembed-tests: $(VENV)/.test
+	$(BIN)/python scripts/fastembed_tests.py $(FASTEMBED_TESTS)
 
 # Runs the notebooks and saves what their cells give; a test compares it with what they give then.
 notebooks: $(VENV)/.test

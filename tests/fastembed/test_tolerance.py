@@ -267,6 +267,13 @@ def test_bm25() -> None:
     assert len(list(model.embed(["Häuser", "und"], parallel=2))) == 2
     raw = Bm25("Qdrant/bm25", stopwords={"Quick"}, disable_stemmer=True).raw_embed(["the quick foxes"])
     assert raw[0].indices.tolist() == sorted(map(Bm25.compute_token_id, ("the", "foxes")))
+    changed = Bm25("Qdrant/bm25", k=2.0)
+    assert {"the", "and"} <= changed.stopwords
+    (before,) = changed.embed("the fox")
+    changed.stopwords = {"FOX"}
+    assert changed.stopwords == {"fox"}
+    (after,) = changed.embed("the fox")
+    assert (before.indices.tolist(), after.indices.tolist()) == ([1621867415], [Bm25.compute_token_id("the")])
     with pytest.raises(ValueError, match="klingon language is not supported"):
         Bm25("Qdrant/bm25", language="klingon")
     assert Bm25("Qdrant/bm25", language="klingon", disable_stemmer=True).language == "klingon"

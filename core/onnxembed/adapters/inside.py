@@ -27,6 +27,7 @@ __all__ = [
     "find_known",
     "folder_of",
     "session_of",
+    "stop_words_of",
     "tokenizer_of",
 ]
 
@@ -94,6 +95,12 @@ def tokenizer_of(model: Model[Any, Any, Any]) -> tokenizers.Tokenizer:
     token = copy.id_to_token(rules.pad_id)
     copy.enable_padding(direction="left" if rules.pad_left else "right", pad_id=rules.pad_id, pad_token=token or "")
     return copy
+
+
+def stop_words_of(model: Model[Any, Any, Any]) -> frozenset[str]:
+    """The words that a BM25 model drops, as they are listed."""
+    words: frozenset[str] = _engine(model).bm25.settings.stop_words()
+    return words
 
 
 def fastembed_limit(folder: Path) -> int | None:

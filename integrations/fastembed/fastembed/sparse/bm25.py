@@ -9,7 +9,8 @@ from typing import Any, Protocol, SupportsIndex, runtime_checkable
 import numpy as np
 
 from fastembed.sparse.sparse_embedding_base import SparseEmbedding, SparseTextEmbeddingBase
-from onnxembed import SparseKind
+from onnxembed import SparseKind, SparseTextEmbedding
+from onnxembed.adapters.inside import stop_words_of
 from onnxembed.errors import InputError
 
 supported_languages = (
@@ -98,6 +99,15 @@ class Bm25(SparseTextEmbeddingBase):
         self.language = language
         self.disable_stemmer = disable_stemmer
         self.token_max_length = token_max_length
+
+    @property
+    def stopwords(self) -> set[str]:
+        """The words that are dropped; other ones may be assigned."""
+        return set(stop_words_of(self._core))
+
+    @stopwords.setter
+    def stopwords(self, words: Iterable[str]) -> None:
+        self._core = SparseTextEmbedding(**{**self._core.options, "stopwords": frozenset(map(str.lower, words))})
 
     def raw_embed(self, documents: Iterable[str]) -> list[SparseEmbedding]:
         """Embed documents into a list."""
