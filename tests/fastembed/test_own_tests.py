@@ -28,15 +28,19 @@ def test_report(tmp_path: Path) -> None:
 def test_only_listed_tests_may_fail_and_for_their_reason() -> None:
     listed = known()
     needs, private = sorted(listed.weights)[0], sorted(listed.internals)[0]
-    assert not set(listed.weights) & set(listed.internals)
+    numbers = sorted(listed.published)[0]
+    assert not (listed.weights | listed.published) & set(listed.internals)
     found = [
         Result(f"{needs}[some/model]", "failed", f"{NO_WEIGHTS} 'some/model'"),
         Result(private, "failed", "anything"),
+        Result(numbers, "failed", "assert 1 == 2"),
+        Result(numbers, "failed", "AttributeError: no such name"),
         Result(needs, "failed", "ImportError: no such name"),
         Result("test_new::test_one", "failed", f"{NO_WEIGHTS} 'some/model'"),
         Result("test_new::test_two", "passed"),
     ]
     assert unexpected(found, listed) == [
+        f"{numbers}: AttributeError: no such name",
         f"{needs}: ImportError: no such name",
         f"test_new::test_one: {NO_WEIGHTS} 'some/model'",
     ]
