@@ -1,6 +1,6 @@
 """Packages that import fastembed, used as their users do: one script over the real fastembed and over the stand-in.
 
-    python tests/fastembed/dependents.py run RESULTS            FASTEMBED_CACHE_PATH is that of tests/fastembed/weights.py
+    python tests/fastembed/dependents.py run RESULTS            FASTEMBED_CACHE_PATH: that of tests/fastembed/weights.py
     python tests/fastembed/dependents.py compare OURS CONTROL   exit status 1 where a check differs or fails
 
 It needs no file of this repository beside it, so that it runs in environments of its own (`make dependents`).

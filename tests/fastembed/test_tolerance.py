@@ -313,6 +313,13 @@ def test_files_come_from_the_hub_into_that_folder(
     assert offline.embedding_size == LateInteractionTextEmbedding.get_embedding_size(FORMS[0].name)
 
 
+def test_models_that_are_not_to_be_had() -> None:
+    with pytest.raises(
+        ValueError, match="Could not load model Qdrant/bm42-all-minilm-l6-v2-attentions from any source"
+    ):
+        SparseTextEmbedding("Qdrant/bm42-all-minilm-l6-v2-attentions", local_files_only=True, lazy_load=True)
+
+
 def test_functions_on_arrays() -> None:
     vectors = np.array([[300, 400]], dtype=np.float16)
     assert normalize(vectors).tolist() == [[0.60009765625, 0.7998046875]]

@@ -81,7 +81,7 @@ def write_cache(cache: Path) -> None:
         cache: Where to; made when it is not there.
     """
     cache.mkdir(parents=True, exist_ok=True)
-    rows = {
+    rows: dict[tuple[type, str], dict[str, object]] = {
         (kind, str(row["model"])): row
         for kind in (TextEmbedding, SparseTextEmbedding, ImageEmbedding, LateInteractionTextEmbedding, TextCrossEncoder)
         for row in kind.list_supported_models()

@@ -20,6 +20,7 @@ from onnxembed.adapters.inside import (
     session_of,
     tokenizer_of,
 )
+from onnxembed.errors import ModelNotFoundError
 
 CoreT = TypeVar("CoreT", bound=Model[Any, Any, Any])
 
@@ -118,7 +119,11 @@ class OnnxModel(Generic[CoreT]):
         options = {**arguments.options, **self.fixed_options, **arguments.own(self.own_keywords)}
         make: Any = self.core_class
         found = make(arguments.model_name, **{**options, "lazy_load": True})
-        folder = folder_of(found)
+        try:
+            folder = folder_of(found)
+        except ModelNotFoundError as error:
+            # Callers match the beginning.
+            raise type(error)(f"Could not load model {arguments.model_name} from any source: {error}") from error
         self._model_dir = Path(self.cache_dir) if folder is None else folder
         limit = None if folder is None else self._limit(found, folder, arguments.max_length)
         if limit is not None:
