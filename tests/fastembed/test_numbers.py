@@ -12,13 +12,25 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fastembed import LateInteractionTextEmbedding, SparseTextEmbedding
+from fastembed import (
+    ImageEmbedding,
+    LateInteractionMultimodalEmbedding,
+    LateInteractionTextEmbedding,
+    SparseTextEmbedding,
+)
 from fastembed.postprocess import Muvera
 from fastembed.sparse.bm25 import Bm25
 from fastembed.text.custom_text_embedding import CustomTextEmbedding
 
 from tests.fixtures.dense_models import VARIANTS, variant
-from tests.fixtures.late_interaction_models import DOCUMENTS, FORMS, QUERIES, write_form
+from tests.fixtures.image_models import VARIANTS as IMAGES
+from tests.fixtures.image_models import image_variant, pictures, write_image_variant
+from tests.fixtures.images import golden_bound
+from tests.fixtures.late_interaction_models import DOCUMENTS, FORMS
+from tests.fixtures.late_interaction_models import QUERIES as QUESTIONS
+from tests.fixtures.late_interaction_models import write_form as write_late_form
+from tests.fixtures.multimodal_models import COLMODERNVBERT, COLPALI, DIM, QUERIES, Form, write_form
+from tests.fixtures.multimodal_models import pictures as pages
 from tests.fixtures.rerank_models import VARIANTS as RERANKERS
 from tests.fixtures.rerank_models import variant as reranker
 from tests.fixtures.sparse_models import FOLDERS, TEXTS
@@ -28,6 +40,7 @@ from tests.golden.make_sparse import vectors
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 BOUND = 1e-5
+PICTURE_BOUND = golden_bound(BOUND, old_pillow=0.02)
 
 
 def golden(name: str) -> dict[str, Any]:
@@ -86,11 +99,11 @@ def test_bm25_to_the_last_digit() -> None:
 @pytest.mark.parametrize("name", [form.name for form in FORMS])
 def test_late_interaction(name: str, tmp_path: Path) -> None:
     theirs = golden("late_interaction.json")["forms"][name]
-    folder = write_form(tmp_path, next(form for form in FORMS if form.name == name))
+    folder = write_late_form(tmp_path, next(form for form in FORMS if form.name == name))
     model = LateInteractionTextEmbedding(name, specific_model_path=str(folder), cuda=False)
     for ours, rows in (
         (model.embed(list(DOCUMENTS)), theirs["documents"]),
-        (model.query_embed(list(QUERIES)), theirs["queries"]),
+        (model.query_embed(list(QUESTIONS)), theirs["queries"]),
     ):
         for vectors_here, their_vectors in zip(ours, rows, strict=True):
             assert np.allclose(vectors_here, np.array(their_vectors).reshape(vectors_here.shape), atol=BOUND)
@@ -98,7 +111,7 @@ def test_late_interaction(name: str, tmp_path: Path) -> None:
         f"{side}{'_extended' if extended else ''}": model.token_count(
             list(texts), is_doc=side == "documents", include_extension=extended
         )
-        for side, texts in (("documents", DOCUMENTS), ("queries", QUERIES))
+        for side, texts in (("documents", DOCUMENTS), ("queries", QUESTIONS))
         for extended in (True, False)
     }
     assert counts == theirs["counts"]
@@ -111,6 +124,31 @@ def test_rerank(name: str, tmp_path: Path) -> None:
     for way in ("rerank", "rerank_pairs"):
         assert np.allclose(ours[way], theirs[way], atol=BOUND), way
     assert ours["token_counts"] == theirs["token_counts"]
+
+
+@pytest.mark.parametrize("name", [one.name for one in IMAGES])
+def test_images(name: str, tmp_path: Path) -> None:
+    one = image_variant(name)
+    model = ImageEmbedding(one.model, specific_model_path=str(write_image_variant(tmp_path, one)), cuda=False)
+    ours = np.stack(list(model.embed(pictures(), batch_size=np.int64(1))))
+    assert np.abs(ours - np.array(golden("image_fastembed.json")["variants"][name]["pictures"])).max() <= PICTURE_BOUND
+    assert model.model.embedding_size == ours.shape[1]
+
+
+@pytest.mark.parametrize("kind", [COLPALI, COLMODERNVBERT])
+def test_multimodal(kind: str, tmp_path: Path) -> None:
+    theirs = golden("multimodal.json")[kind]
+    model = LateInteractionMultimodalEmbedding(kind, specific_model_path=str(write_form(tmp_path, Form(kind))))
+    for ours, rows in (
+        (model.embed_text(list(QUERIES), batch_size=2), theirs["texts"]),
+        (model.embed_image(pages(), parallel=2), theirs["images"]),
+    ):
+        for vectors_here, expected in zip(ours, rows, strict=True):
+            assert list(vectors_here.shape) == expected["shape"]
+            assert np.abs(vectors_here[:, 0] - expected["first"]).max() <= PICTURE_BOUND
+    counts = [model.token_count(list(QUERIES), include_extension=extended) for extended in (False, True)]
+    assert counts == theirs["counts"]
+    assert model.model.embedding_size == DIM
 
 
 def test_muvera_in_double_precision() -> None:

@@ -18,6 +18,7 @@ from fastembed import LateInteractionTextEmbedding, SparseEmbedding, SparseTextE
 from fastembed.common.model_description import BaseModelDescription, DenseModelDescription, ModelSource, PoolingType
 from fastembed.common.types import Device
 from fastembed.common.utils import iter_batch, last_token_pooling, mean_pooling, normalize
+from fastembed.postprocess import Muvera
 from fastembed.rerank.cross_encoder import TextCrossEncoder
 from fastembed.rerank.cross_encoder.custom_text_cross_encoder import CustomTextCrossEncoder
 from fastembed.sparse.bm25 import Bm25
@@ -149,6 +150,20 @@ def test_lazy_models_have_no_session_before_the_first_use(cls: tuple[str, str]) 
         assert not hasattr(model.model, "model")
         list(getattr(model, name)(TEXTS))
         assert hasattr(model.model, "model")
+
+
+def test_loading_by_hand(cls: tuple[str, str]) -> None:
+    model = TextEmbedding(cls[0], specific_model_path=cls[1], lazy_load=True)
+    model.model.load_onnx_model()
+    assert hasattr(model.model, "model")
+
+
+def test_tables_have_no_session(tmp_path: Path) -> None:
+    one = next(one for one in VARIANTS if one.static)
+    model = TextEmbedding(one.model, specific_model_path=str(write_variant(tmp_path / "table", one)), mmap=True)
+    assert first(model).shape[0] == 3
+    assert not hasattr(model.model, "model")
+    assert isinstance(model.model.tokenizer, tokenizers.Tokenizer)
 
 
 def test_token_limit_is_that_of_tokenizer_config(tmp_path: Path) -> None:
@@ -311,6 +326,8 @@ def test_files_come_from_the_hub_into_that_folder(
     assert hub_server.requests == []
     assert len(list(offline.embed(["hello"]))) == 1
     assert offline.embedding_size == LateInteractionTextEmbedding.get_embedding_size(FORMS[0].name)
+    assert Muvera.from_multivector_model(offline, k_sim=2, r_reps=1).embedding_size == 4 * 16
+    assert len(list(offline.passage_embed(["hello"]))) == 1
 
 
 def test_models_that_are_not_to_be_had() -> None:

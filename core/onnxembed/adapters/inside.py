@@ -66,7 +66,13 @@ def folder_of(model: Model[Any, Any, Any]) -> Path | None:
 
 
 def session_of(model: Model[Any, Any, Any]) -> Any:
-    """ONNX Runtime's session of a model, the first where there are several; loads it.
+    """Load a model, and give ONNX Runtime's session of it.
+
+    Args:
+        model: The model.
+
+    Returns:
+        The session, the first where there are several.
 
     Raises:
         InputError: If the model is no graph: a table, or BM25.
@@ -78,7 +84,13 @@ def session_of(model: Model[Any, Any, Any]) -> Any:
 
 
 def tokenizer_of(model: Model[Any, Any, Any]) -> tokenizers.Tokenizer:
-    """A copy of a model's tokenizer that pads to the longest text of a call; the caller may change it.
+    """Copy a model's tokenizer.
+
+    Args:
+        model: The model.
+
+    Returns:
+        A tokenizer that pads to the longest text of a call; the caller may change it.
 
     Raises:
         InputError: If the model has none.

@@ -42,7 +42,7 @@ class ImageEmbedding(VectorFacade[DenseModelDescription, ImageEmbeddingBase]):
             parallel: Batches run at once, by threads; 0 for one per usable processor.
             **kwargs: Passed over.
 
-        Returns:
-            An iterator of vectors (dim,), in order.
+        Yields:
+            A vector (dim,) per image, in order.
         """
         yield from self.model.embed(images, batch_size, parallel, **kwargs)

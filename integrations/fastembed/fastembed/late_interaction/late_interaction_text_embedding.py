@@ -43,8 +43,8 @@ class LateInteractionTextEmbedding(VectorFacade[DenseModelDescription, LateInter
             parallel: Batches run at once, by threads; 0 for one per usable processor.
             **kwargs: Passed over.
 
-        Returns:
-            An iterator of arrays (tokens, dim), in order.
+        Yields:
+            An array (tokens, dim) per document, in order.
         """
         yield from self.model.embed(documents, batch_size, parallel, **kwargs)
 

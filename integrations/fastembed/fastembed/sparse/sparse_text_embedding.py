@@ -39,8 +39,8 @@ class SparseTextEmbedding(Facade[SparseModelDescription, SparseTextEmbeddingBase
             parallel: Batches run at once; for BM25 the processes that share the work.
             **kwargs: Passed over.
 
-        Returns:
-            An iterator of one vector per text, in order.
+        Yields:
+            One vector per text, in order.
         """
         yield from self.model.embed(documents, batch_size, parallel, **kwargs)
 

@@ -119,8 +119,8 @@ class TextEmbedding(VectorFacade[DenseModelDescription, TextEmbeddingBase]):
             parallel: Batches run at once, by threads; 0 for one per usable processor.
             **kwargs: ``task_id`` for models with tasks; others are passed over.
 
-        Returns:
-            An iterator of vectors (dim,), in order.
+        Yields:
+            A vector (dim,) per text, in order.
         """
         yield from self.model.embed(documents, batch_size, parallel, **kwargs)
 

@@ -68,8 +68,8 @@ class TextCrossEncoder(Facade[BaseModelDescription, TextCrossEncoderBase]):
             batch_size: Most pairs in a batch.
             **kwargs: ``parallel``, batches run at once; others are passed over.
 
-        Returns:
-            An iterator of one raw score per document, in their order.
+        Yields:
+            One raw score per document, in their order.
         """
         yield from self.model.rerank(query, documents, batch_size, **kwargs)
 
