@@ -53,7 +53,9 @@ REFERENCE = (
             "llama_index.retrievers.onnxembed",
         ),
     ),
-    Page("reference/fastembed.md", "fastembed", ("fastembed", "fastembed.rerank.cross_encoder", "fastembed.postprocess")),
+    Page(
+        "reference/fastembed.md", "fastembed", ("fastembed", "fastembed.rerank.cross_encoder", "fastembed.postprocess")
+    ),
 )
 
 
