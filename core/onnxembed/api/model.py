@@ -12,7 +12,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol, Self, TypeVar, cast
 
-from onnxembed.api.asynchronous import awaited
 from onnxembed.api.inputs import Checked, check_count, check_parallel
 from onnxembed.api.options import EngineOptions, option_docs, settings_of
 from onnxembed.api.settings import ByFiles, EngineSettings, SpecT, engine_settings, located
@@ -214,7 +213,9 @@ class Model(Generic[OptionsT, SpecT, EngineT]):
         """
         return located(self._settings).folder
 
-    adownload = awaited(download)
+    async def adownload(self) -> ModelFolder | None:
+        """Asynchronous twin of `download`."""
+        return await self.run_async(self.download)
 
     def export(self, folder: str | os.PathLike[str]) -> Path:
         """Write the model into one folder that opens without a cache, without Hub code, and without being written to.
@@ -252,7 +253,9 @@ class Model(Generic[OptionsT, SpecT, EngineT]):
             raise
         return target
 
-    aexport = awaited(export)
+    async def aexport(self, folder: str | os.PathLike[str]) -> Path:
+        """Asynchronous twin of `export`."""
+        return await self.run_async(partial(self.export, folder))
 
     def _check_exported(self, folder: Path, fingerprint: str) -> None:
         """Open an exported folder once: what it lacks is said now, not where it is to start."""
