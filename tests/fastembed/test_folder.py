@@ -53,8 +53,8 @@ def test_both_at_once_are_told_apart_in_either_order(place: Path, name: str, ver
     install(place, OURS, "0.1.0", "fastembed/text/__init__.py")
     fault = fastembed_fault()
     assert fault is not None
-    assert f"{name} {version} and {OURS} are installed together" in fault
-    assert f"pip uninstall -y {name} {OURS}" in fault
+    assert fault.problem.startswith(f"{name} {version} and {OURS} are installed together")
+    assert fault.mend == f"pip uninstall -y {name} {OURS} && pip install {OURS}"
 
 
 def test_files_that_went_with_the_real_one_are_missed(place: Path) -> None:
@@ -62,8 +62,8 @@ def test_files_that_went_with_the_real_one_are_missed(place: Path) -> None:
     (place / "fastembed" / "__init__.py").unlink()
     fault = fastembed_fault()
     assert fault is not None
-    assert fault.startswith("fastembed/__init__.py of onnxembed-fastembed is gone")
-    assert fault.endswith("pip install --force-reinstall --no-deps onnxembed-fastembed")
+    assert fault.problem.startswith("fastembed/__init__.py of onnxembed-fastembed is gone")
+    assert fault.mend == "pip install --force-reinstall --no-deps onnxembed-fastembed"
 
 
 def test_importing_over_the_real_one_is_an_error(tmp_path: Path) -> None:

@@ -11,4 +11,7 @@ def refuse_real_fastembed() -> None:
     """Raise an ImportError where the real fastembed is installed: its files and ours would be mixed."""
     real = real_fastembed()
     if real is not None:
-        raise ImportError(both_installed(real))
+        fault = both_installed(real)
+        raise ImportError(
+            f"{fault.problem}: {fault.mend}; python -m fastembed.stand_in builds a wheel for packages that require it"
+        )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from onnxembed.runtime import forks
 
 OURS = "onnxembed-fastembed"
@@ -23,14 +25,27 @@ def real_fastembed() -> str | None:
     return None
 
 
-def fastembed_fault() -> str | None:
-    """Say what is wrong with the folder ``fastembed`` of this environment, and the command that mends it.
+@dataclass(frozen=True, slots=True)
+class FolderFault:
+    """What is wrong with the folder ``fastembed``.
+
+    Attributes:
+        problem: What is wrong.
+        mend: The command that mends it.
+    """
+
+    problem: str
+    mend: str
+
+
+def fastembed_fault() -> FolderFault | None:
+    """Look for what is wrong with the folder ``fastembed`` of this environment; nothing is imported from it.
 
     The real distributions and ours write the same files, so whichever came last overwrote the other; and removing one
-    removes files of the other. Either order is told from what is installed, without an import.
+    removes files of the other. Either order is told from what is installed.
 
     Returns:
-        One sentence and the command; ``None`` where nothing is wrong, or ours is not installed.
+        The fault; ``None`` where nothing is wrong, or ours is not installed.
     """
     if _version(OURS) is None:
         return None
@@ -40,19 +55,18 @@ def fastembed_fault() -> str | None:
     missing = _missing_file()
     if missing is None:
         return None
-    return (
-        f"{missing} of {OURS} is gone, as happens when fastembed is uninstalled beside it: "
-        f"pip install --force-reinstall --no-deps {OURS}"
+    return FolderFault(
+        f"{missing} of {OURS} is gone, as happens when fastembed is uninstalled beside it",
+        f"pip install --force-reinstall --no-deps {OURS}",
     )
 
 
-def both_installed(real: str) -> str:
-    """Say that a real distribution lies in one folder with ours, and what to do."""
+def both_installed(real: str) -> FolderFault:
+    """Say that a real distribution lies in one folder with ours."""
     name = real.partition(" ")[0]
-    return (
-        f"{real} and {OURS} are installed together and overwrite each other's files: pip uninstall -y {name} {OURS}, "
-        f"then pip install {OURS}, and the stand-in wheel of python -m fastembed.stand_in for packages that "
-        "require fastembed"
+    return FolderFault(
+        f"{real} and {OURS} are installed together and overwrite each other's files",
+        f"pip uninstall -y {name} {OURS} && pip install {OURS}",
     )
 
 
