@@ -330,6 +330,15 @@ def test_files_come_from_the_hub_into_that_folder(
     assert len(list(offline.passage_embed(["hello"]))) == 1
 
 
+@pytest.mark.parametrize("prefix", ["fast-", ""])
+def test_folders_of_old_archives_are_used(prefix: str, tmp_path: Path) -> None:
+    one = variant("cls")
+    folder = write_variant(tmp_path / "cache" / f"{prefix}{one.model.rpartition('/')[2]}", one)
+    model = TextEmbedding(one.model, local_files_only=True)
+    assert model.model._model_dir == folder
+    assert first(model).shape[0] == len(TEXTS)
+
+
 def test_models_that_are_not_to_be_had() -> None:
     with pytest.raises(
         ValueError, match="Could not load model Qdrant/bm42-all-minilm-l6-v2-attentions from any source"

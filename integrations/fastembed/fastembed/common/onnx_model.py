@@ -40,6 +40,13 @@ class OnnxOutputContext:
     input_ids: NumpyArray | None = None
 
 
+def _own_layout(cache: Path, model_name: str) -> Path | None:
+    """The folder of a model that is no copy of the Hub's: from fastembed's old archives, or put there by hand."""
+    name = model_name.rpartition("/")[2]
+    folders = (cache / f"fast-{name}", cache / name)
+    return next((folder for folder in folders if folder.is_dir() and any(folder.iterdir())), None)
+
+
 class OnnxModel(Generic[CoreT]):
     """A family of models: which of the core's it has, and the core's object for one of them.
 
@@ -122,8 +129,13 @@ class OnnxModel(Generic[CoreT]):
         try:
             folder = folder_of(found)
         except ModelNotFoundError as error:
-            # Callers match the beginning.
-            raise type(error)(f"Could not load model {arguments.model_name} from any source: {error}") from error
+            own = _own_layout(Path(self.cache_dir), arguments.model_name)
+            if own is None or options["specific_model_path"] is not None:
+                # Callers match the beginning.
+                raise type(error)(f"Could not load model {arguments.model_name} from any source: {error}") from error
+            options["specific_model_path"] = own
+            found = make(arguments.model_name, **{**options, "lazy_load": True})
+            folder = folder_of(found)
         self._model_dir = Path(self.cache_dir) if folder is None else folder
         limit = None if folder is None else self._limit(found, folder, arguments.max_length)
         if limit is not None:
