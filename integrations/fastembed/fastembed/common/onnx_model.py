@@ -20,7 +20,7 @@ from onnxembed.adapters.inside import (
     session_of,
     tokenizer_of,
 )
-from onnxembed.errors import ModelNotFoundError
+from onnxembed.errors import InputError, ModelNotFoundError
 
 CoreT = TypeVar("CoreT", bound=Model[Any, Any, Any])
 
@@ -157,15 +157,24 @@ class OnnxModel(Generic[CoreT]):
 
     @property
     def model(self) -> Any:
-        """ONNX Runtime's session; with ``lazy_load`` there is no such attribute before the first use."""
+        """ONNX Runtime's session; with ``lazy_load`` there is none before the first use. Tables and BM25 have none."""
         if not self._used or not self._core.loaded:
             raise AttributeError("model is not loaded yet; it is on first use")
-        return session_of(self._core)
+        try:
+            return session_of(self._core)
+        except InputError as error:
+            raise AttributeError(str(error)) from error
 
     @cached_property
     def tokenizer(self) -> Any:
-        """A copy of the model's tokenizer, which pads to the longest text; ``None`` where the model has none."""
-        return tokenizer_of(self._core)
+        """A copy of the model's tokenizer, which pads to the longest text; models of images and BM25 have none."""
+        try:
+            return tokenizer_of(self._core)
+        except InputError as error:
+            raise AttributeError(str(error)) from error
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "tokenizer"}
 
     def load_onnx_model(self) -> None:
         """Load the graph now."""

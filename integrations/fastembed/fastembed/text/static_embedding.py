@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from fastembed.text.text_embedding_base import TextEmbeddingBase
 from onnxembed import DenseModel
 from onnxembed.adapters.inside import ModelSpec
@@ -16,8 +14,3 @@ class StaticTextEmbedding(TextEmbeddingBase):
     def holds(cls, spec: ModelSpec) -> bool:
         """Whether a model is of this family."""
         return isinstance(spec, DenseModel) and spec.static
-
-    @property
-    def model(self) -> Any:
-        """A table has no session of ONNX Runtime."""
-        raise AttributeError("a static model has no session of ONNX Runtime")
