@@ -186,11 +186,16 @@ def _rounding(graph: Path, store: StoreSettings, weight_bits: int) -> tuple[str,
         if done.kept:
             names = listed([f"{name} ({error:.0%})" for name, error in done.kept], _NAMES_SHOWN)
             logger.warning("%s: these products stay in single precision, 8 bits would spoil them: %s", graph, names)
+        if done.left:
+            names = listed(done.left, _NAMES_SHOWN)
+            logger.warning(
+                "%s: these operators stay in single precision, their form is not rewritten: %s", graph, names
+            )
         logger.info("%s: %d products and %d tables are in 8 bits", graph, done.products, done.tables)
 
     data = inspect_graph(graph).external_data
     outside = "".join(f"\0{content_digest(graph.parent / name, digest_memory(store))}" for name in data)
-    return f"{weight_bits} bits{outside}", round_to
+    return f"{weight_bits} bits, fused operators apart{outside}", round_to
 
 
 def _describe(path: Path, facts: GraphFacts, data: tuple[DataFile, ...], *, compiled: bool) -> GraphFile:

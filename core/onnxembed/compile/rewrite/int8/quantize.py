@@ -19,32 +19,21 @@ import numpy as np
 from onnxembed.compile.graph_builder import FLOAT, LARGEST_INLINE_BYTES, MICROSOFT, GraphBuilder
 from onnxembed.compile.rewrite.int8.copying import OWN, Copy
 from onnxembed.compile.rewrite.int8.opsets import require_known
-from onnxembed.compile.rewrite.int8.probe import inputs_of_products
-from onnxembed.compile.rewrite.int8.products import SMALLEST_WEIGHT, Product, find_products
-from onnxembed.compile.rewrite.int8.rounding import (
-    GELU_LEAST,
-    GELU_ZERO,
-    ZERO,
-    column_scales,
-    rounded_weight,
-    row_error,
-)
-from onnxembed.compile.rewrite.int8.smoothing import Smoothing, find_smoothings
-from onnxembed.errors import UnsupportedModelError
+from onnxembed.compile.rewrite.int8.planning import Plan, make_plan, require_single_precision, smoothed_weight
+from onnxembed.compile.rewrite.int8.products import SMALLEST_WEIGHT, Product
+from onnxembed.compile.rewrite.int8.rounding import GELU_LEAST, GELU_ZERO, ZERO, column_scales, rounded_weight
+from onnxembed.compile.rewrite.int8.unfusing import unfuse
 from onnxembed.formats.onnx_model import Constant, Model, Node, read_model
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from numpy.typing import NDArray
+
+    from onnxembed.compile.rewrite.int8.smoothing import Smoothing
 
 logger = logging.getLogger("onnxembed.models")
 
 _MOST = {8: 127, 7: 63}
 """Largest rounded weight, by its bits. Without 8-bit dot products two products are added in 16 bits, too few for 8."""
-_LARGEST_ERROR = 0.06
-"""Mean relative error of a product's rows from which it stays in single precision."""
-_SMALLEST_TABLE = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +44,13 @@ class Quantized:
         products: Number of products in 8 bits.
         kept: Names of the outputs of products that stayed in single precision, and the error that 8 bits would have.
         tables: Number of tables of vectors in 8 bits.
+        left: Operators that hold a large weight in a form that is not rewritten, each with the name of its output.
     """
 
     products: int
     kept: tuple[tuple[str, float], ...]
     tables: int
+    left: tuple[str, ...] = ()
 
 
 def quantize_graph(
@@ -78,86 +69,25 @@ def quantize_graph(
         What was done.
 
     Raises:
-        UnsupportedModelError: The graph has no large product of single precision, an operator that is not known in the
-            version of ONNX that has blocked rounding, or an input that cannot be made up.
+        UnsupportedModelError: The graph is quantised already, or has no large product of single precision, an operator
+            that is not known in the version of ONNX that has blocked rounding, or an input that cannot be made up.
         ModelError: The file is damaged.
     """
     most = _MOST[weight_bits]
     with read_model(source) as model:
+        require_single_precision(model)
         require_known(model)
-        products = find_products(model, smallest)
-        if not products:
-            raise UnsupportedModelError(
-                f"{source} has no product of single precision that is worth 8 bits; use precision='fp32'"
-            )
-        plan = _plan(model, products, most)
+        unfuse(model, smallest)
+        plan = make_plan(model, smallest, most)
         graph = _Rewriting(model, plan, most).run()
         graph.write(target, largest_inline_bytes=LARGEST_INLINE_BYTES if single_file else 0)
-        return Quantized(len(plan.products), plan.kept, len(plan.tables))
-
-
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    products: Mapping[str, Product]
-    smoothings: Mapping[str, Smoothing]
-    tables: frozenset[str]
-    kept: tuple[tuple[str, float], ...]
-
-
-def _plan(model: Model, products: Sequence[Product], most: int) -> _Plan:
-    """Decide by measuring: what each product is fed with on random input, and what 8 bits would cost it."""
-    seen = inputs_of_products(model, [product.x for product in products])
-    for value, rows in seen.items():
-        if not np.isfinite(rows).all():
-            raise UnsupportedModelError(
-                f"{model.path}: the value {value!r} holds numbers that are not finite for random tokens; the weights "
-                "are damaged, fetch the model again"
-            )
-    smoothings = find_smoothings(model, products, seen)
-    chosen, kept = {}, []
-    for product in products:
-        smoothing = smoothings.get(product.x)
-        rows, weight = seen[product.x], _weight(model, product, smoothing)
-        if smoothing is not None:
-            rows = np.asarray(rows / smoothing.scale, np.float32)
-        error = row_error(rows, weight, most, after_gelu=product.after_gelu)
-        if error > _LARGEST_ERROR:
-            kept.append((product.node.outputs[0], error))
-        else:
-            chosen[product.node.outputs[0]] = product
-    reading = {product.x for product in chosen.values()}
-    return _Plan(
-        chosen,
-        {value: smoothing for value, smoothing in smoothings.items() if value in reading},
-        frozenset(_tables(model)),
-        tuple(kept),
-    )
-
-
-def _tables(model: Model) -> set[str]:
-    """Name the large constants whose rows are looked up."""
-    found = set()
-    for node in model.nodes:
-        if node.operator == "Gather" and node.domain == "" and node.whole("axis", 0) == 0:
-            table = model.constants.get(node.inputs[0])
-            if (
-                table is not None
-                and table.is_float32
-                and len(table.shape) == 2
-                and _numbers(table.shape) >= _SMALLEST_TABLE
-            ):
-                found.add(node.inputs[0])
-    return found
-
-
-def _numbers(shape: tuple[int, ...]) -> int:
-    return int(np.prod(shape, dtype=np.int64))
+        return Quantized(len(plan.products), plan.kept, len(plan.tables), plan.left)
 
 
 class _Rewriting:
     """Writes the new graph, node by node in the order of the old one."""
 
-    def __init__(self, model: Model, plan: _Plan, most: int) -> None:
+    def __init__(self, model: Model, plan: Plan, most: int) -> None:
         self._model, self._plan, self._most = model, plan, most
         self._copy = Copy(model)
         self._graph = self._copy.graph
@@ -208,10 +138,10 @@ class _Rewriting:
         shape = constant.shape[::-1] if product.transposed else constant.shape
 
         def columns() -> NDArray[np.float32]:
-            return column_scales(_weight(self._model, product, smoothing), self._most)
+            return column_scales(smoothed_weight(self._model, product, smoothing), self._most)
 
         def weight() -> NDArray[np.int8]:
-            matrix = _weight(self._model, product, smoothing)
+            matrix = smoothed_weight(self._model, product, smoothing)
             return rounded_weight(matrix, column_scales(matrix, self._most), self._most)
 
         stored = graph.later(f"{name}.weight", shape, weight, "int8")
@@ -297,13 +227,6 @@ class _Rewriting:
         if not self._graph.has_tensor(f"{OWN}{name}"):
             self._graph.initializer(f"{OWN}{name}", value)
         return f"{OWN}{name}"
-
-
-def _weight(model: Model, product: Product, smoothing: Smoothing | None) -> NDArray[np.float32]:
-    matrix: NDArray[np.float32] = product.matrix(model)
-    if smoothing is not None:
-        matrix = np.asarray(matrix * smoothing.scale[:, None], np.float32)
-    return matrix
 
 
 def _divided(constant: Constant, scale: NDArray[np.float32]) -> NDArray[np.float32]:
