@@ -41,6 +41,8 @@ class Plan:
         tables: Names of the constants that are looked up in 8 bits.
         kept: Outputs of the products that 8 bits would spoil, and by how much.
         left: Operators with a large weight whose form is not known here.
+        spaces: For each value that products read its shape on random input, channels aside: values of one shape there
+            have one number of rows always.
     """
 
     products: Mapping[str, Product]
@@ -48,6 +50,7 @@ class Plan:
     tables: frozenset[str]
     kept: tuple[tuple[str, float], ...]
     left: tuple[str, ...]
+    spaces: Mapping[str, tuple[int, ...]]
 
 
 def require_single_precision(model: Model) -> None:
@@ -67,7 +70,8 @@ def make_plan(model: Model, smallest: int, most: int) -> Plan:
     left = tuple(left_products(model, products, smallest))
     if not products:
         raise UnsupportedModelError(f"{model.path} {_why_none(model, left)}; use precision='fp32'")
-    seen = inputs_of_products(model, [product.x for product in products])
+    values = inputs_of_products(model, [product.x for product in products])
+    seen = {name: value.reshape(-1, value.shape[-1]) for name, value in values.items()}
     for value, rows in seen.items():
         if not np.isfinite(rows).all():
             raise UnsupportedModelError(
@@ -84,6 +88,7 @@ def make_plan(model: Model, smallest: int, most: int) -> Plan:
         frozenset(_tables(model)),
         tuple((name, error) for name, error in errors.items() if name not in chosen),
         left,
+        {name: value.shape[:-1] for name, value in values.items()},
     )
 
 

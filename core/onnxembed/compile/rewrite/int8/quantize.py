@@ -92,6 +92,7 @@ class _Rewriting:
         self._copy = Copy(model)
         self._graph = self._copy.graph
         self._rounded: dict[str, tuple[str, str]] = {}  # by value: its 8 bits, and the scales of its rows
+        self._zero_points: dict[tuple[tuple[int, ...], int], str] = {}  # by the rows' shape, and the number
         self._folded = {
             id(node): (smoothing, places)
             for smoothing in plan.smoothings.values()
@@ -182,14 +183,23 @@ class _Rewriting:
             scales = graph.node("Max", [above, below, tiny], f"{name}.scales")
             if smoothing is None:
                 scales = self._with_not_a_number(value, scales, name)
-        shape = graph.node("Shape", [scales], f"{name}.shape")
-        zeros = graph.filled(shape, self._zero(product), f"{name}.zeros")
+        zeros = self._zeros(product, scales)
         constant = self._model.constants[product.weight]
         channels = constant.shape[1] if product.transposed else constant.shape[0]
         attributes = {"axis": -1, "block_size": channels}
         rounded = graph.node("QuantizeLinear", [value, scales, zeros], f"{name}.rounded", attributes)
         self._rounded[product.x] = rounded, scales
         return rounded, scales
+
+    def _zeros(self, product: Product, scales: str) -> str:
+        """The zero points of the rows, one tensor for all values with such rows."""
+        value = self._zero(product)
+        key = (self._plan.spaces[product.x], value)
+        if key not in self._zero_points:
+            name = f"{OWN}{product.x}"
+            shape = self._graph.node("Shape", [scales], f"{name}.shape")
+            self._zero_points[key] = self._graph.filled(shape, value, f"{name}.zeros")
+        return self._zero_points[key]
 
     def _with_not_a_number(self, value: str, scales: str, name: str) -> str:
         """Make the scale of a row with a number that is none no number either: the largest passes over NaN.
