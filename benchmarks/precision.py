@@ -193,7 +193,7 @@ def search_quality(collection: Collection) -> dict[str, dict[str, float]]:
     documents, questions = list(collection.documents.values()), list(collection.questions.values())
     words = SparseTextEmbedding("Qdrant/bm25").fit(documents)
     index = SparseIndex(words.embed(documents))
-    by_words = [index.search(query, CANDIDATES)[0] for query in words.query_embed(questions)]
+    by_words = [index.search(query, CANDIDATES, idf=True)[0] for query in words.query_embed(questions)]
     figures: dict[str, dict[str, float]] = {}
     for precision in ("fp32", "int8"):
         model = TextEmbedding(MODEL, precision=precision, threads=1)
