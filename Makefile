@@ -40,6 +40,7 @@ lint: $(VENV)/.test
 	$(BIN)/python scripts/check_architecture.py
 	$(BIN)/python scripts/model_table.py --check docs/models.md
 	$(BIN)/python scripts/architecture_table.py --check
+	$(BIN)/python scripts/precision_table.py --check
 	$(BIN)/python scripts/version.py --check
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
@@ -48,6 +49,7 @@ bench: $(VENV)/.peers $(VENV)/.test
 	$(BIN)/python -m benchmarks.dense
 	for kind in sparse rerank image; do $(BIN)/python -m benchmarks.compare $$kind || exit 1; done
 	$(BIN)/python -m benchmarks.maxsim
+	$(BIN)/python -m benchmarks.precision
 
 golden: $(VENV)/.peers
 	for made in tests/golden/make_*.py; do $(VENV)/peers/bin/python -m tests.golden.$$(basename $$made .py) || exit 1; done

@@ -44,17 +44,17 @@ class Effort:
 
     Attributes:
         texts: Number of texts.
-        rounds: Turns of each side over all texts.
+        rounds: Turns of each side over all texts, by the number of threads.
         query_rounds: Turns of each side of ten queries.
     """
 
     texts: int
-    rounds: int
+    rounds: Mapping[int, int]
     query_rounds: int
 
 
-FULL = Effort(texts=400, rounds=7, query_rounds=30)
-QUICK = Effort(texts=16, rounds=1, query_rounds=1)
+FULL = Effort(texts=400, rounds={1: 7, 2: 3}, query_rounds=30)
+QUICK = Effort(texts=16, rounds={1: 1, 2: 1}, query_rounds=1)
 
 
 class Worker:
@@ -111,18 +111,20 @@ def workers(peers: str, folder: Path, threads: int) -> Iterator[list[Worker]]:
         yield opened
 
 
-def measure(opened: Sequence[Worker], texts: Sequence[str], effort: Effort, scratch: Path) -> dict[str, Any]:
+def measure(
+    opened: Sequence[Worker], texts: Sequence[str], rounds: int, query_rounds: int, scratch: Path
+) -> dict[str, Any]:
     """Let all sides embed the texts, and queries, in turns."""
     bulk: dict[str, Any] = {worker.name: {"seconds": [], "processor_seconds": []} for worker in opened}
     asked: dict[str, Any] = {worker.name: {"seconds": [], "processor_seconds": []} for worker in opened}
-    for number in range(effort.rounds):
+    for number in range(rounds):
         for worker in opened if number % 2 else opened[::-1]:
             got = worker.ask("embed", texts, vectors=str(scratch / f"{worker.name}.npy"))
             for key, values in bulk[worker.name].items():
                 values.append(got[key])
         say("  ".join(f"{name} {runs['processor_seconds'][-1]:.2f} s" for name, runs in bulk.items()))
-    short = short_queries(effort.query_rounds * 10)
-    for number in range(effort.query_rounds):
+    short = short_queries(query_rounds * 10)
+    for number in range(query_rounds):
         for worker in opened if number % 2 else opened[::-1]:
             time.sleep(0.02)  # the others' threads come to rest
             got = worker.ask("queries", short[number * 10 : number * 10 + 10])
@@ -300,7 +302,8 @@ def run(effort: Effort, workload: str, peers: str, scratch: Path, cranfield: Pat
             with workers(peers, scratch / "model", threads):
                 pass  # the first start may make and keep a graph
         with workers(peers, scratch / "model", threads) as opened:
-            results["threads"][str(threads)] = measure(opened, texts, effort, scratch)
+            rounds = effort.rounds[threads]
+            results["threads"][str(threads)] = measure(opened, texts, rounds, effort.query_rounds, scratch)
             if threads == 1:
                 results["closeness"] = closeness(opened[1], texts, scratch)
     results["file_bytes"] = file_bytes()

@@ -154,7 +154,7 @@ class _Data:
         message = self.buffer[self.first : self.last]
         if self.field == _FLOAT_DATA:
             return np.array(_floats(message), dtype)
-        return np.array(_integers(message, self.field), dtype)
+        return np.array(list(_integers(message, self.field)), dtype)
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ _ACTIVATIONS = frozenset({"Relu", "Tanh", "Sigmoid"})
 _ATTENTION_CHOICES = ("num_heads", "scale", "mask_filter_value", "unidirectional")
 _EMBEDDING_INPUTS = 9
 _OPSET_OF_AXES_AS_INPUT = 13
+_MASK_AXES = 2
 
 
 def unfuse(model: Model, smallest: int) -> None:
@@ -191,13 +192,20 @@ class _Unfusing:
     def _is_known_mask(self, name: str) -> bool:
         """Whether a mask is of tokens, (batch, tokens), or of lengths (batch,): attention alone takes these alike."""
         maker = self._makers.get(name)
-        while maker is not None and maker.operator in ("Cast", "Identity") and not maker.domain:
-            name = maker.inputs[0]
-            maker = self._makers.get(name)
-        if maker is not None:
-            return maker.operator == "EmbedLayerNormalization" and name == maker.outputs[1]
-        shapes = {info.name: info.shape for info in self._model.facts.inputs}
-        return len(shapes.get(name) or ()) == 2
+        if maker is None:
+            shapes = {info.name: info.shape for info in self._model.facts.inputs}
+            return len(shapes.get(name) or ()) == _MASK_AXES
+        if maker.operator in ("Cast", "Identity") and not maker.domain:
+            return self._is_known_mask(maker.inputs[0])
+        if maker.operator == "ReduceSum" and not maker.domain:
+            return not maker.whole("keepdims", 1) and self._axes(maker) == [1] and self._is_known_mask(maker.inputs[0])
+        return maker.operator == "EmbedLayerNormalization" and name == maker.outputs[1]
+
+    def _axes(self, node: Node) -> list[int]:
+        if len(node.inputs) == 1:
+            return list(node.wholes("axes") or ())
+        constant = self._model.constants.get(node.inputs[1])
+        return [] if constant is None else constant.array().tolist()
 
     def _weight(self, name: str) -> Constant | None:
         constant = self._matrix(name)

@@ -52,12 +52,14 @@ class Case:
         constants: Their constants.
         expected: What numpy makes of x in their place, where that is a line.
         flat: Whether x is (batch * sequence, 64).
+        oldest: The first version of ONNX that has the operators in this form.
     """
 
     nodes: Callable[[], list[Any]]
     constants: Arrays
     expected: Callable[[NDArray[np.float64]], NDArray[np.float64]] | None = None
     flat: bool = False
+    oldest: int = 12
 
 
 def node(operator: str, inputs: list[str], outputs: list[str], domain: str = "", **attributes: Any) -> Any:
@@ -160,6 +162,16 @@ CASES = {
             fused("Attention", ["x", "w", "b", "mask"], ["y"], num_heads=4),
         ],
         {"w": QKV, "b": QKV_BIAS},
+    ),
+    "Attention of lengths, their axis in a typed field": Case(
+        lambda: [
+            node("Cast", ["attention_mask"], ["mask"], to=TensorProto.INT32),
+            node("Constant", [], ["one"], value=helper.make_tensor("axes", TensorProto.INT64, [1], [1])),
+            node("ReduceSum", ["mask", "one"], ["lengths"], keepdims=0),
+            fused("Attention", ["x", "w", "b", "lengths"], ["y"], num_heads=4),
+        ],
+        {"w": QKV, "b": QKV_BIAS},
+        oldest=17,
     ),
     "Attention without bias and mask, of sizes of its own": Case(
         lambda: [fused("Attention", ["x", "w"], ["y"], num_heads=4, qkv_hidden_sizes=[48, 48, 96], scale=0.3)],
@@ -272,7 +284,7 @@ def real_rows(values: NDArray[Any]) -> NDArray[Any]:
 @pytest.mark.parametrize("case", [pytest.param(case, id=name) for name, case in CASES.items()])
 def test_taken_apart_and_in_8_bits(case: Case, opset: int, tmp_path: Path) -> None:
     source, apart, rounded = (tmp_path / f"{name}.onnx" for name in ("source", "apart", "rounded"))
-    write_case(case, source, opset)
+    write_case(case, source, max(opset, case.oldest))
     exact = run_graph(source, feed())["y"]
     if case.expected is not None:
         x = TABLE[feed()["input_ids"]].astype(np.float64)
@@ -297,9 +309,9 @@ def test_neighbours_do_not_matter(name: str, tmp_path: Path) -> None:
     quantize_graph(tmp_path / "source.onnx", tmp_path / "rounded.onnx", smallest=1000, single_file=True)
     values = feed()
     together = run_graph(tmp_path / "rounded.onnx", values)["y"]
-    masked = "Attention" not in name or "mask" not in name
-    for item, length in enumerate(LENGTHS if masked else (max(LENGTHS),) * len(LENGTHS)):
-        length = max(LENGTHS) if "without bias and mask" in name else length
+    # Without a mask padding counts, so it stays.
+    lengths = (max(LENGTHS),) * len(LENGTHS) if "without bias and mask" in name else LENGTHS
+    for item, length in enumerate(lengths):
         alone = {key: array[item : item + 1, :length] for key, array in values.items()}
         got = run_graph(tmp_path / "rounded.onnx", alone)["y"][0]
         assert np.abs(got - together[item, :length]).max() <= 1e-6 * np.abs(together).max()
@@ -330,11 +342,11 @@ LEFT = {
     "attention with a mask of unknown form": Left(
         lambda: [
             node("Cast", ["attention_mask"], ["numbers"], to=TensorProto.INT32),
-            node("ReduceSum", ["numbers", "one"], ["lengths"], keepdims=0),
-            fused("Attention", ["x", "qkv", "qkv_bias", "lengths"], ["z"], num_heads=4),
+            node("Add", ["numbers", "none"], ["mask"]),
+            fused("Attention", ["x", "qkv", "qkv_bias", "mask"], ["z"], num_heads=4),
         ],
         ("Attention z",),
-        {"qkv": QKV, "qkv_bias": QKV_BIAS, "one": np.array([1], np.int64)},
+        {"qkv": QKV, "qkv_bias": QKV_BIAS, "none": np.array(0, np.int32)},
     ),
     "a recurrent layer": Left(
         lambda: [node("GRU", ["x", "wi", "wh"], ["z"], hidden_size=32)],
