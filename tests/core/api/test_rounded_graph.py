@@ -57,5 +57,5 @@ def test_a_graph_that_is_quantised_already_is_refused(shipped: Path, tmp_path: P
     first = model.graph.node[0].output[0]
     model.graph.node.append(onnx.helper.make_node("DynamicQuantizeLinear", [first], ["bits", "scale", "zero"]))
     onnx.save(model, str(shipped / "model.onnx"))
-    with pytest.raises(UnsupportedModelError, match="quantised already .it has the operators Dynamic"):
+    with pytest.raises(UnsupportedModelError, match="is quantised already"):
         TextEmbedding(shipped, cache_dir=tmp_path, precision="int8").embed_to_array(TEXTS)
