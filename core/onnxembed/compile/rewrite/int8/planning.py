@@ -124,9 +124,6 @@ def _why_none(model: Model, left: Sequence[str], smallest: int) -> str:
         return f"has large weights only in operators that stay in single precision ({', '.join(left)})"
     convolved = [model.constants.get(node.inputs[1]) for node in model.nodes if node.operator == "Conv"]
     if any(weight is not None and prod(weight.shape) >= smallest for weight in convolved):
-        # Measured (AVX-512 VNNI, one thread, a scale per picture): ConvInteger takes 3.1 to 4.4 times as long as Conv
-        # for the layers of a ResNet-50. The patches of a ViT-B/16, 2.9 times as fast as a product of rows, are 0.7 % of
-        # its arithmetic, and stay as they are.
         return "has no product that is worth 8 bits: its large weights are those of convolutions, slower in 8 bits"
     return "has no product of single precision that is worth 8 bits"
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from onnxembed.compile.graph_builder import FLOAT, MICROSOFT, stored_attribute
 from onnxembed.compile.rewrite.int8.copying import OWN
+from onnxembed.compile.rewrite.int8.patches import patches_as_rows
 from onnxembed.formats.onnx_model import Constant, Made, Node
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class _Unfusing:
             ("", "Transpose"): self._folded,
             ("", "Cast"): self._folded,
             ("", "Gemm"): self._gemm,
+            ("", "Conv"): self._patches,
             (MICROSOFT, "FusedGemm"): self._fused_gemm,
             (MICROSOFT, "FusedMatMul"): self._fused_product,
             (MICROSOFT, "TransposeMatMul"): self._fused_product,
@@ -82,6 +84,9 @@ class _Unfusing:
                 return None
         self._model.constants[node.outputs[0]] = Constant(shape, element_type, self._made(make))
         return ()
+
+    def _patches(self, node: Node) -> Iterable[Node] | None:
+        return patches_as_rows(self._model, node, self._smallest)
 
     def _gemm(self, node: Node) -> Iterable[Node] | None:
         """A Gemm whose factors are in its constants, and whose activations are turned before it."""
