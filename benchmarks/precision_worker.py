@@ -19,13 +19,15 @@ MAX_LENGTH = 512
 WARM_UP = "This sentence is embedded before anything is timed."
 
 
-def resident_bytes() -> int:
-    """The memory that this process holds now."""
-    status = Path("/proc/self/status").read_text(encoding="ascii")
-    return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmRSS:"))
+def resident_bytes() -> dict[str, int]:
+    """The memory that this process holds now: all, and what is not mapped from files, which are given up at need."""
+    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    names = {"VmRSS": "all", "RssAnon": "own"}
+    found = (line.split() for line in lines if line.split(":")[0] in names)
+    return {names[name.rstrip(":")]: int(count) * 1024 for name, count, _ in found}
 
 
-def open_model(library: str, precision: str, folder: str, threads: int) -> tuple[Any, int, int]:
+def open_model(library: str, precision: str, folder: str, threads: int) -> tuple[Any, dict[str, int], dict[str, int]]:
     """Load a model and embed a text; give it, and resident memory before and after.
 
     What both precisions share is loaded before: the libraries, and, where it can be loaded apart, the tokenizer.

@@ -195,7 +195,7 @@ def _rounding(graph: Path, store: StoreSettings, weight_bits: int) -> tuple[str,
 
     data = inspect_graph(graph).external_data
     outside = "".join(f"\0{content_digest(graph.parent / name, digest_memory(store))}" for name in data)
-    return f"{weight_bits} bits, form 3{outside}", round_to
+    return f"{weight_bits} bits, form 4{outside}", round_to
 
 
 def _describe(path: Path, facts: GraphFacts, data: tuple[DataFile, ...], *, compiled: bool) -> GraphFile:

@@ -45,6 +45,11 @@ class Product:
     transposed: bool
     after_gelu: bool
 
+    def shape(self, model: Model) -> tuple[int, int]:
+        """Give the numbers of inputs and outputs."""
+        first, second = model.constants[self.weight].shape
+        return (second, first) if self.transposed else (first, second)
+
     def matrix(self, model: Model) -> NDArray[Any]:
         """Give the weights (inputs, outputs), a view of the constant."""
         stored = model.constants[self.weight].array()

@@ -12,7 +12,7 @@ import logging
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -26,6 +26,8 @@ from onnxembed.compile.rewrite.int8.unfusing import unfuse
 from onnxembed.formats.onnx_model import Constant, Model, Node, read_model
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from numpy.typing import NDArray
 
     from onnxembed.compile.rewrite.int8.smoothing import Smoothing
@@ -93,6 +95,7 @@ class _Rewriting:
         self._graph = self._copy.graph
         self._rounded: dict[str, tuple[str, str]] = {}  # by value: its 8 bits, and the scales of its rows
         self._zero_points: dict[tuple[tuple[int, ...], int], str] = {}  # by the rows' shape, and the number
+        self._groups = self._grouped()
         self._folded = {
             id(node): (smoothing, places)
             for smoothing in plan.smoothings.values()
@@ -103,7 +106,8 @@ class _Rewriting:
         for node in self._model.nodes:
             product = self._plan.products.get(node.outputs[0])
             if product is not None and product.node is node:
-                self._add_product(product)
+                if product.node.outputs[0] in self._groups:
+                    self._add_products(self._groups[product.node.outputs[0]])
             elif id(node) in self._folded:
                 self._add_smoothed(node, *self._folded[id(node)])
             elif node.operator == "Gather" and node.inputs[0] in self._plan.tables:
@@ -112,6 +116,15 @@ class _Rewriting:
                 self._copy.node(node)
         self._copy.outputs()
         return self._graph
+
+    def _grouped(self) -> dict[str, list[Product]]:
+        """Products of one value, by the output of the first; one whose bias is computed stays by itself."""
+        groups: dict[str, list[Product]] = {}
+        for product in self._plan.products.values():
+            bias = self._bias(product)
+            alone = bias is not None and bias not in self._model.constants
+            groups.setdefault(product.node.outputs[0] if alone else f"of {product.x}", []).append(product)
+        return {group[0].node.outputs[0]: group for group in groups.values()}
 
     def _add_smoothed(self, node: Node, smoothing: Smoothing, places: tuple[int, ...]) -> None:
         """Divide the constants of a node by the scale, and give other readers the value as it was."""
@@ -131,34 +144,46 @@ class _Rewriting:
     def _smoothed(self, value: str) -> str:
         return f"{OWN}{value}.smoothed"
 
-    def _add_product(self, product: Product) -> None:
-        graph, name = self._graph, f"{OWN}{product.node.outputs[0]}"
-        smoothing = self._plan.smoothings.get(product.x)
-        rounded, scales = self._round(product, smoothing)
-        constant = self._model.constants[product.weight]
-        shape = constant.shape[::-1] if product.transposed else constant.shape
+    def _add_products(self, products: Sequence[Product]) -> None:
+        """Multiply a value by the weights of all that read it at once, and split what comes out."""
+        graph, first = self._graph, products[0]
+        name = f"{OWN}{first.node.outputs[0]}"
+        rounded, scales = self._round(first, self._plan.smoothings.get(first.x))
+        sizes = [product.shape(self._model)[1] for product in products]
 
-        def columns() -> NDArray[np.float32]:
-            return column_scales(smoothed_weight(self._model, product, smoothing), self._most)
+        def joined(make: Callable[[NDArray[np.float32]], NDArray[Any]]) -> NDArray[Any]:
+            smoothing = self._plan.smoothings.get(first.x)
+            matrices = (smoothed_weight(self._model, product, smoothing) for product in products)
+            return np.concatenate([make(matrix) for matrix in matrices], axis=-1)
 
-        def weight() -> NDArray[np.int8]:
-            matrix = smoothed_weight(self._model, product, smoothing)
-            return rounded_weight(matrix, column_scales(matrix, self._most), self._most)
-
-        stored = graph.later(f"{name}.weight", shape, weight, "int8")
-        by_column = graph.later(f"{name}.columns", shape[1:], columns)
+        shape = (first.shape(self._model)[0], sum(sizes))
+        stored = graph.later(f"{name}.weight", shape, partial(joined, self._rounded_weight), "int8")
+        columns = graph.later(f"{name}.columns", shape[1:], partial(joined, partial(column_scales, most=self._most)))
         one = self._shared("one", np.array(1, np.float32))
-        zero = self._shared(f"zero{self._zero(product)}", np.array(self._zero(product), np.uint8))
-        product_name = graph.node(
-            "MatMulIntegerToFloat", [rounded, stored, one, by_column, zero], f"{name}.product", domain=MICROSOFT
-        )
-        bias = product.node.inputs[2] if len(product.node.inputs) > 2 and product.node.inputs[2] else None
-        if bias is None:
-            graph.node("Mul", [product_name, scales], product.node.outputs[0])
-            return
-        self._copy.constant(bias)
-        scaled = graph.node("Mul", [product_name, scales], f"{name}.scaled")
-        graph.node("Add", [scaled, bias], product.node.outputs[0])
+        zero = self._shared(f"zero{self._zero(first)}", np.array(self._zero(first), np.uint8))
+        inputs = [rounded, stored, one, columns, zero]
+        whole = graph.node("MatMulIntegerToFloat", inputs, f"{name}.product", domain=MICROSOFT)
+        biases = [self._bias(product) for product in products]
+        parts = [
+            product.node.outputs[0] if bias is None else f"{OWN}{product.node.outputs[0]}.scaled"
+            for product, bias in zip(products, biases, strict=True)
+        ]
+        if len(products) == 1:
+            graph.node("Mul", [whole, scales], parts[0])
+        else:
+            scaled = graph.node("Mul", [whole, scales], f"{name}.scaled_rows")
+            ends = graph.integers(f"{name}.sizes", sizes)
+            graph.node("Split", [scaled, ends], parts[0], {"axis": -1}, further_outputs=parts[1:])
+        for product, bias, part in zip(products, biases, parts, strict=True):
+            if bias is not None:
+                self._copy.constant(bias)
+                graph.node("Add", [part, bias], product.node.outputs[0])
+
+    def _bias(self, product: Product) -> str | None:
+        return product.node.inputs[2] if len(product.node.inputs) > 2 and product.node.inputs[2] else None
+
+    def _rounded_weight(self, matrix: NDArray[np.float32]) -> NDArray[np.int8]:
+        return rounded_weight(matrix, column_scales(matrix, self._most), self._most)
 
     def _round(self, product: Product, smoothing: Smoothing | None) -> tuple[str, str]:
         """Round a value once for all products that read it."""
@@ -184,9 +209,7 @@ class _Rewriting:
             if smoothing is None:
                 scales = self._with_not_a_number(value, scales, name)
         zeros = self._zeros(product, scales)
-        constant = self._model.constants[product.weight]
-        channels = constant.shape[1] if product.transposed else constant.shape[0]
-        attributes = {"axis": -1, "block_size": channels}
+        attributes = {"axis": -1, "block_size": product.shape(self._model)[0]}
         rounded = graph.node("QuantizeLinear", [value, scales, zeros], f"{name}.rounded", attributes)
         self._rounded[product.x] = rounded, scales
         return rounded, scales
