@@ -3,7 +3,8 @@
 ``python -m benchmarks.precision [--cranfield FOLDER]``: three processes (ours in fp32, ours in int8, fastembed with one
 text at a time) take turns over the same texts, once with one thread and one processor each, once with two threads;
 then over single queries. With one processor, seconds are those that the process computed, which others on the machine
-disturb least; with two they are the clock's. Ratios are of lower quartiles. Also: cosines, what neighbours change,
+disturb least; with two they are the clock's. Ratios are of the least times (of
+queries the least twentieth). Also: cosines, what neighbours change,
 files, memory, and with the Cranfield collection nDCG@10 of dense search and of dense fused with BM25.
 """
 
@@ -34,8 +35,8 @@ RESULTS = Path(__file__).with_name("results")
 QUERY_TOKENS = 7
 ALONE = 60
 RANK_CONSTANT = 60
-QUIET = 0.25
-"""Of all times of a side the quarter below counts: what else the machine does only makes times longer."""
+QUIET = 0.05
+"""Of all times of a side the twentieth from below counts: what else the machine does only makes times longer."""
 
 
 @dataclass(frozen=True)
