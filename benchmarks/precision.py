@@ -3,9 +3,9 @@
 ``python -m benchmarks.precision [--cranfield FOLDER]``: three processes (ours in fp32, ours in int8, fastembed with one
 text at a time) take turns over the same texts, once with one thread and one processor each, once with two threads;
 then over single queries. With one processor, seconds are those that the process computed, which others on the machine
-disturb least; with two they are the clock's. Ratios are of the least times (of
-queries the least twentieth). Also: cosines, what neighbours change,
-files, memory, and with the Cranfield collection nDCG@10 of dense search and of dense fused with BM25.
+disturb least; with two they are the clock's. Ratios are of the least times, of queries of the twentieth from below.
+Also: cosines, what neighbours change, files, memory, and with the Cranfield collection nDCG@10 of dense search and of
+dense fused with BM25.
 """
 
 from __future__ import annotations
