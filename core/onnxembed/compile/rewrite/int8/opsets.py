@@ -71,10 +71,11 @@ def axes_become_an_input(operator: str, opset: int) -> bool:
 def require_known(model: Model) -> None:
     """Refuse a graph with operators whose meaning in `OPSET` is not known here."""
     holders = sorted({node.operator for node in model.nodes if node.has_graphs})
-    if holders:
+    if holders and model.facts.opset < OPSET:
         raise UnsupportedModelError(
-            f"{model.path}: the operators {', '.join(holders)} hold graphs of their own, which are not rewritten to 8 "
-            "bits; use precision='fp32'"
+            f"{model.path}: the operators {', '.join(holders)} hold graphs of their own, which are not brought to "
+            f"version {OPSET}, which 8-bit products need; export the model with opset {OPSET} or later, or use "
+            "precision='fp32'"
         )
     unknown = sorted(set(unknown_operators(model)))
     if unknown:

@@ -78,7 +78,9 @@ def left_products(model: Model, products: Sequence[Product], smallest: int) -> I
     """Name the operators with a large weight that are not among the products, and their outputs."""
     done = {id(product.node) for product in products}
     for node in model.nodes:
-        if node.operator in _MULTIPLYING and id(node) not in done:
+        if node.has_graphs:
+            yield f"{node.operator} {node.outputs[0]}"
+        elif node.operator in _MULTIPLYING and id(node) not in done:
             weights = (model.constants[name] for name in node.inputs if name in model.constants)
             if any(len(weight.shape) > 1 and prod(weight.shape) >= smallest for weight in weights):
                 yield f"{node.operator} {node.outputs[0]}"

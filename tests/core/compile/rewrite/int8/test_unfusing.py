@@ -408,14 +408,26 @@ def test_what_cannot_be_rewritten_is_refused_with_the_reason(name: str, tmp_path
         quantize_graph(tmp_path / "source.onnx", tmp_path / "rounded.onnx", smallest=1000)
 
 
-def test_a_graph_in_a_graph_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("opset", [17, 21])
+def test_a_graph_in_a_graph(opset: int, tmp_path: Path) -> None:
     branches = {
         name: helper.make_graph(
             [node("MatMul", ["x", "w"], ["inner"])], name, [], [helper.make_tensor_value_info("inner", 1, None)]
         )
         for name in ("then_branch", "else_branch")
     }
-    case = Case(lambda: [node("If", ["yes"], ["y"], **branches)], {"w": WEIGHT, "yes": np.array(True)})
-    write_case(case, tmp_path / "source.onnx")
-    with pytest.raises(UnsupportedModelError, match="the operators If hold graphs of their own"):
-        quantize_graph(tmp_path / "source.onnx", tmp_path / "rounded.onnx", smallest=1000)
+    nodes = [
+        node("MatMul", ["x", "v"], ["outer"]),
+        node("If", ["yes"], ["inner"], **branches),
+        node("Add", ["outer", "inner"], ["y"]),
+    ]
+    case = Case(lambda: nodes, {"w": WEIGHT, "v": numbers(16, HIDDEN, WIDE), "yes": np.array(True)})
+    write_case(case, tmp_path / "source.onnx", opset)
+    if opset < 21:
+        with pytest.raises(UnsupportedModelError, match="the operators If hold graphs of their own"):
+            quantize_graph(tmp_path / "source.onnx", tmp_path / "rounded.onnx", smallest=1000)
+        return
+    done = quantize_graph(tmp_path / "source.onnx", tmp_path / "rounded.onnx", smallest=1000)
+    assert (done.products, done.left) == (1, ("If inner",))
+    exact, near = (run_graph(tmp_path / name, feed())["y"] for name in ("source.onnx", "rounded.onnx"))
+    assert relative(near, exact) < 0.02
