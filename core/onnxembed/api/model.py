@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 import os
 import sys
@@ -311,7 +310,9 @@ class Model(Generic[OptionsT, SpecT, EngineT]):
             relevant = (relevant, self._settings.accept_unknown)
         if self._settings.weight_bits != FULL_BITS:
             relevant = (relevant, self._settings.weight_bits)
-        return hashlib.sha256(f"{base.settings.content}\0{relevant!r}".encode()).hexdigest()[:32]
+        from hashlib import sha256
+
+        return sha256(f"{base.settings.content}\0{relevant!r}".encode()).hexdigest()[:32]
 
 
 def _later(begin: Callable[[], Iterator[T]]) -> Iterator[T]:

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Generic, TypeVar, cast
 from onnxembed.api.options import EngineOptions
 from onnxembed.errors import InputError
 from onnxembed.runtime.onnx import import_onnxruntime
-from onnxembed.runtime.onnx_session import OptionValue
 from onnxembed.runtime.precision import FULL_BITS, Precision, weight_bits
 from onnxembed.runtime.providers import Device, ProviderRequest, check_request, parse_request
-from onnxembed.runtime.session import parse_session_options
+from onnxembed.runtime.session_options import OptionValue, parse_session_options
 from onnxembed.spec import ModelSpec
 
 if TYPE_CHECKING:

@@ -17,9 +17,9 @@ from onnxembed.errors import InputError, ModelError, ProviderError
 from onnxembed.runtime import cuda
 from onnxembed.runtime.assignment import RECORD, can_record, warn_of_unused
 from onnxembed.runtime.providers import CPU_PROVIDER, CUDA_PROVIDER, FALLBACK_ADVICE, OptionPairs, Placement
+from onnxembed.runtime.session_options import OptionValue
 from onnxembed.suggest import nearest
 
-OptionValue = str | int | bool
 _NO_PROCESSOR = "session.disable_cpu_ep_fallback"
 _UNKNOWN_OPTION = re.compile(r"[Uu]nknown provider option:?\s*\"?([\w.]+)")
 # Classes of ONNX Runtime's errors, and parts of its sentences, that blame the file whatever the provider.
