@@ -5,7 +5,7 @@ arXiv:2405.19504. Space is cut by random hyperplanes into ``2 ** k_sim`` cluster
 its vectors in each cluster, a document averages them; each sum is projected at random to ``dim_proj`` numbers.
 
 Random numbers are those of fastembed 0.9.1 for the same settings, and so are the vectors. Which side of a hyperplane a
-vector lies on is computed in float64, as there, so that vectors near one go the same way. The projection is computed
+vector lies on is what float64 says, as there, so that vectors near one go the same way. The projection is computed
 in float32, and in float64 for documents of float64 or integers; results are float32 unless float64 is asked for.
 """
 
