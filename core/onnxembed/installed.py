@@ -14,7 +14,7 @@ _ENDINGS = (".dist-info", ".egg-info")
 
 
 def unpacked(name: str) -> tuple[Path, str] | None:
-    """Find a distribution that lies in a folder that Python imports from: the folder, and the version it is named by."""
+    """Find a distribution in the folders that Python imports from: the folder, and the version in its name."""
     wanted = _plain(name)
     start = wanted[0]
     for place in map(Path, sys.path):
@@ -32,7 +32,7 @@ def unpacked(name: str) -> tuple[Path, str] | None:
 
 def all_unpacked() -> bool:
     """Whether `unpacked` sees everything: Python imports from folders alone, from no archive."""
-    return not any(os.path.isfile(place) for place in sys.path)
+    return not any(Path(place).is_file() for place in sys.path)
 
 
 def _plain(name: str) -> str:

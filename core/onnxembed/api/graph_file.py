@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -14,6 +16,7 @@ from onnxembed.api.kept_graph import Make, keep, kept_graph
 from onnxembed.errors import ModelError, ModelNotFoundError, UnsupportedModelError
 from onnxembed.foreign import describe, is_foreign
 from onnxembed.formats.onnx_graph import GraphFacts, TensorInfo, inspect_graph
+from onnxembed.formats.outline import outline
 from onnxembed.formats.weight_files import WEIGHTS_FILE
 from onnxembed.hub.content import content_digest, digest_memory
 from onnxembed.hub.exported import MANIFEST_FILE, Manifest, ReadyGraph, manifest_of
@@ -27,6 +30,8 @@ from onnxembed.spec import GraphHead, ModelSpec, Recipe
 from onnxembed.suggest import listed
 
 _NAMES_SHOWN = 8
+# Processors that load numbers from any address as fast as from a multiple of their size.
+_READ_ANYWHERE = frozenset({"x86_64", "aarch64", "arm64"})
 
 logger = logging.getLogger("onnxembed.models")
 
@@ -151,7 +156,7 @@ def _full_graph(
             found, facts = _reduced(found, facts, store)
         path, memory = loadable_model_path(found, facts.external_data, store), digest_memory(store)
         data = (path.parent / name for name in facts.external_data)
-        described = tuple(DataFile(file, content_digest(file, memory)) for file in data)
+        described = tuple(DataFile(file, content_digest(file, memory)) for file in data) or _own_data(path, memory)
         yield _describe(path, facts, described, compiled=False)
         return
     if not weights:
@@ -174,6 +179,15 @@ def _full_graph(
         facts = inspect_graph(path)
         # Without digests: a graph that was made here is loaded again after any change.
         yield _describe(path, facts, tuple(DataFile(path.parent / name) for name in facts.external_data), compiled=True)
+
+
+def _own_data(graph: Path, memory: Path) -> tuple[DataFile, ...]:
+    """The graph's own file, where its weights are mapped instead of copied."""
+    if sys.platform == "win32" or os.uname().machine not in _READ_ANYWHERE:
+        return ()  # a mapped file cannot be replaced on Windows
+    file = graph.resolve()
+    outlined = outline(file)
+    return () if outlined is None else (DataFile(file, content_digest(file, memory), outlined),)
 
 
 def _rounding(graph: Path, store: StoreSettings, weight_bits: int) -> tuple[str, Make]:

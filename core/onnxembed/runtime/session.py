@@ -19,7 +19,7 @@ from onnxembed.runtime import forks
 from onnxembed.runtime.cuda import CUDA_PROVIDERS
 from onnxembed.runtime.mapped_file import MappedFile, changed_while_in_use
 from onnxembed.runtime.onnx import import_onnxruntime
-from onnxembed.runtime.onnx_session import Opened, open_session
+from onnxembed.runtime.onnx_session import Opened, Outlined, open_session
 from onnxembed.runtime.providers import Placement
 from onnxembed.runtime.session_options import OptionValue
 
@@ -58,15 +58,17 @@ class SessionSettings:
 
 @dataclass(frozen=True, slots=True)
 class DataFile:
-    """A file beside a graph with weights of it, which ONNX Runtime maps.
+    """A file with weights of a graph, which ONNX Runtime maps: beside the graph, or the graph's own.
 
     Attributes:
         path: The file.
         digest: Its SHA-256 in hexadecimal, ``None`` where every change of the file is to count as another content.
+        outline: Of a graph's own file, the graph without the weights, which are said to lie in a file of that name.
     """
 
     path: Path
     digest: str | None = None
+    outline: bytes | None = None
 
 
 class GraphSource(Protocol):
@@ -101,6 +103,11 @@ def _watch_forks() -> None:
     """Have forks noticed; from the first session on, so that importing has no effect."""
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=_keep_inherited)
+
+
+def _outlined(data: tuple[DataFile, ...]) -> Outlined | None:
+    """The graph whose own file is mapped, if one is."""
+    return next((Outlined(file.outline, file.path.parent) for file in data if file.outline is not None), None)
 
 
 # Loads of a graph whose data files others replace at that moment.
@@ -191,7 +198,7 @@ class Session:
         for _ in range(_LOADS):
             mapped = tuple(MappedFile(file.path, file.digest) for file in data)
             with forks.whole():
-                opened = open_session(import_onnxruntime(), model, placement, self._options)
+                opened = open_session(import_onnxruntime(), model, placement, self._options, _outlined(data))
             _live.add(opened.session)
             # Another process may have put an equal file in the place of one between the two openings.
             if all(file.has_name() and file.holds() for file in mapped):
