@@ -17,6 +17,7 @@ from onnxembed.errors import ModelError, ModelNotFoundError, UnsupportedModelErr
 from onnxembed.foreign import describe, is_foreign
 from onnxembed.formats.onnx_graph import GraphFacts, TensorInfo, inspect_graph
 from onnxembed.formats.outline import outline
+from onnxembed.formats.unpadded import LEAST_LENGTH, unpadded
 from onnxembed.formats.weight_files import WEIGHTS_FILE
 from onnxembed.hub.content import content_digest, digest_memory
 from onnxembed.hub.exported import MANIFEST_FILE, Manifest, ReadyGraph, manifest_of
@@ -30,6 +31,8 @@ from onnxembed.spec import GraphHead, ModelSpec, Recipe
 from onnxembed.suggest import listed
 
 _NAMES_SHOWN = 8
+# Larger ones are graphs that hold their weights.
+_MOST_GRAPH_BYTES = 16 * 1024 * 1024
 # Processors that load numbers from any address as fast as from a multiple of their size.
 _READ_ANYWHERE = frozenset({"x86_64", "aarch64", "arm64"})
 
@@ -47,6 +50,8 @@ class GraphFile:
         compiled: Whether it was made here, with outputs ``pooled`` and ``sentence_embedding``.
         dynamically_quantized: Whether it scales activations at run time, per batch.
         data: The files beside it with weights of it.
+        lengths_apart_from: Tokens from which a text runs with texts of its own length alone, for its numbers' sake;
+            ``None`` where no length matters.
     """
 
     path: Path
@@ -55,6 +60,7 @@ class GraphFile:
     compiled: bool
     dynamically_quantized: bool
     data: tuple[DataFile, ...] = ()
+    lengths_apart_from: int | None = None
 
     def output_name(self, wanted: int | str) -> str:
         """The name of an output given by position or by name."""
@@ -126,8 +132,11 @@ def prepared_graph(
         with kept_graph(store, full.path, *_rounding(full.path, store, weight_bits)) as path:
             facts = inspect_graph(path)
             data = tuple(DataFile(path.parent / name) for name in facts.external_data)
-            # It scales each row by itself, although its operators are those of dynamic quantisation.
-            yield replace(_describe(path, facts, data, compiled=full.compiled), dynamically_quantized=False)
+            file = _made_here(path, facts) if full.compiled else _describe(path, facts, data, compiled=False)
+            # It scales each row by itself, although its operators are those of dynamic quantisation. Rounding makes
+            # much of the little by which attention without a mask differs: no text may have it here and not there.
+            apart = LEAST_LENGTH if any(part.outline for part in file.data) else None
+            yield replace(file, dynamically_quantized=False, lengths_apart_from=apart)
 
 
 def _ready(folder: Path, exported: Manifest, graph: ReadyGraph) -> GraphFile:
@@ -177,8 +186,16 @@ def _full_graph(
     shards = "".join(f"\0{content_digest(folder.path / name, digest_memory(store))}" for name in weights[1:])
     with kept_graph(store, folder.path / weights[0], making + shards, compile_to) as path:
         facts = inspect_graph(path)
-        # Without digests: a graph that was made here is loaded again after any change.
-        yield _describe(path, facts, tuple(DataFile(path.parent / name) for name in facts.external_data), compiled=True)
+        yield _made_here(path, facts)
+
+
+def _made_here(path: Path, facts: GraphFacts) -> GraphFile:
+    """A compiled graph, which leaves the mask out of long attention; see `unpadded`."""
+    # Without digests: a graph that was made here is loaded again after any change.
+    data = [DataFile(path.parent / name) for name in facts.external_data]
+    if data and path.stat().st_size <= _MOST_GRAPH_BYTES:
+        data[0] = replace(data[0], outline=unpadded(path.read_bytes()))
+    return _describe(path, facts, tuple(data), compiled=True)
 
 
 def _own_data(graph: Path, memory: Path) -> tuple[DataFile, ...]:

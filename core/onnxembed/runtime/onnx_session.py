@@ -56,11 +56,11 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class Outlined:
-    """A graph whose large tensors lie in a file, to be mapped.
+    """A graph whose large tensors lie in files, to be mapped.
 
     Attributes:
         graph: The graph without them.
-        folder: Where the file is.
+        folder: Where the files are.
     """
 
     graph: bytes

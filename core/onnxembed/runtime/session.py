@@ -63,7 +63,8 @@ class DataFile:
     Attributes:
         path: The file.
         digest: Its SHA-256 in hexadecimal, ``None`` where every change of the file is to count as another content.
-        outline: Of a graph's own file, the graph without the weights, which are said to lie in a file of that name.
+        outline: The graph to load, which names this file and others beside it for its weights; ``None`` to load the
+            graph's own file.
     """
 
     path: Path
@@ -106,7 +107,7 @@ def _watch_forks() -> None:
 
 
 def _outlined(data: tuple[DataFile, ...]) -> Outlined | None:
-    """The graph whose own file is mapped, if one is."""
+    """The graph that is loaded in place of its file, if one is."""
     return next((Outlined(file.outline, file.path.parent) for file in data if file.outline is not None), None)
 
 
