@@ -56,7 +56,8 @@ def test_the_vectors_stay(graph: Path, lengths: list[int]) -> None:
     session = onnxruntime.InferenceSession(unpadded(graph.read_bytes()), options, providers=["CPUExecutionProvider"])
     for name, value in zip(expected, session.run(list(expected), feed), strict=True):
         tokens = feed["attention_mask"] > 0 if value.ndim == 3 else slice(None)
-        np.testing.assert_allclose(value[tokens], expected[name][tokens], atol=2e-6, rtol=0)
+        bound = 1e-6 if name == "sentence_embedding" else 5e-6
+        np.testing.assert_allclose(value[tokens], expected[name][tokens], atol=bound, rtol=0)
         if min(lengths) < LEAST_LENGTH or len(set(lengths)) > 1:
             assert np.array_equal(value[tokens], expected[name][tokens]), "the mask is used, as without a choice"
 
