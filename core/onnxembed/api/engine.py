@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Generic, TypeVar
@@ -18,6 +18,7 @@ from onnxembed.runtime.cpu import usable_cpus
 from onnxembed.runtime.mapped_file import changed_while_in_use
 from onnxembed.runtime.onnx import import_onnxruntime
 from onnxembed.runtime.per_process import PerProcess
+from onnxembed.runtime.provider_traits import GraphForm, graph_form
 from onnxembed.runtime.providers import CUDA_PROVIDER, Placement, place, place_quantized
 from onnxembed.runtime.session import Session, SessionSettings
 from onnxembed.runtime.sessions import Sessions, open_each
@@ -108,28 +109,34 @@ class GraphEngine(Generic[SpecT]):
         settings = self.settings
         available = import_onnxruntime().get_available_providers()
         placements = place(settings.request, available, device_found=cuda.driver().found)
+        form = graph_form(placements[0])
         with (
-            prepared_graph(
-                self.folder, settings.model, settings.store, settings.accept_unknown, settings.weight_bits
-            ) as file,
+            _prepared(self.folder, settings, form) as file,
             closing(Threads(1, "onnxembed-load")) as loader,
         ):
             other = None if self._beside is None else loader.submit(self._beside)
             if file.dynamically_quantized:
                 placements = place_quantized(settings.request, placements)
-            sessions = open_each(placements, lambda placement: self._open(file, placement))
+            sessions = open_each(placements, lambda placement: self._open(file, placement, form))
             if other is not None:
                 loader.result(other)
         return LoadedGraph(sessions, file, settings.threads or self.cpus)
 
-    def _open(self, file: GraphFile, placement: Placement) -> Session:
+    def _open(self, file: GraphFile, placement: Placement, form: GraphForm) -> Session:
         settings = SessionSettings(placement, self.settings.threads, self.settings.session_options)
-        again = partial(_prepared_again, self.folder, self.settings)  # of data alone: a session keeps no engine alive
+        # Of data alone: a session keeps no engine alive.
+        again = partial(_prepared_again, self.folder, self.settings, form)
         return Session(file.path, settings, self.cpus, file.data, again)
 
 
+def _prepared(
+    folder: ModelFolder, settings: EngineSettings[SpecT], form: GraphForm
+) -> AbstractContextManager[GraphFile]:
+    return prepared_graph(folder, settings.model, settings.store, settings.accept_unknown, settings.weight_bits, form)
+
+
 @contextmanager
-def _prepared_again(folder: ModelFolder, settings: EngineSettings[SpecT]) -> Iterator[GraphFile]:
+def _prepared_again(folder: ModelFolder, settings: EngineSettings[SpecT], form: GraphForm) -> Iterator[GraphFile]:
     """Give a graph once more whose files changed under a session.
 
     What was made here is made again, and files of a cached copy are fetched again; a user's files that are others than
@@ -142,7 +149,7 @@ def _prepared_again(folder: ModelFolder, settings: EngineSettings[SpecT]) -> Ite
         raise changed_while_in_use(folder.path) from error
     if not same:
         raise changed_while_in_use(folder.path)
-    with prepared_graph(folder, model, store, settings.accept_unknown) as file:
+    with _prepared(folder, settings, form) as file:
         yield file
 
 

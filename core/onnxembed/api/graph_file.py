@@ -20,6 +20,7 @@ from onnxembed.hub.files import FolderFiles, find_graph, weights_names
 from onnxembed.hub.folder import CONFIG_FILE, GRAPH_LAYOUTS, ModelFolder, absent
 from onnxembed.hub.settings import StoreSettings
 from onnxembed.runtime.precision import FULL_BITS
+from onnxembed.runtime.provider_traits import PROCESSOR_FORM, GraphForm, Operators
 from onnxembed.runtime.session import DataFile
 from onnxembed.spec import GraphHead, ModelSpec, Recipe
 from onnxembed.suggest import listed
@@ -100,14 +101,15 @@ def prepared_graph(
     store: StoreSettings,
     accept_unknown: tuple[str, ...] = (),
     weight_bits: int = FULL_BITS,
+    form: GraphForm = PROCESSOR_FORM,
 ) -> Iterator[GraphFile]:
     """Give a graph that may be loaded while the context lasts; it runs no code and reads no foreign files.
 
     ``accept_unknown`` are keys of ``config.json`` that the compiler passes over; fewer ``weight_bits`` than those of
-    single precision give a graph that is rewritten to products in 8-bit integers. A folder that holds neither a graph
-    nor weights is a `ModelNotFoundError`.
+    single precision give a graph that is rewritten to products in 8-bit integers; ``form`` is what its provider
+    wants. A folder that holds neither a graph nor weights is a `ModelNotFoundError`.
     """
-    with _full_graph(folder, model, store, accept_unknown) as full:
+    with _full_graph(folder, model, store, accept_unknown, form) as full:
         if weight_bits == FULL_BITS:
             yield full
             return
@@ -120,7 +122,7 @@ def prepared_graph(
 
 @contextmanager
 def _full_graph(
-    folder: ModelFolder, model: ModelSpec, store: StoreSettings, accept_unknown: tuple[str, ...]
+    folder: ModelFolder, model: ModelSpec, store: StoreSettings, accept_unknown: tuple[str, ...], form: GraphForm
 ) -> Iterator[GraphFile]:
     """Give the graph as it is shipped or compiled."""
     weights = weights_names(FolderFiles(folder.path), model.body_folder)
@@ -149,7 +151,7 @@ def _full_graph(
             f"{folder.path} lacks files of its weights: {listed(missing, _NAMES_SHOWN)}; fetch the model again"
         )
     body = folder.path / model.body_folder
-    making, compile_to = _compiling(body, model.recipe, accept_unknown)
+    making, compile_to = _compiling(body, model.recipe, accept_unknown, form.operators)
     shards = "".join(f"\0{content_digest(folder.path / name, digest_memory(store))}" for name in weights[1:])
     with kept_graph(store, folder.path / weights[0], making + shards, compile_to) as path:
         facts = inspect_graph(path)
@@ -178,7 +180,7 @@ def _describe(path: Path, facts: GraphFacts, data: tuple[DataFile, ...], *, comp
     return GraphFile(path, facts.inputs, facts.outputs, compiled, facts.dynamically_quantized, data)
 
 
-def _compiling(folder: Path, recipe: Recipe, accept_unknown: tuple[str, ...]) -> tuple[str, Make]:
+def _compiling(folder: Path, recipe: Recipe, accept_unknown: tuple[str, ...], operators: Operators) -> tuple[str, Make]:
     """What decides a compiled graph beside the weights, and what compiles it."""
 
     def compile_to(target: Path) -> None:
@@ -194,6 +196,7 @@ def _compiling(folder: Path, recipe: Recipe, accept_unknown: tuple[str, ...]) ->
                 tokens=recipe.tokens,
                 single_file=False,
                 accepted=accept_unknown,
+                operators=operators,
             )
         except OSError:
             raise  # of the disk that is written to: `keep` goes on without keeping
@@ -207,7 +210,8 @@ def _compiling(folder: Path, recipe: Recipe, accept_unknown: tuple[str, ...]) ->
     config = (folder / CONFIG_FILE).read_bytes() if (folder / CONFIG_FILE).is_file() else b""
     # Keys are accepted by one caller, not by the next who asks for the same graph.
     accepted = f"\0{accept_unknown!r}" if accept_unknown else ""
-    return f"{recipe!r}\0{hashlib.sha256(config).hexdigest()}{accepted}", compile_to
+    made_of = "" if operators is Operators.FUSED else f"\0{operators.value} operators"
+    return f"{recipe!r}\0{hashlib.sha256(config).hexdigest()}{accepted}{made_of}", compile_to
 
 
 def _reduced(graph: Path, facts: GraphFacts, store: StoreSettings) -> tuple[Path, GraphFacts]:
