@@ -11,20 +11,25 @@ from typing import Generic, TypeVar
 from onnxembed.api.graph_file import GraphFile, prepared_graph
 from onnxembed.api.settings import EngineSettings, SpecT, content_of
 from onnxembed.errors import ModelError, ModelNotFoundError, UnsafeModelError, UnsupportedModelError
-from onnxembed.hub.folder import ModelFolder
+from onnxembed.hub.files import FolderFiles
+from onnxembed.hub.folder import CONFIG_FILE, ModelFolder
 from onnxembed.hub.locate import locate, repair
 from onnxembed.runtime import cuda
+from onnxembed.runtime.budgets import TextBudget, least, provider_budget
 from onnxembed.runtime.cpu import usable_cpus
 from onnxembed.runtime.mapped_file import changed_while_in_use
 from onnxembed.runtime.onnx import import_onnxruntime
 from onnxembed.runtime.per_process import PerProcess
 from onnxembed.runtime.provider_traits import GraphForm, graph_form
-from onnxembed.runtime.providers import CUDA_PROVIDER, Placement, place, place_quantized
+from onnxembed.runtime.providers import Placement, place, place_quantized
 from onnxembed.runtime.session import Session, SessionSettings
-from onnxembed.runtime.sessions import Sessions, open_each
+from onnxembed.runtime.sessions import RUNS_AT_ONCE, Sessions, computes_elsewhere, first_provider, open_each
 from onnxembed.runtime.threads import Threads
+from onnxembed.spec import ModelSpec
 
 _Loaded = TypeVar("_Loaded")
+_USUAL_HEADS = 16
+_HEADS = ("num_attention_heads", "n_heads", "num_heads", "n_head")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +40,13 @@ class LoadedGraph:
         sessions: One session per device, all of the same file.
         file: What is known of the file.
         threads: Processors that one run uses.
+        heads: Those of a layer's attention, as far as the model's files say.
     """
 
     sessions: Sessions
     file: GraphFile
     threads: int
+    heads: int = _USUAL_HEADS
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "sessions", Sessions.of(self.sessions))
@@ -51,8 +58,27 @@ class LoadedGraph:
 
     @property
     def on_gpu(self) -> bool:
-        """Whether the sessions run on a graphics processor."""
-        return all(CUDA_PROVIDER in session.providers for session in self.sessions)
+        """Whether the sessions run on devices rather than on the processor."""
+        return all(map(computes_elsewhere, self.sessions))
+
+    @property
+    def provider_names(self) -> tuple[tuple[str, ...], ...]:
+        """What each session runs on now."""
+        return tuple(session.providers for session in self.sessions)
+
+    @property
+    def runs_at_once(self) -> int:
+        """Runs that keep all sessions busy."""
+        return len(self.sessions) * (RUNS_AT_ONCE if self.on_gpu else 1)
+
+    def text_budget(self) -> TextBudget:
+        """What a batch of texts may take now, on the device that has least."""
+        return least(
+            *(
+                provider_budget(provider, options, cpus=self.threads, heads=self.heads)
+                for provider, options in map(first_provider, self.sessions)
+            )
+        )
 
     @property
     def may_move(self) -> bool:
@@ -120,13 +146,21 @@ class GraphEngine(Generic[SpecT]):
             sessions = open_each(placements, lambda placement: self._open(file, placement, form))
             if other is not None:
                 loader.result(other)
-        return LoadedGraph(sessions, file, settings.threads or self.cpus)
+        heads = _attention_heads(self.folder, settings.model)
+        return LoadedGraph(sessions, file, settings.threads or self.cpus, heads)
 
     def _open(self, file: GraphFile, placement: Placement, form: GraphForm) -> Session:
         settings = SessionSettings(placement, self.settings.threads, self.settings.session_options)
         # Of data alone: a session keeps no engine alive.
         again = partial(_prepared_again, self.folder, self.settings, form)
         return Session(file.path, settings, self.cpus, file.data, again)
+
+
+def _attention_heads(folder: ModelFolder, model: ModelSpec) -> int:
+    """Heads of a layer's attention, or a usual number where the configuration does not say."""
+    config = FolderFiles(folder.path / model.body_folder).json_object(CONFIG_FILE)
+    stated = [part.get(key) for part in (config, config.get("text_config")) if isinstance(part, dict) for key in _HEADS]
+    return next((heads for heads in stated if isinstance(heads, int) and heads > 0), _USUAL_HEADS)
 
 
 def _prepared(

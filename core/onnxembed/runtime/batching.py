@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 # Items sorted together. More would sort a little better; fewer reach the caller sooner and are forgotten sooner.
 _WINDOW_ITEMS = 512
 _WINDOW_SIZE = 4_000_000
+ANY_NUMBER = sys.maxsize
+"""Items of a batch where the budget alone decides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +25,20 @@ class RunPlan:
         budget: Highest padded cost of a batch: larger ones are no faster and take more memory.
         workers: Threads that run batches when the caller does not say: one per session, each using all its processors.
         one_by_one: Whether every item must be its own batch, since neighbours would change its result.
+        squares: Highest sum of squared padded costs of a batch, for memory that grows so, as the scores of attention
+            do; ``None`` for no such bound.
+        least_window: Total size of items, in the unit of `Work.size`, that a window has at least where there are so
+            many: a large budget needs larger windows.
+        preparers: Threads that prepare windows; more than one where a device would wait for them.
         moved: The budget of the devices that the sessions are on by now; ``None`` where they cannot move.
     """
 
     budget: int
     workers: int = 1
     one_by_one: bool = False
+    squares: int | None = None
+    least_window: int = 0
+    preparers: int = 1
     moved: Callable[[], int] | None = field(default=None, compare=False)
 
     @property
@@ -44,9 +54,12 @@ class BatchLimits:
     Attributes:
         budget: Highest padded cost of a batch (its items times its highest cost); an item above it runs alone.
         max_items: Highest number of items in a batch.
-        window_items: How many items are read ahead and sorted together; at least two batches.
+        window_items: How many items are read ahead and sorted together; at least four batches.
         window_size: A window also ends at this total size of its items, in the unit of `Work.size`.
         workers: Threads that run batches.
+        squares: Highest sum of squared padded costs of a batch, ``None`` for no such bound.
+        least_window: Total size that a window has at least, in the unit of `Work.size`.
+        preparers: Threads that prepare windows.
     """
 
     budget: int
@@ -54,6 +67,9 @@ class BatchLimits:
     window_items: int
     window_size: int
     workers: int = 1
+    squares: int | None = None
+    least_window: int = 0
+    preparers: int = 1
 
 
 def batch_limits(plan: RunPlan, batch_size: int, workers: int | None, budget: int | None) -> BatchLimits:
@@ -61,9 +77,9 @@ def batch_limits(plan: RunPlan, batch_size: int, workers: int | None, budget: in
 
     Args:
         plan: The graph's own numbers.
-        batch_size: Most items in a batch.
+        batch_size: Most items in a batch; `ANY_NUMBER` leaves it to the budget.
         workers: Batches run at once, or ``None`` for the plan's number.
-        budget: Cost of a padded batch, or ``None`` for the plan's.
+        budget: Cost of a padded batch, which then is the one bound on it, or ``None`` for the plan's bounds.
 
     Returns:
         The bounds of the call.
@@ -71,13 +87,16 @@ def batch_limits(plan: RunPlan, batch_size: int, workers: int | None, budget: in
     return BatchLimits(
         budget=budget or plan.budget_now,
         max_items=1 if plan.one_by_one else batch_size,
-        window_items=min(max(_WINDOW_ITEMS, 2 * batch_size), sys.maxsize),
+        window_items=_WINDOW_ITEMS if batch_size == ANY_NUMBER else min(max(_WINDOW_ITEMS, 4 * batch_size), ANY_NUMBER),
         window_size=_WINDOW_SIZE,
         workers=workers or plan.workers,
+        squares=None if budget else plan.squares,
+        least_window=min(plan.least_window, _WINDOW_SIZE),
+        preparers=plan.preparers,
     )
 
 
-def plan_batches(costs: Sequence[int], budget: int, max_items: int) -> list[list[int]]:
+def plan_batches(costs: Sequence[int], budget: int, max_items: int, squares: int | None = None) -> list[list[int]]:
     """Cut items of the given costs into batches of positions; every position occurs once.
 
     The costliest come first, so that the last batches, during which some workers already idle, are the cheapest.
@@ -87,13 +106,14 @@ def plan_batches(costs: Sequence[int], budget: int, max_items: int) -> list[list
     order = sorted(range(len(costs)), key=costs.__getitem__, reverse=True)
     batches: list[list[int]] = []
     batch: list[int] = []
-    highest = 0
+    room = 0
     for position in order:
-        if batch and (len(batch) >= max_items or (len(batch) + 1) * highest > budget):
+        if batch and len(batch) >= room:
             batches.append(batch)
             batch = []
         if not batch:
             highest = max(1, costs[position])
+            room = min(max_items, budget // highest, sys.maxsize if squares is None else squares // highest**2)
         batch.append(position)
     if batch:
         batches.append(batch)

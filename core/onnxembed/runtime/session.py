@@ -247,6 +247,11 @@ class Session:
         return tuple(self._loaded[0].session.get_providers())
 
     @property
+    def placement(self) -> Placement:
+        """The providers that it was opened with, without those that failed."""
+        return self._loaded[0].placement
+
+    @property
     def may_move(self) -> bool:
         """Whether it goes on with a fallback that was listed when its provider fails at a run."""
         return self._may_move(self._loaded[0])

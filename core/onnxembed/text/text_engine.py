@@ -14,10 +14,8 @@ from onnxembed.runtime.per_process import PerProcess
 from onnxembed.text.graph import TextGraph
 from onnxembed.text.tokenizer import TextTokenizer, load_tokenizer
 
-# Tokens of a padded batch. Measured on processors: 256 tokens each keep the matrix units busy, and more only grow the
-# intermediate results. A graphics processor wants far larger batches.
-_BUDGET_PER_CPU = 256
-_BUDGET_ON_GPU = 16_384
+# Windows that are tokenised while a device computes.
+_PREPARERS_FOR_DEVICES = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +90,18 @@ def text_plan(loaded: LoadedGraph, *, one_by_one: bool) -> RunPlan:
     Dynamically quantised graphs scale activations by the largest one of the whole batch, so that neighbours would
     change a text's vector: each text is its own batch.
     """
+    budget, names = loaded.text_budget(), loaded.provider_names
 
-    def budget() -> int:
-        return _BUDGET_ON_GPU if loaded.on_gpu else _BUDGET_PER_CPU * loaded.threads
+    def moved() -> int:
+        return budget.tokens if loaded.provider_names == names else loaded.text_budget().tokens
 
     return RunPlan(
-        budget=budget(),
-        workers=len(loaded.sessions),
+        budget=budget.tokens,
+        workers=loaded.runs_at_once,
         one_by_one=one_by_one or loaded.file.dynamically_quantized,
-        moved=budget if loaded.may_move else None,
+        squares=budget.squares,
+        # A processor tokenises with the threads that it computes with: a device would wait for it.
+        least_window=budget.least_window * len(loaded.sessions) if loaded.on_gpu else 0,
+        preparers=_PREPARERS_FOR_DEVICES if loaded.on_gpu else 1,
+        moved=moved if loaded.may_move else None,
     )
