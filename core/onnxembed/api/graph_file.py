@@ -26,6 +26,7 @@ from onnxembed.spec import GraphHead, ModelSpec, Recipe
 from onnxembed.suggest import listed
 
 _NAMES_SHOWN = 8
+_MASK = "attention_mask"
 
 logger = logging.getLogger("onnxembed.models")
 
@@ -41,6 +42,7 @@ class GraphFile:
         compiled: Whether it was made here, with outputs ``pooled`` and ``sentence_embedding``.
         dynamically_quantized: Whether it scales activations at run time, per batch.
         data: The files beside it with weights of it.
+        pooled: Whether it was shipped, and these two outputs were added to it.
     """
 
     path: Path
@@ -49,6 +51,12 @@ class GraphFile:
     compiled: bool
     dynamically_quantized: bool
     data: tuple[DataFile, ...] = ()
+    pooled: bool = False
+
+    @property
+    def pools(self) -> bool:
+        """Whether it gives ``pooled`` and ``sentence_embedding``, by the mask."""
+        return self.compiled or self.pooled
 
     def output_name(self, wanted: int | str) -> str:
         """The name of an output given by position or by name."""
@@ -117,7 +125,8 @@ def prepared_graph(
             facts = inspect_graph(path)
             data = tuple(DataFile(path.parent / name) for name in facts.external_data)
             # It scales each row by itself, although its operators are those of dynamic quantisation.
-            yield replace(_describe(path, facts, data, compiled=full.compiled), dynamically_quantized=False)
+            described = _describe(path, facts, data, compiled=full.compiled)
+            yield replace(described, dynamically_quantized=False, pooled=full.pooled)
 
 
 @contextmanager
@@ -132,10 +141,13 @@ def _full_graph(
         facts = inspect_graph(found)
         if model.recipe is not None and model.recipe.head is GraphHead.VOCABULARY_MAXIMUM:
             found, facts = _reduced(found, facts, store)
+        pooled = _pooled(found, facts, model, store) if form.pooled else None
+        if pooled is not None:
+            found, facts = pooled, inspect_graph(pooled)
         path, memory = loadable_model_path(found, facts.external_data, store), digest_memory(store)
         data = (path.parent / name for name in facts.external_data)
         described = tuple(DataFile(file, content_digest(file, memory)) for file in data)
-        yield _describe(path, facts, described, compiled=False)
+        yield replace(_describe(path, facts, described, compiled=False), pooled=pooled is not None)
         return
     if not weights:
         tried = ", ".join(dict.fromkeys((model.model_file, *GRAPH_LAYOUTS, WEIGHTS_FILE)))
@@ -214,6 +226,31 @@ def _compiling(folder: Path, recipe: Recipe, accept_unknown: tuple[str, ...], op
     return f"{recipe!r}\0{hashlib.sha256(config).hexdigest()}{accepted}{made_of}", compile_to
 
 
+def _pooled(graph: Path, facts: GraphFacts, model: ModelSpec, store: StoreSettings) -> Path | None:
+    """A copy of a graph that pools its token vectors, where there are any and such a copy can be kept.
+
+    The graph itself serves, too, at the price of copying all token vectors from the device.
+    """
+    output, recipe = model.pooled_output, model.recipe
+    if output is None or recipe is None or facts.external_data:
+        return None
+    tokens = _describe(graph, facts, (), compiled=False).output_name(output)
+    poolings = recipe.pooling if isinstance(recipe.pooling, tuple) else (recipe.pooling,)
+    if _MASK not in {value.name for value in facts.inputs}:
+        return None
+
+    def pool(target: Path) -> None:
+        from onnxembed.compile.rewrite.pool_tokens import with_pooled
+
+        with_pooled(graph, target, tokens=tokens, poolings=poolings)
+
+    try:
+        return keep(store, graph, f"{tokens} pooled by {'+'.join(poolings)}", pool)
+    except UnsupportedModelError as error:
+        logger.info("the token vectors of %s are pooled outside the graph (%s)", graph, error)
+        return None
+
+
 def _reduced(graph: Path, facts: GraphFacts, store: StoreSettings) -> tuple[Path, GraphFacts]:
     """A copy of a graph that gives the maximum of its logits over the tokens, where such a copy can be kept.
 
@@ -221,13 +258,13 @@ def _reduced(graph: Path, facts: GraphFacts, store: StoreSettings) -> tuple[Path
     lie beside it, which a copy elsewhere would not find.
     """
     logits = facts.outputs[0]
-    if facts.external_data or len(logits.shape or ()) != 3 or "attention_mask" not in {i.name for i in facts.inputs}:
+    if facts.external_data or len(logits.shape or ()) != 3 or _MASK not in {i.name for i in facts.inputs}:
         return graph, facts
 
     def reduce_to(target: Path) -> None:
         from onnxembed.compile.rewrite.reduce_logits import with_max_over_tokens
 
-        with_max_over_tokens(graph, target, logits=logits.name, attention_mask="attention_mask")
+        with_max_over_tokens(graph, target, logits=logits.name, attention_mask=_MASK)
 
     try:
         kept = keep(store, graph, "maximum over tokens", reduce_to)
