@@ -20,6 +20,7 @@ from onnxembed.runtime.cpu import usable_cpus
 from onnxembed.runtime.mapped_file import changed_while_in_use
 from onnxembed.runtime.onnx import import_onnxruntime
 from onnxembed.runtime.per_process import PerProcess
+from onnxembed.runtime.plugins import available_providers
 from onnxembed.runtime.provider_traits import GraphForm, graph_form
 from onnxembed.runtime.providers import Placement, place, place_quantized
 from onnxembed.runtime.session import Session, SessionSettings
@@ -133,7 +134,7 @@ class GraphEngine(Generic[SpecT]):
 
     def _open_graph(self) -> LoadedGraph:
         settings = self.settings
-        available = import_onnxruntime().get_available_providers()
+        available = available_providers(import_onnxruntime(), settings.request)
         placements = place(settings.request, available, device_found=cuda.driver().found)
         form = graph_form(placements[0])
         with (

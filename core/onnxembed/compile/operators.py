@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from onnxembed.runtime.provider_traits import Operators
 
@@ -36,6 +36,7 @@ class StandIns:
                 "MultiHeadAttention": self._attention,
                 "RotaryEmbedding": self._rotary,
                 "SimplifiedLayerNormalization": self._root_mean_square,
+                "ReduceL2": self._length,
                 "Gelu": self._gelu,
                 "BiasGelu": self._gelu,
                 "FastGelu": self._fast_gelu,
@@ -215,6 +216,14 @@ class StandIns:
         epsilon = self._number(graph, float(str(attributes["epsilon"])))
         root = graph.node("Sqrt", [graph.node("Add", [mean, epsilon], f"{output}.above_zero")], f"{output}.root")
         return graph.node("Mul", [graph.node("Div", [value, root], f"{output}.normalized"), scale], output)
+
+    def _length(self, graph: GraphBuilder, inputs: Sequence[str], output: str, attributes: Attributes) -> str:
+        """The root of the sum of squares: a standard operator of its own, which several providers lack."""
+        axes = attributes.get("axes")
+        along = inputs[1] if axes is None else self._whole(graph, *cast("Sequence[int]", axes))
+        squares = graph.node("Mul", [inputs[0], inputs[0]], f"{output}.squares")
+        total = graph.node("ReduceSum", [squares, along], f"{output}.total", {"keepdims": attributes["keepdims"]})
+        return graph.node("Sqrt", [total], output)
 
     def _gelu(self, graph: GraphBuilder, inputs: Sequence[str], output: str, _: Attributes) -> str:
         """``x / 2 * (1 + erf(x / sqrt(2)))``, of the sum where there is a bias."""

@@ -16,7 +16,14 @@ from typing import Any
 from onnxembed.errors import InputError, ModelError, ProviderError
 from onnxembed.runtime import cuda
 from onnxembed.runtime.assignment import RECORD, can_record, warn_of_unused
-from onnxembed.runtime.providers import CPU_PROVIDER, CUDA_PROVIDER, FALLBACK_ADVICE, OptionPairs, Placement
+from onnxembed.runtime.providers import (
+    CPU_PROVIDER,
+    CUDA_PROVIDER,
+    FALLBACK_ADVICE,
+    LIBRARY_PATH,
+    OptionPairs,
+    Placement,
+)
 from onnxembed.suggest import nearest
 
 OptionValue = str | int | bool
@@ -122,7 +129,7 @@ def _with_defaults(name: str, pairs: OptionPairs) -> dict[str, str]:
 
     The first CUDA device is not named, since releases 1.29 to 1.31 log a warning then.
     """
-    options = {**_DEFAULTS.get(name, {}), **dict(pairs)}
+    options = {key: value for key, value in (*_DEFAULTS.get(name, {}).items(), *pairs) if key != LIBRARY_PATH}
     return {key: value for key, value in options.items() if (name, key, value) != (CUDA_PROVIDER, "device_id", "0")}
 
 
