@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -81,6 +80,6 @@ def on_processor(provider: str, options: OptionPairs = ()) -> bool:
     return provider in _ON_PROCESSOR
 
 
-def compiles_by_shape(providers: Sequence[str]) -> bool:
-    """Whether the first of a session's providers compiles the graph for every shape."""
-    return bool(providers) and providers[0] in _BY_SHAPE
+def compiles_by_shape(provider: str) -> bool:
+    """Whether a first provider compiles the graph for every shape that it meets."""
+    return provider in _BY_SHAPE

@@ -20,8 +20,10 @@ from onnxembed.runtime.cuda import CUDA_PROVIDERS
 from onnxembed.runtime.mapped_file import MappedFile, changed_while_in_use
 from onnxembed.runtime.onnx import import_onnxruntime
 from onnxembed.runtime.onnx_session import Opened, OptionValue, open_session
+from onnxembed.runtime.provider_traits import compiles_by_shape
 from onnxembed.runtime.providers import CUDA_PROVIDER, Placement
 from onnxembed.runtime.room import NO_ROOM, Room, halves, item_count, joined, lacks_memory
+from onnxembed.runtime.shapes import filled
 from onnxembed.suggest import nearest
 
 if TYPE_CHECKING:
@@ -212,7 +214,7 @@ class Session:
                 opened, mapped = loaded = self._load_again(loaded, file)
                 break
         try:
-            return list(opened.session.run(list(outputs), dict(feed), *self._run_options(opened)))
+            return self._run_on(opened, outputs, feed)
         except Exception as error:  # ONNX Runtime raises a dozen classes with no common root
             if type(error).__name__ == _PROVIDER_FAILED and self._may_move(opened):
                 self._move(loaded, error)
@@ -225,6 +227,17 @@ class Session:
             self._room.lacked(feed)
         self._shrink = True
         return self._in_halves(outputs, feed)
+
+    def _run_on(
+        self, opened: Opened, outputs: Sequence[str], feed: Mapping[str, np.ndarray[Any, Any]]
+    ) -> list[np.ndarray[Any, Any]]:
+        options = self._run_options(opened)
+        if not compiles_by_shape(opened.placement.providers[0][0]):
+            return list(opened.session.run(list(outputs), dict(feed), *options))
+        whole, count = filled(feed), item_count(feed)
+        arrays = opened.session.run(list(outputs), whole, *options)
+        most = item_count(whole)
+        return [array[:count] if array.ndim and len(array) == most else array for array in arrays]
 
     def _in_halves(
         self, outputs: Sequence[str], feed: Mapping[str, np.ndarray[Any, Any]]

@@ -11,6 +11,8 @@ from onnxembed.api.graph_file import GraphFile
 from onnxembed.api.settings import EngineSettings, SpecT
 from onnxembed.runtime.batching import RunPlan
 from onnxembed.runtime.per_process import PerProcess
+from onnxembed.runtime.provider_traits import compiles_by_shape
+from onnxembed.runtime.sessions import first_provider
 from onnxembed.text.graph import TextGraph
 from onnxembed.text.tokenizer import TextTokenizer, load_tokenizer
 
@@ -79,6 +81,9 @@ class TextEngine(Generic[SpecT]):
         # may read the last position, which then run each text by itself.
         rules = replace(rules, pad_left=rules.pad_left and (fixed or self._pools_itself(loaded.file)))
         graph = TextGraph(loaded.sessions, loaded.input_types, self.tokenizer, fixed, rules)
+        by_shape = any(compiles_by_shape(first_provider(session)[0]) for session in loaded.sessions)
+        # Padding on the left would move positions, and a graph without a mask would take it for text.
+        graph = replace(graph, few_lengths=by_shape and graph.reads_mask and not rules.pad_left)
         # A graph without a mask takes padding for text, unless its fixed length is part of the model.
         alone = not fixed and (rules.pad_left or not graph.reads_mask)
         return LoadedText(graph, loaded.file, text_plan(loaded, one_by_one=alone))
