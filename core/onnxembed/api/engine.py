@@ -21,6 +21,7 @@ from onnxembed.runtime.mapped_file import changed_while_in_use
 from onnxembed.runtime.onnx import import_onnxruntime
 from onnxembed.runtime.per_process import PerProcess
 from onnxembed.runtime.plugins import available_providers
+from onnxembed.runtime.precision import Precision
 from onnxembed.runtime.provider_traits import GraphForm, graph_form
 from onnxembed.runtime.providers import Placement, place, place_quantized
 from onnxembed.runtime.session import Session, SessionSettings
@@ -136,6 +137,8 @@ class GraphEngine(Generic[SpecT]):
         settings = self.settings
         available = available_providers(import_onnxruntime(), settings.request)
         placements = place(settings.request, available, device_found=cuda.driver().found)
+        if settings.precision is Precision.INT8:
+            placements = place_quantized(settings.request, placements)
         form = graph_form(placements[0])
         with (
             _prepared(self.folder, settings, form) as file,

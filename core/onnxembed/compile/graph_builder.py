@@ -153,11 +153,16 @@ class GraphBuilder:
                 return instead
         return self._node(op_type, inputs, output, attributes or {}, domain, further_outputs)
 
-    def fused_node(
-        self, op_type: str, inputs: Sequence[str], output: str, attributes: Mapping[str, AttributeValue]
+    def own_node(
+        self,
+        op_type: str,
+        inputs: Sequence[str],
+        output: str,
+        attributes: Mapping[str, AttributeValue],
+        domain: str = "",
     ) -> str:
-        """Add one of ONNX Runtime's own operators as it is, without a stand-in."""
-        return self._node(op_type, inputs, output, attributes, MICROSOFT)
+        """Add an operator as it is, without a stand-in."""
+        return self._node(op_type, inputs, output, attributes, domain)
 
     def _node(
         self,

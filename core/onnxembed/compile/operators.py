@@ -43,7 +43,7 @@ class StandIns:
                 "QuickGelu": self._quick_gelu,
             }
         elif operators is Operators.LENGTHS:
-            self._table = {"MultiHeadAttention": self._attention_by_lengths}
+            self._table = {"MultiHeadAttention": self._attention_by_lengths, "ArgMax": self._place_of_largest}
 
     def add(
         self, graph: GraphBuilder, op_type: str, inputs: Sequence[str], output: str, attributes: Attributes
@@ -77,7 +77,20 @@ class StandIns:
             given[_MASK] = self._once(
                 f"{mask}.lengths", lambda name: graph.node("ReduceSum", [mask, axis], name, {"keepdims": 0})
             )
-        return graph.fused_node("MultiHeadAttention", given, output, attributes)
+        return graph.own_node("MultiHeadAttention", given, output, attributes, "com.microsoft")
+
+    def _place_of_largest(self, graph: GraphBuilder, inputs: Sequence[str], output: str, attributes: Attributes) -> str:
+        """The place of the largest of some whole numbers, for which CUDA has a kernel for floats alone.
+
+        The last of a mask's ones, which begin at the first place, is at their number less one.
+        """
+        (value,) = inputs
+        if attributes.get("select_last_index"):
+            count = graph.node("ReduceSum", [value, self._whole(graph, 1)], f"{output}.count", {"keepdims": 1})
+            last = graph.node("Sub", [count, self._whole(graph, 1)], f"{output}.last")
+            return graph.node("Max", [last, self._whole(graph, 0)], output)
+        number = graph.node("Cast", [value], f"{output}.number", {"to": FLOAT})
+        return graph.own_node("ArgMax", [number], output, attributes)
 
     def _attention(self, graph: GraphBuilder, inputs: Sequence[str], output: str, attributes: Attributes) -> str:
         """``softmax(scale * q k' + bias) v`` by head, of (batch, sequence, heads x size) each."""
