@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ pytestmark = [
 
 ROOT = Path(__file__).parents[2]
 CPU, CUDA, TENSORRT = "CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider"
-NO_LIBRARY, NO_DRIVER = "libcublasLt.so.13", "no NVIDIA driver"
+NO_LIBRARY, NO_DRIVER = "the missing library", "no NVIDIA driver"
 BEGIN = """
 import json, os, sys, warnings
 from onnxembed import TextEmbedding
@@ -73,6 +74,17 @@ def python() -> Path:
     return path
 
 
+def has_libraries(python: Path) -> bool:
+    """Whether the environment has the CUDA libraries of onnxruntime-gpu[cuda,cudnn]."""
+    site = next((python.parent.parent / "lib").glob("python3*")) / "site-packages"
+    return bool(list(site.glob("nvidia*cublas*")))
+
+
+def missing_library(python: Path) -> str:
+    """What CUDA lacks there: its own libraries, or with them the driver's."""
+    return "libcuda.so.1" if has_libraries(python) else "libcublasLt.so.13"
+
+
 def run(python: Path, cache: Path, code: str, **environment: str) -> Done:
     done = subprocess.run(
         [python, "-c", BEGIN + code + END],
@@ -114,7 +126,7 @@ def test_what_cannot_be_opened_says_why(
     assert done.noise == ""
     assert done.answer.get("error") == error, done.answer
     for part in parts:
-        assert part in done.answer["text"]
+        assert part.replace(NO_LIBRARY, missing_library(python)) in done.answer["text"]
 
 
 def test_hidden_devices_are_told(python: Path, tmp_path: Path) -> None:
@@ -136,7 +148,7 @@ def test_listed_fallbacks_are_taken_with_each_reason(python: Path, tmp_path: Pat
     assert f"{CPU} is used instead" in warning
     assert f"{TENSORRT} was asked for" in warning
     assert f"{CUDA} was asked for" in warning
-    assert NO_LIBRARY in warning
+    assert missing_library(python) in warning
     assert len(done.answer["vectors"]) == 2
 
 
@@ -272,3 +284,59 @@ else:
     assert warning.startswith("ggml was asked for and started, but took none of the graph's ")
     assert "MultiHeadAttention x6" in warning
     assert done.noise == ""
+
+
+STUB = """
+int cuInit(unsigned flags) { return 100; }
+int cuDriverGetVersion(int *version) { *version = 13000; return 0; }
+int cuGetErrorString(int error, const char **text) { *text = "no CUDA-capable device is detected"; return 0; }
+int cuGetErrorName(int error, const char **name) { *name = "CUDA_ERROR_NO_DEVICE"; return 0; }
+int cuTensorMapEncodeTiled(void) { return 100; }
+"""
+
+
+@pytest.fixture(scope="module")
+def driver_without_device(python: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a driver's library that finds no device; the rest of CUDA is the real one."""
+    if not has_libraries(python):
+        pytest.skip("no CUDA libraries there (1.5 GB): pip install 'onnxruntime-gpu[cuda,cudnn]' into it")
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None:
+        pytest.skip("there is no C compiler to make a driver's library that finds no device")
+    folder = tmp_path_factory.mktemp("driver")
+    (folder / "stub.c").write_text(STUB)
+    made = [compiler, "-shared", "-fPIC", "-o", "libcuda.so.1", "stub.c", "-Wl,-soname,libcuda.so.1"]
+    subprocess.run(made, cwd=folder, check=True)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "part"),
+    [
+        ("cuda=True", "ProviderError", "CUDA failure 100: no CUDA-capable device is detected"),
+        (f"providers=[{CUDA!r}]", "ProviderError", "CUDA failure 100"),
+        ("cuda=True, device_ids=[0, 1]", "ProviderError", "CUDA failure 100"),
+        ("cuda='cuda:99'", "ProviderError", "CUDA failure 100"),
+        (f"providers=[({CUDA!r}, {{'devce_id': 0}}), {CPU!r}]", "InputError", "Did you mean 'device_id'"),
+        (f"providers=[({CUDA!r}, {{'arena_extend_strategy': 'x'}})]", "ProviderError", "arena_extend_strategy"),
+    ],
+)
+def test_a_driver_that_finds_no_device(
+    python: Path, driver_without_device: Path, tmp_path: Path, options: str, error: str, part: str
+) -> None:
+    done = run(python, tmp_path, f"attempt({options})", LD_LIBRARY_PATH=str(driver_without_device))
+    assert done.noise == ""
+    assert done.answer.get("error") == error, done.answer
+    assert part in done.answer["text"]
+
+
+def test_all_fallbacks_of_a_driver_that_finds_no_device(
+    python: Path, driver_without_device: Path, tmp_path: Path
+) -> None:
+    code = f"attempt(providers=[{TENSORRT!r}, {CUDA!r}, {CPU!r}])"
+    done = run(python, tmp_path, code, LD_LIBRARY_PATH=str(driver_without_device))
+    assert done.noise == ""
+    (warning,) = done.answer["warnings"]
+    assert "CUDA failure 100" in warning
+    assert f"{CPU} is used instead" in warning
+    assert len(done.answer["vectors"]) == 2
