@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from onnxembed.api.exported import ready_graph
 from onnxembed.api.kept_graph import Make, keep, kept_graph
 from onnxembed.errors import ModelError, ModelNotFoundError, UnsupportedModelError
 from onnxembed.foreign import describe, is_foreign
 from onnxembed.formats.onnx_graph import GraphFacts, TensorInfo, inspect_graph
+from onnxembed.formats.outline import outline
+from onnxembed.formats.unpadded import LEAST_LENGTH, unpadded
 from onnxembed.formats.weight_files import WEIGHTS_FILE
 from onnxembed.hub.content import content_digest, digest_memory
+from onnxembed.hub.exported import MANIFEST_FILE, Manifest, ReadyGraph, manifest_of
 from onnxembed.hub.external_data import loadable_model_path
 from onnxembed.hub.files import FolderFiles, find_graph, weights_names
 from onnxembed.hub.folder import CONFIG_FILE, GRAPH_LAYOUTS, ModelFolder, absent
@@ -27,6 +33,10 @@ from onnxembed.suggest import listed
 
 _NAMES_SHOWN = 8
 _MASK = "attention_mask"
+# Larger ones are graphs that hold their weights.
+_MOST_GRAPH_BYTES = 16 * 1024 * 1024
+# Processors that load numbers from any address as fast as from a multiple of their size.
+_READ_ANYWHERE = frozenset({"x86_64", "aarch64", "arm64"})
 
 logger = logging.getLogger("onnxembed.models")
 
@@ -43,6 +53,8 @@ class GraphFile:
         dynamically_quantized: Whether it scales activations at run time, per batch.
         data: The files beside it with weights of it.
         pooled: Whether it was shipped, and these two outputs were added to it.
+        lengths_apart_from: Tokens from which a text runs with texts of its own length alone, for its numbers' sake;
+            ``None`` where no length matters.
     """
 
     path: Path
@@ -52,6 +64,7 @@ class GraphFile:
     dynamically_quantized: bool
     data: tuple[DataFile, ...] = ()
     pooled: bool = False
+    lengths_apart_from: int | None = None
 
     @property
     def pools(self) -> bool:
@@ -117,6 +130,11 @@ def prepared_graph(
     single precision give a graph that is rewritten to products in 8-bit integers; ``form`` is what its provider
     wants. A folder that holds neither a graph nor weights is a `ModelNotFoundError`.
     """
+    exported = manifest_of(folder.path)
+    if exported is not None:
+        with ready_graph(folder.path, exported, model) as ready:
+            yield _ready(folder.path, exported, ready)
+        return
     with _full_graph(folder, model, store, accept_unknown, form) as full:
         if weight_bits == FULL_BITS:
             yield full
@@ -124,9 +142,23 @@ def prepared_graph(
         with kept_graph(store, full.path, *_rounding(full.path, store, weight_bits)) as path:
             facts = inspect_graph(path)
             data = tuple(DataFile(path.parent / name) for name in facts.external_data)
-            # It scales each row by itself, although its operators are those of dynamic quantisation.
-            described = _describe(path, facts, data, compiled=full.compiled)
-            yield replace(described, dynamically_quantized=False, pooled=full.pooled)
+            file = _made_here(path, facts, form) if full.compiled else _describe(path, facts, data, compiled=False)
+            # It scales each row by itself, although its operators are those of dynamic quantisation. Rounding makes
+            # much of the little by which attention without a mask differs: no text may have it here and not there.
+            apart = LEAST_LENGTH if any(part.outline for part in file.data) else None
+            yield replace(file, dynamically_quantized=False, lengths_apart_from=apart, pooled=full.pooled)
+
+
+def _ready(folder: Path, exported: Manifest, graph: ReadyGraph) -> GraphFile:
+    path = folder / graph.path
+    facts = inspect_graph(path)
+    digests = {folder / name: exported.files[name][0] for name in graph.data}
+    files = [path.parent / name for name in facts.external_data]
+    if set(files) != set(digests):
+        raise ModelError(f"{path} keeps weights in other files than {folder / MANIFEST_FILE} lists; export it again")
+    data = tuple(DataFile(file, digests[file]) for file in files)
+    file = _describe(path, facts, data, compiled=graph.compiled)
+    return file if exported.weight_bits == FULL_BITS else replace(file, dynamically_quantized=False)
 
 
 @contextmanager
@@ -146,7 +178,7 @@ def _full_graph(
             found, facts = pooled, inspect_graph(pooled)
         path, memory = loadable_model_path(found, facts.external_data, store), digest_memory(store)
         data = (path.parent / name for name in facts.external_data)
-        described = tuple(DataFile(file, content_digest(file, memory)) for file in data)
+        described = tuple(DataFile(file, content_digest(file, memory)) for file in data) or _own_data(path, memory)
         yield replace(_describe(path, facts, described, compiled=False), pooled=pooled is not None)
         return
     if not weights:
@@ -167,8 +199,26 @@ def _full_graph(
     shards = "".join(f"\0{content_digest(folder.path / name, digest_memory(store))}" for name in weights[1:])
     with kept_graph(store, folder.path / weights[0], making + shards, compile_to) as path:
         facts = inspect_graph(path)
-        # Without digests: a graph that was made here is loaded again after any change.
-        yield _describe(path, facts, tuple(DataFile(path.parent / name) for name in facts.external_data), compiled=True)
+        yield _made_here(path, facts, form)
+
+
+def _made_here(path: Path, facts: GraphFacts, form: GraphForm) -> GraphFile:
+    """A compiled graph, which leaves the mask out of long attention; see `unpadded`."""
+    # Without digests: a graph that was made here is loaded again after any change.
+    data = [DataFile(path.parent / name) for name in facts.external_data]
+    # Other forms have no such mask: they go by lengths, or spell attention out.
+    if data and form.operators is Operators.FUSED and path.stat().st_size <= _MOST_GRAPH_BYTES:
+        data[0] = replace(data[0], outline=unpadded(path.read_bytes()))
+    return _describe(path, facts, tuple(data), compiled=True)
+
+
+def _own_data(graph: Path, memory: Path) -> tuple[DataFile, ...]:
+    """The graph's own file, where its weights are mapped instead of copied."""
+    if sys.platform == "win32" or os.uname().machine not in _READ_ANYWHERE:
+        return ()  # a mapped file cannot be replaced on Windows
+    file = graph.resolve()
+    outlined = outline(file)
+    return () if outlined is None else (DataFile(file, content_digest(file, memory), outlined),)
 
 
 def _rounding(graph: Path, store: StoreSettings, weight_bits: int) -> tuple[str, Make]:
@@ -181,11 +231,16 @@ def _rounding(graph: Path, store: StoreSettings, weight_bits: int) -> tuple[str,
         if done.kept:
             names = listed([f"{name} ({error:.0%})" for name, error in done.kept], _NAMES_SHOWN)
             logger.warning("%s: these products stay in single precision, 8 bits would spoil them: %s", graph, names)
+        if done.left:
+            names = listed(done.left, _NAMES_SHOWN)
+            logger.warning(
+                "%s: these operators stay in single precision, their form is not rewritten: %s", graph, names
+            )
         logger.info("%s: %d products and %d tables are in 8 bits", graph, done.products, done.tables)
 
     data = inspect_graph(graph).external_data
     outside = "".join(f"\0{content_digest(graph.parent / name, digest_memory(store))}" for name in data)
-    return f"{weight_bits} bits{outside}", round_to
+    return f"{weight_bits} bits, form 4{outside}", round_to
 
 
 def _describe(path: Path, facts: GraphFacts, data: tuple[DataFile, ...], *, compiled: bool) -> GraphFile:

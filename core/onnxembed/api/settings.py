@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 from onnxembed.api.options import EngineOptions
 from onnxembed.errors import InputError
 from onnxembed.runtime.onnx import import_onnxruntime
-from onnxembed.runtime.onnx_session import OptionValue
 from onnxembed.runtime.plugins import available_providers
 from onnxembed.runtime.precision import FULL_BITS, Precision, weight_bits
 from onnxembed.runtime.providers import Device, ProviderRequest, check_request, parse_request
-from onnxembed.runtime.session import parse_session_options
+from onnxembed.runtime.session_options import OptionValue, parse_session_options
 from onnxembed.spec import ModelSpec
 
 if TYPE_CHECKING:
+    from onnxembed.hub.exported import Manifest
     from onnxembed.hub.files import Files
     from onnxembed.hub.folder import ModelFolder
     from onnxembed.hub.settings import StoreSettings
@@ -87,6 +88,11 @@ def engine_settings(
     chosen = cast("Device | str", options.cuda)  # ``None`` was read when the options were made
     request = parse_request(options.providers, chosen, options.device_ids)
     precision = cast("Precision", options.precision)
+    exported = None if folder is None else _manifest(folder)
+    if exported is not None and folder is not None:
+        from onnxembed.api.exported import exported_precision
+
+        precision = exported_precision(Path(folder), exported, precision)
     if precision is not Precision.FP32 and not model.is_computed:
         raise InputError(
             f"precision={precision.value!r}: {model.name!r} has no graph whose products could be rounded; leave it out"
@@ -100,10 +106,17 @@ def engine_settings(
         session_options=parse_session_options(options.session_options, options.enable_cpu_mem_arena),
         max_length=getattr(options, "max_length", None),
         precision=precision,
-        weight_bits=weight_bits(precision),
-        accept_unknown=tuple(options.accept_unknown),
+        weight_bits=weight_bits(precision) if exported is None else exported.weight_bits,
+        accept_unknown=tuple(options.accept_unknown) if exported is None else exported.accept_unknown,
         by_files=by_files,
     )
+
+
+def _manifest(folder: str | Path) -> Manifest | None:
+    """What an exported folder says of itself; ``None`` for another folder."""
+    from onnxembed.hub.exported import manifest_of  # of a room that is loaded when files are looked for
+
+    return manifest_of(Path(folder))
 
 
 def _pinned(options: EngineOptions, commit: str) -> StoreSettings:
@@ -136,6 +149,10 @@ def located(settings: EngineSettings[SpecT]) -> EngineSettings[SpecT]:
     """Find, and if need be download, the files, and name their content."""
     if not settings.model.needs_files:
         return settings
+    given = settings.store.specific_model_path
+    exported = None if given is None else _manifest(given)
+    if exported is not None and given is not None:
+        return _located_exported(settings, Path(given), exported)
     from onnxembed.hub.locate import locate
 
     model, folder = settings.model, locate(settings.model, settings.store)
@@ -146,8 +163,25 @@ def located(settings: EngineSettings[SpecT]) -> EngineSettings[SpecT]:
     return replace(settings, folder=folder, content=content, by_files=None)
 
 
+def _located_exported(settings: EngineSettings[SpecT], given: Path, exported: Manifest) -> EngineSettings[SpecT]:
+    """Check the files of an exported folder but for its graphs, which are checked while they are loaded."""
+    from onnxembed.hub.exported import check_files
+    from onnxembed.hub.folder import ModelFolder
+
+    path = given.absolute()
+    check_files(path, exported, sorted(set(exported.files) - exported.graph_files))
+    folder = ModelFolder(path, f"exported folder {path}, of {exported.source}")
+    return replace(settings, folder=folder, content=exported.content, by_files=None)
+
+
 def content_of(folder: ModelFolder, settings: EngineSettings[SpecT]) -> str:
     """Name the content of a model's files as they are now."""
+    exported = _manifest(folder.path)
+    if exported is not None:
+        from onnxembed.hub.exported import check_files
+
+        check_files(folder.path, exported, exported.files)
+        return exported.content
     from onnxembed.hub.content import digest_memory
     from onnxembed.hub.fingerprint import folder_fingerprint
 

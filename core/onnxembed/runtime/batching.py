@@ -25,6 +25,7 @@ class RunPlan:
         budget: Highest padded cost of a batch: larger ones are no faster and take more memory.
         workers: Threads that run batches when the caller does not say: one per session, each using all its processors.
         one_by_one: Whether every item must be its own batch, since neighbours would change its result.
+        apart_from: Cost from which an item runs with items of its own cost alone; ``None`` for none.
         squares: Highest sum of squared padded costs of a batch, for memory that grows so, as the scores of attention
             do; ``None`` for no such bound.
         least_window: Total size of items, in the unit of `Work.size`, that a window has at least where there are so
@@ -36,6 +37,7 @@ class RunPlan:
     budget: int
     workers: int = 1
     one_by_one: bool = False
+    apart_from: int | None = None
     squares: int | None = None
     least_window: int = 0
     preparers: int = 1
@@ -57,6 +59,7 @@ class BatchLimits:
         window_items: How many items are read ahead and sorted together; at least four batches.
         window_size: A window also ends at this total size of its items, in the unit of `Work.size`.
         workers: Threads that run batches.
+        apart_from: Cost from which an item runs with items of its own cost alone; ``None`` for none.
         squares: Highest sum of squared padded costs of a batch, ``None`` for no such bound.
         least_window: Total size that a window has at least, in the unit of `Work.size`.
         preparers: Threads that prepare windows.
@@ -67,6 +70,7 @@ class BatchLimits:
     window_items: int
     window_size: int
     workers: int = 1
+    apart_from: int | None = None
     squares: int | None = None
     least_window: int = 0
     preparers: int = 1
@@ -90,14 +94,28 @@ def batch_limits(plan: RunPlan, batch_size: int, workers: int | None, budget: in
         window_items=_WINDOW_ITEMS if batch_size == ANY_NUMBER else min(max(_WINDOW_ITEMS, 4 * batch_size), ANY_NUMBER),
         window_size=_WINDOW_SIZE,
         workers=workers or plan.workers,
+        apart_from=plan.apart_from,
         squares=None if budget else plan.squares,
         least_window=min(plan.least_window, _WINDOW_SIZE),
         preparers=plan.preparers,
     )
 
 
-def plan_batches(costs: Sequence[int], budget: int, max_items: int, squares: int | None = None) -> list[list[int]]:
+def plan_within(costs: Sequence[int], limits: BatchLimits) -> list[list[int]]:
+    """Cut items of the given costs into batches within the bounds of a call."""
+    return plan_batches(costs, limits.budget, limits.max_items, limits.apart_from, limits.squares)
+
+
+def plan_batches(
+    costs: Sequence[int],
+    budget: int,
+    max_items: int,
+    apart_from: int | None = None,
+    squares: int | None = None,
+) -> list[list[int]]:
     """Cut items of the given costs into batches of positions; every position occurs once.
+
+    Items that cost ``apart_from`` or more share a batch only with their equals.
 
     The costliest come first, so that the last batches, during which some workers already idle, are the cheapest.
     """
@@ -106,9 +124,10 @@ def plan_batches(costs: Sequence[int], budget: int, max_items: int, squares: int
     order = sorted(range(len(costs)), key=costs.__getitem__, reverse=True)
     batches: list[list[int]] = []
     batch: list[int] = []
-    room = 0
+    highest = room = 0
     for position in order:
-        if batch and len(batch) >= room:
+        other = apart_from is not None and highest >= apart_from and costs[position] != highest
+        if batch and (other or len(batch) >= room):
             batches.append(batch)
             batch = []
         if not batch:

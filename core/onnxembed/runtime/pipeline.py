@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from os import getpid
 from typing import Generic, Protocol, TypeVar
 
-from onnxembed.runtime.batching import BatchLimits, plan_batches
+from onnxembed.runtime.batching import BatchLimits, plan_within
 from onnxembed.runtime.cancellation import checkpoint, current_call
 from onnxembed.runtime.forks import begun_in
 from onnxembed.runtime.threads import Threads
@@ -84,7 +84,7 @@ def _stream(
         yield from _stream_windows(reader, work, limits, limits.workers, first, process)
         return
     prepared = work.prepare(first, 0)
-    batches = _planned(work, prepared, limits)
+    batches = plan_within(work.costs(prepared), limits)
     if len(batches) == 1:
         # Small work stays in the caller's thread: no thread is worth starting for it.
         (batch,) = batches
@@ -98,12 +98,6 @@ def _stream(
     else:
         workers = min(limits.workers, len(batches))
         yield from _stream_windows(reader, work, limits, workers, _done(prepared), process)
-
-
-def _planned(
-    work: Work[ItemT, PreparedT, ResultT], prepared: Sequence[PreparedT], limits: BatchLimits
-) -> list[list[int]]:
-    return plan_batches(work.costs(prepared), limits.budget, limits.max_items, limits.squares)
 
 
 def _run(work: Work[ItemT, PreparedT, ResultT], batch: Sequence[PreparedT], worker: int) -> Iterable[ResultT]:
@@ -166,7 +160,7 @@ def _stream_windows(
             if pending:
                 prepared = preparer.result(pending.popleft())
                 checkpoint()
-                batches = _planned(work, prepared, limits)
+                batches = plan_within(work.costs(prepared), limits)
                 futures = [
                     runners.submit(copy_context().run, _run, work, [prepared[i] for i in batch], started + number)
                     for number, batch in enumerate(batches)

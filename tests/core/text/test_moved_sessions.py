@@ -25,9 +25,9 @@ class EPFail(Exception):  # noqa: N818
 class Device:
     """Computes as the processor does, and notes the sizes of batches; as CUDA it breaks at its first run."""
 
-    def __init__(self, real: Any, path: str, provider: str) -> None:
+    def __init__(self, real: Any, path: str | bytes, provider: str) -> None:
         self.real = real
-        self.path = Path(path)
+        self.path = path
         self.provider = provider
         self.sizes: list[int] = []
 
@@ -49,7 +49,7 @@ def devices(monkeypatch: pytest.MonkeyPatch) -> list[Device]:
     """The sessions that are opened; CUDA is a device that breaks."""
     real, opened = onnxruntime.InferenceSession, []
 
-    def start(path: str, *options: Any, providers: Any, **named: Any) -> Any:
+    def start(path: str | bytes, *options: Any, providers: Any, **named: Any) -> Any:
         session = real(path, *options, providers=[CPU], **named)
         if options:
             return session  # of the rounding to 8 bits, which looks at activations

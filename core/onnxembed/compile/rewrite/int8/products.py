@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -18,6 +19,12 @@ SMALLEST_WEIGHT = 128 * 512
 _GELU = frozenset(
     {("com.microsoft", "BiasGelu"), ("com.microsoft", "FastGelu"), ("com.microsoft", "Gelu"), ("", "Gelu")}
 )
+
+# Operators that multiply by a weight, whatever the form. Convolutions are not among them: they stay by rule.
+_MULTIPLYING = frozenset((
+    "Attention", "DecoderAttention", "Einsum", "FusedGemm", "FusedMatMul", "GRU", "Gemm", "LSTM", "LongformerAttention",
+    "MatMul", "MoE", "MultiHeadAttention", "PackedAttention", "RNN", "TransposeMatMul",
+))  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +44,11 @@ class Product:
     weight: str
     transposed: bool
     after_gelu: bool
+
+    def shape(self, model: Model) -> tuple[int, int]:
+        """Give the numbers of inputs and outputs."""
+        first, second = model.constants[self.weight].shape
+        return (second, first) if self.transposed else (first, second)
 
     def matrix(self, model: Model) -> NDArray[Any]:
         """Give the weights (inputs, outputs), a view of the constant."""
@@ -60,6 +72,18 @@ def find_products(model: Model, smallest: int) -> list[Product]:
             continue
         found.append(Product(node, x, weight, not plain and bool(node.whole("transB", 0)), x in gelus))
     return found
+
+
+def left_products(model: Model, products: Sequence[Product], smallest: int) -> Iterator[str]:
+    """Name the operators with a large weight that are not among the products, and their outputs."""
+    done = {id(product.node) for product in products}
+    for node in model.nodes:
+        if node.has_graphs:
+            yield f"{node.operator} {node.outputs[0]}"
+        elif node.operator in _MULTIPLYING and id(node) not in done:
+            weights = (model.constants[name] for name in node.inputs if name in model.constants)
+            if any(len(weight.shape) > 1 and prod(weight.shape) >= smallest for weight in weights):
+                yield f"{node.operator} {node.outputs[0]}"
 
 
 def gelu_outputs(model: Model) -> Collection[str]:
