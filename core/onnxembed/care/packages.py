@@ -42,8 +42,7 @@ def examine_packages() -> Iterator[Finding]:
         yield from _unmet(name, found.requires or [])
     fault = fastembed_fault()
     if fault is not None:
-        what, _, mend = fault.partition(": pip ")
-        yield Finding("packages", "fastembed", "mixed with onnxembed-fastembed", what, f"pip {mend}")
+        yield Finding("packages", "fastembed", "mixed with onnxembed-fastembed", fault.problem, fault.mend)
 
 
 def _unmet(owner: str, requires: list[str]) -> Iterator[Finding]:

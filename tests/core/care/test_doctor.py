@@ -99,9 +99,11 @@ def test_versions(version: str, specifiers: str, fits: bool, site: Path) -> None
     assert [one.name for one in problems(examine_packages())] == ([] if fits else ["some.package"])
 
 
-def test_real_fastembed_beside_ours(site: Path) -> None:
+def test_real_fastembed_beside_ours(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     distribution(site, "fastembed", "0.9.1")
-    assert problems(examine_packages()) == []
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "path", [str(site)])  # ours is not there
+        assert problems(examine_packages()) == []
     distribution(site, "onnxembed-fastembed", "0.1.0")
     (found,) = problems(examine_packages())
     assert "fastembed 0.9.1 and onnxembed-fastembed are installed together" in found.problem
