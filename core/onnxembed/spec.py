@@ -191,6 +191,11 @@ class ModelSpec:
         return f"{self.body_folder}/{TOKENIZER_FILE}" if self.body_folder else TOKENIZER_FILE
 
     @property
+    def pooled_output(self) -> int | str | None:
+        """The output of a shipped graph, by position or name, whose token vectors become one as `recipe` says."""
+        return None
+
+    @property
     def recipe(self) -> Recipe | None:
         """What to compile; ``None`` where the weights alone do not make the model."""
         return None

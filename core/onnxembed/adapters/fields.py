@@ -69,7 +69,9 @@ class EngineFields(Refusing):
     parallel: int | None = Field(
         default=None, ge=0, description="Batches run at once; 0 for one per processor, `None` for one per device."
     )
-    batch_size: int = Field(default=256, ge=1, description="Most items in one batch.")
+    batch_size: int | None = Field(
+        default=None, ge=1, description="Most items in one batch; `None` leaves it to the budget of the device."
+    )
 
 
 class TextFields(EngineFields):
@@ -134,7 +136,7 @@ class SparseFields(TextFields):
 class RerankFields(TextFields):
     """How pairs of a query and a document are scored."""
 
-    batch_size: int = Field(default=64, ge=1, description="Most pairs in one batch.")
+    batch_size: int | None = Field(default=None, ge=1, description="Most pairs in one batch.")
     activation: PlainText = "raw"
     windows: PlainText | None = None
     window_overlap: int = Field(default=64, ge=0)
@@ -182,7 +184,7 @@ class ImageFields(EngineFields):
     image_revision: str | None = None
     image_model_file: str | None = None
     image_variant: str | None = None
-    image_batch_size: int = Field(default=16, ge=1, description="Most images in one batch.")
+    image_batch_size: int | None = Field(default=None, ge=1, description="Most images in one batch.")
     on_error: Literal["raise", "skip"] = Field(
         default="raise",
         description=(

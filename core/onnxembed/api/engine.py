@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Generic, TypeVar
@@ -11,19 +11,27 @@ from typing import Generic, TypeVar
 from onnxembed.api.graph_file import GraphFile, prepared_graph
 from onnxembed.api.settings import EngineSettings, SpecT, content_of
 from onnxembed.errors import ModelError, ModelNotFoundError, UnsafeModelError, UnsupportedModelError
-from onnxembed.hub.folder import ModelFolder
+from onnxembed.hub.files import FolderFiles
+from onnxembed.hub.folder import CONFIG_FILE, ModelFolder
 from onnxembed.hub.locate import locate, repair
 from onnxembed.runtime import cuda
+from onnxembed.runtime.budgets import TextBudget, least, provider_budget
 from onnxembed.runtime.cpu import usable_cpus
 from onnxembed.runtime.mapped_file import changed_while_in_use
 from onnxembed.runtime.onnx import import_onnxruntime
 from onnxembed.runtime.per_process import PerProcess
-from onnxembed.runtime.providers import CUDA_PROVIDER, Placement, place, place_quantized
+from onnxembed.runtime.plugins import available_providers
+from onnxembed.runtime.precision import Precision
+from onnxembed.runtime.provider_traits import GraphForm, graph_form
+from onnxembed.runtime.providers import Placement, place, place_quantized
 from onnxembed.runtime.session import Session, SessionSettings
-from onnxembed.runtime.sessions import Sessions, open_each
+from onnxembed.runtime.sessions import RUNS_AT_ONCE, Sessions, computes_elsewhere, first_provider, open_each
 from onnxembed.runtime.threads import Threads
+from onnxembed.spec import ModelSpec
 
 _Loaded = TypeVar("_Loaded")
+_USUAL_HEADS = 16
+_HEADS = ("num_attention_heads", "n_heads", "num_heads", "n_head")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +42,13 @@ class LoadedGraph:
         sessions: One session per device, all of the same file.
         file: What is known of the file.
         threads: Processors that one run uses.
+        heads: Those of a layer's attention, as far as the model's files say.
     """
 
     sessions: Sessions
     file: GraphFile
     threads: int
+    heads: int = _USUAL_HEADS
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "sessions", Sessions.of(self.sessions))
@@ -50,8 +60,27 @@ class LoadedGraph:
 
     @property
     def on_gpu(self) -> bool:
-        """Whether the sessions run on a graphics processor."""
-        return all(CUDA_PROVIDER in session.providers for session in self.sessions)
+        """Whether the sessions run on devices rather than on the processor."""
+        return all(map(computes_elsewhere, self.sessions))
+
+    @property
+    def provider_names(self) -> tuple[tuple[str, ...], ...]:
+        """What each session runs on now."""
+        return tuple(session.providers for session in self.sessions)
+
+    @property
+    def runs_at_once(self) -> int:
+        """Runs that keep all sessions busy."""
+        return len(self.sessions) * (RUNS_AT_ONCE if self.on_gpu else 1)
+
+    def text_budget(self) -> TextBudget:
+        """What a batch of texts may take now, on the device that has least."""
+        return least(
+            *(
+                provider_budget(provider, options, cpus=self.threads, heads=self.heads)
+                for provider, options in map(first_provider, self.sessions)
+            )
+        )
 
     @property
     def may_move(self) -> bool:
@@ -106,30 +135,46 @@ class GraphEngine(Generic[SpecT]):
 
     def _open_graph(self) -> LoadedGraph:
         settings = self.settings
-        available = import_onnxruntime().get_available_providers()
+        available = available_providers(import_onnxruntime(), settings.request)
         placements = place(settings.request, available, device_found=cuda.driver().found)
+        if settings.precision is Precision.INT8:
+            placements = place_quantized(settings.request, placements)
+        form = graph_form(placements[0])
         with (
-            prepared_graph(
-                self.folder, settings.model, settings.store, settings.accept_unknown, settings.weight_bits
-            ) as file,
+            _prepared(self.folder, settings, form) as file,
             closing(Threads(1, "onnxembed-load")) as loader,
         ):
             other = None if self._beside is None else loader.submit(self._beside)
             if file.dynamically_quantized:
                 placements = place_quantized(settings.request, placements)
-            sessions = open_each(placements, lambda placement: self._open(file, placement))
+            sessions = open_each(placements, lambda placement: self._open(file, placement, form))
             if other is not None:
                 loader.result(other)
-        return LoadedGraph(sessions, file, settings.threads or self.cpus)
+        heads = _attention_heads(self.folder, settings.model)
+        return LoadedGraph(sessions, file, settings.threads or self.cpus, heads)
 
-    def _open(self, file: GraphFile, placement: Placement) -> Session:
+    def _open(self, file: GraphFile, placement: Placement, form: GraphForm) -> Session:
         settings = SessionSettings(placement, self.settings.threads, self.settings.session_options)
-        again = partial(_prepared_again, self.folder, self.settings)  # of data alone: a session keeps no engine alive
+        # Of data alone: a session keeps no engine alive.
+        again = partial(_prepared_again, self.folder, self.settings, form)
         return Session(file.path, settings, self.cpus, file.data, again)
 
 
+def _attention_heads(folder: ModelFolder, model: ModelSpec) -> int:
+    """Heads of a layer's attention, or a usual number where the configuration does not say."""
+    config = FolderFiles(folder.path / model.body_folder).json_object(CONFIG_FILE)
+    stated = [part.get(key) for part in (config, config.get("text_config")) if isinstance(part, dict) for key in _HEADS]
+    return next((heads for heads in stated if isinstance(heads, int) and heads > 0), _USUAL_HEADS)
+
+
+def _prepared(
+    folder: ModelFolder, settings: EngineSettings[SpecT], form: GraphForm
+) -> AbstractContextManager[GraphFile]:
+    return prepared_graph(folder, settings.model, settings.store, settings.accept_unknown, settings.weight_bits, form)
+
+
 @contextmanager
-def _prepared_again(folder: ModelFolder, settings: EngineSettings[SpecT]) -> Iterator[GraphFile]:
+def _prepared_again(folder: ModelFolder, settings: EngineSettings[SpecT], form: GraphForm) -> Iterator[GraphFile]:
     """Give a graph once more whose files changed under a session.
 
     What was made here is made again, and files of a cached copy are fetched again; a user's files that are others than
@@ -142,7 +187,7 @@ def _prepared_again(folder: ModelFolder, settings: EngineSettings[SpecT]) -> Ite
         raise changed_while_in_use(folder.path) from error
     if not same:
         raise changed_while_in_use(folder.path)
-    with prepared_graph(folder, model, store, settings.accept_unknown, settings.weight_bits) as file:
+    with _prepared(folder, settings, form) as file:
         yield file
 
 

@@ -26,11 +26,13 @@ from onnxembed.hub.files import FolderFiles, find_graph, weights_names
 from onnxembed.hub.folder import CONFIG_FILE, GRAPH_LAYOUTS, ModelFolder, absent
 from onnxembed.hub.settings import StoreSettings
 from onnxembed.runtime.precision import FULL_BITS
+from onnxembed.runtime.provider_traits import PROCESSOR_FORM, GraphForm, Operators
 from onnxembed.runtime.session import DataFile
 from onnxembed.spec import GraphHead, ModelSpec, Recipe
 from onnxembed.suggest import listed
 
 _NAMES_SHOWN = 8
+_MASK = "attention_mask"
 # Larger ones are graphs that hold their weights.
 _MOST_GRAPH_BYTES = 16 * 1024 * 1024
 # Processors that load numbers from any address as fast as from a multiple of their size.
@@ -50,6 +52,7 @@ class GraphFile:
         compiled: Whether it was made here, with outputs ``pooled`` and ``sentence_embedding``.
         dynamically_quantized: Whether it scales activations at run time, per batch.
         data: The files beside it with weights of it.
+        pooled: Whether it was shipped, and these two outputs were added to it.
         lengths_apart_from: Tokens from which a text runs with texts of its own length alone, for its numbers' sake;
             ``None`` where no length matters.
     """
@@ -60,7 +63,13 @@ class GraphFile:
     compiled: bool
     dynamically_quantized: bool
     data: tuple[DataFile, ...] = ()
+    pooled: bool = False
     lengths_apart_from: int | None = None
+
+    @property
+    def pools(self) -> bool:
+        """Whether it gives ``pooled`` and ``sentence_embedding``, by the mask."""
+        return self.compiled or self.pooled
 
     def output_name(self, wanted: int | str) -> str:
         """The name of an output given by position or by name."""
@@ -113,28 +122,30 @@ def prepared_graph(
     store: StoreSettings,
     accept_unknown: tuple[str, ...] = (),
     weight_bits: int = FULL_BITS,
+    form: GraphForm = PROCESSOR_FORM,
 ) -> Iterator[GraphFile]:
     """Give a graph that may be loaded while the context lasts; it runs no code and reads no foreign files.
 
     ``accept_unknown`` are keys of ``config.json`` that the compiler passes over; fewer ``weight_bits`` than those of
-    single precision give a graph that is rewritten to products in 8-bit integers. A folder that holds neither a graph
-    nor weights is a `ModelNotFoundError`.
+    single precision give a graph that is rewritten to products in 8-bit integers; ``form`` is what its provider
+    wants. A folder that holds neither a graph nor weights is a `ModelNotFoundError`.
     """
     exported = manifest_of(folder.path)
     if exported is not None:
         with ready_graph(folder.path, exported, model) as ready:
             yield _ready(folder.path, exported, ready)
         return
-    with _full_graph(folder, model, store, accept_unknown) as full:
+    with _full_graph(folder, model, store, accept_unknown, form) as full:
         if weight_bits == FULL_BITS:
             yield full
             return
         with kept_graph(store, full.path, *_rounding(full.path, store, weight_bits)) as path:
             facts = inspect_graph(path)
             data = tuple(DataFile(path.parent / name) for name in facts.external_data)
-            yield _rounded(
-                _made_here(path, facts, data) if full.compiled else _describe(path, facts, data, compiled=False)
+            made = (
+                _made_here(path, facts, data, form) if full.compiled else _describe(path, facts, data, compiled=False)
             )
+            yield replace(_rounded(made), pooled=full.pooled)
 
 
 def _ready(folder: Path, exported: Manifest, graph: ReadyGraph) -> GraphFile:
@@ -147,7 +158,7 @@ def _ready(folder: Path, exported: Manifest, graph: ReadyGraph) -> GraphFile:
         raise ModelError(f"{path} keeps weights in other files than {folder / MANIFEST_FILE} lists; export it again")
     data = tuple(DataFile(file, digests[file]) for file in files)
     if graph.compiled:
-        file = _made_here(path, facts, data)
+        file = _made_here(path, facts, data, PROCESSOR_FORM)
     else:
         file = _describe(path, facts, data or _own_data(path, lambda _: exported.files[graph.path][0]), compiled=False)
     return file if exported.weight_bits == FULL_BITS else _rounded(file)
@@ -164,7 +175,7 @@ def _rounded(file: GraphFile) -> GraphFile:
 
 @contextmanager
 def _full_graph(
-    folder: ModelFolder, model: ModelSpec, store: StoreSettings, accept_unknown: tuple[str, ...]
+    folder: ModelFolder, model: ModelSpec, store: StoreSettings, accept_unknown: tuple[str, ...], form: GraphForm
 ) -> Iterator[GraphFile]:
     """Give the graph as it is shipped or compiled."""
     weights = weights_names(FolderFiles(folder.path), model.body_folder)
@@ -174,12 +185,15 @@ def _full_graph(
         facts = inspect_graph(found)
         if model.recipe is not None and model.recipe.head is GraphHead.VOCABULARY_MAXIMUM:
             found, facts = _reduced(found, facts, store)
+        pooled = _pooled(found, facts, model, store) if form.pooled else None
+        if pooled is not None:
+            found, facts = pooled, inspect_graph(pooled)
         path, memory = loadable_model_path(found, facts.external_data, store), digest_memory(store)
         data = (path.parent / name for name in facts.external_data)
         described = tuple(DataFile(file, content_digest(file, memory)) for file in data) or _own_data(
             path, lambda file: content_digest(file, memory)
         )
-        yield _describe(path, facts, described, compiled=False)
+        yield replace(_describe(path, facts, described, compiled=False), pooled=pooled is not None)
         return
     if not weights:
         tried = ", ".join(dict.fromkeys((model.model_file, *GRAPH_LAYOUTS, WEIGHTS_FILE)))
@@ -195,17 +209,18 @@ def _full_graph(
             f"{folder.path} lacks files of its weights: {listed(missing, _NAMES_SHOWN)}; fetch the model again"
         )
     body = folder.path / model.body_folder
-    making, compile_to = _compiling(body, model.recipe, accept_unknown)
+    making, compile_to = _compiling(body, model.recipe, accept_unknown, form.operators)
     shards = "".join(f"\0{content_digest(folder.path / name, digest_memory(store))}" for name in weights[1:])
     with kept_graph(store, folder.path / weights[0], making + shards, compile_to) as path:
         facts = inspect_graph(path)
         # Without digests: a graph that was made here is loaded again after any change.
-        yield _made_here(path, facts, tuple(DataFile(path.parent / name) for name in facts.external_data))
+        yield _made_here(path, facts, tuple(DataFile(path.parent / name) for name in facts.external_data), form)
 
 
-def _made_here(path: Path, facts: GraphFacts, data: tuple[DataFile, ...]) -> GraphFile:
+def _made_here(path: Path, facts: GraphFacts, data: tuple[DataFile, ...], form: GraphForm) -> GraphFile:
     """A compiled graph, which leaves the mask out of long attention; see `unpadded`."""
-    if data and path.stat().st_size <= _MOST_GRAPH_BYTES:
+    # Other forms have no such mask: they go by lengths, or spell attention out.
+    if data and form.operators is Operators.FUSED and path.stat().st_size <= _MOST_GRAPH_BYTES:
         data = (replace(data[0], outline=unpadded(path.read_bytes())), *data[1:])
     return _describe(path, facts, data, compiled=True)
 
@@ -245,7 +260,7 @@ def _describe(path: Path, facts: GraphFacts, data: tuple[DataFile, ...], *, comp
     return GraphFile(path, facts.inputs, facts.outputs, compiled, facts.dynamically_quantized, data)
 
 
-def _compiling(folder: Path, recipe: Recipe, accept_unknown: tuple[str, ...]) -> tuple[str, Make]:
+def _compiling(folder: Path, recipe: Recipe, accept_unknown: tuple[str, ...], operators: Operators) -> tuple[str, Make]:
     """What decides a compiled graph beside the weights, and what compiles it."""
 
     def compile_to(target: Path) -> None:
@@ -261,6 +276,7 @@ def _compiling(folder: Path, recipe: Recipe, accept_unknown: tuple[str, ...]) ->
                 tokens=recipe.tokens,
                 single_file=False,
                 accepted=accept_unknown,
+                operators=operators,
             )
         except OSError:
             raise  # of the disk that is written to: `keep` goes on without keeping
@@ -274,7 +290,33 @@ def _compiling(folder: Path, recipe: Recipe, accept_unknown: tuple[str, ...]) ->
     config = (folder / CONFIG_FILE).read_bytes() if (folder / CONFIG_FILE).is_file() else b""
     # Keys are accepted by one caller, not by the next who asks for the same graph.
     accepted = f"\0{accept_unknown!r}" if accept_unknown else ""
-    return f"{recipe!r}\0{hashlib.sha256(config).hexdigest()}{accepted}", compile_to
+    made_of = "" if operators is Operators.FUSED else f"\0{operators.value} operators"
+    return f"{recipe!r}\0{hashlib.sha256(config).hexdigest()}{accepted}{made_of}", compile_to
+
+
+def _pooled(graph: Path, facts: GraphFacts, model: ModelSpec, store: StoreSettings) -> Path | None:
+    """A copy of a graph that pools its token vectors, where there are any and such a copy can be kept.
+
+    The graph itself serves, too, at the price of copying all token vectors from the device.
+    """
+    output, recipe = model.pooled_output, model.recipe
+    if output is None or recipe is None or facts.external_data:
+        return None
+    tokens = _describe(graph, facts, (), compiled=False).output_name(output)
+    poolings = recipe.pooling if isinstance(recipe.pooling, tuple) else (recipe.pooling,)
+    if _MASK not in {value.name for value in facts.inputs}:
+        return None
+
+    def pool(target: Path) -> None:
+        from onnxembed.compile.rewrite.pool_tokens import with_pooled
+
+        with_pooled(graph, target, tokens=tokens, poolings=poolings)
+
+    try:
+        return keep(store, graph, f"{tokens} pooled by {'+'.join(poolings)}", pool)
+    except UnsupportedModelError as error:
+        logger.info("the token vectors of %s are pooled outside the graph (%s)", graph, error)
+        return None
 
 
 def _reduced(graph: Path, facts: GraphFacts, store: StoreSettings) -> tuple[Path, GraphFacts]:
@@ -284,13 +326,13 @@ def _reduced(graph: Path, facts: GraphFacts, store: StoreSettings) -> tuple[Path
     lie beside it, which a copy elsewhere would not find.
     """
     logits = facts.outputs[0]
-    if facts.external_data or len(logits.shape or ()) != 3 or "attention_mask" not in {i.name for i in facts.inputs}:
+    if facts.external_data or len(logits.shape or ()) != 3 or _MASK not in {i.name for i in facts.inputs}:
         return graph, facts
 
     def reduce_to(target: Path) -> None:
         from onnxembed.compile.rewrite.reduce_logits import with_max_over_tokens
 
-        with_max_over_tokens(graph, target, logits=logits.name, attention_mask="attention_mask")
+        with_max_over_tokens(graph, target, logits=logits.name, attention_mask=_MASK)
 
     try:
         kept = keep(store, graph, "maximum over tokens", reduce_to)

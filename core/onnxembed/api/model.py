@@ -16,6 +16,7 @@ from onnxembed.api.options import EngineOptions, option_docs, settings_of
 from onnxembed.api.settings import ByFiles, EngineSettings, SpecT, engine_settings, located
 from onnxembed.api.shared import pool_of, shared_engine, shared_engines
 from onnxembed.errors import InputTypeError, ModelError
+from onnxembed.runtime.batching import ANY_NUMBER
 from onnxembed.runtime.forks import watch
 from onnxembed.runtime.precision import FULL_BITS
 from onnxembed.suggest import nearest
@@ -288,9 +289,11 @@ class Model(Generic[OptionsT, SpecT, EngineT]):
         copy.__dict__.update(self.__dict__, _deferred_of=self)
         return copy
 
-    def _stream(self, items: Checked[ItemT], use: UseT, batch_size: int, parallel: int | None) -> Iterator[Any]:
+    def _stream(self, items: Checked[ItemT], use: UseT, batch_size: int | None, parallel: int | None) -> Iterator[Any]:
         """Check how a call is to run, and begin it; nothing is loaded for no items."""
-        if type(batch_size) is not int or not 1 <= batch_size <= sys.maxsize:
+        if batch_size is None:
+            batch_size = ANY_NUMBER
+        elif type(batch_size) is not int or not 1 <= batch_size <= sys.maxsize:
             batch_size = check_count(batch_size, "batch_size", 1)
         workers = None if parallel is None else check_parallel(parallel)
         if items.empty:

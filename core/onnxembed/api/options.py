@@ -183,7 +183,8 @@ class TextOptions(EngineOptions):
         max_length: Tokens that a text is cut to, special tokens included; ``None`` for the limit that the model's files
             state.
         truncate: Whether longer texts are cut, with one warning in the log per model; otherwise they are refused.
-        token_budget: Tokens of a padded batch; a longer text runs alone. ``None``: 256 for each processor in use.
+        token_budget: Tokens of a padded batch; a longer text runs alone. ``None``: 256 for each processor in use,
+            and on other devices what their free memory has room for.
     """
 
     _: KW_ONLY

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar, cast
 from onnxembed.api.options import EngineOptions
 from onnxembed.errors import InputError
 from onnxembed.runtime.onnx import import_onnxruntime
+from onnxembed.runtime.plugins import available_providers
 from onnxembed.runtime.precision import FULL_BITS, Precision, weight_bits
 from onnxembed.runtime.providers import Device, ProviderRequest, check_request, parse_request
 from onnxembed.runtime.session_options import OptionValue, parse_session_options
@@ -138,7 +139,7 @@ def store_settings(folder: str | None, options: EngineOptions) -> StoreSettings:
 def require_available(request: ProviderRequest) -> ProviderRequest:
     """Refuse providers that this machine lacks; ONNX Runtime is only imported when something was asked for."""
     if request.providers is not None or request.device is Device.CUDA:
-        check_request(request, import_onnxruntime().get_available_providers())
+        check_request(request, available_providers(import_onnxruntime(), request))
     elif request.device is Device.CPU:
         check_request(request, ())
     return request

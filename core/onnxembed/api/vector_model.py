@@ -74,7 +74,7 @@ class VectorModel(Model[OptionsT, SpecT, VectorEngineT]):
         self,
         items: Checked[Any],
         use: Any,
-        batch_size: int,
+        batch_size: int | None,
         parallel: int | None,
         output_precision: OutputPrecision,
         ranges: object,

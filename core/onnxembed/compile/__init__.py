@@ -14,8 +14,10 @@ from onnxembed.compile.checkpoint import Checkpoint, find_weights, read_config
 from onnxembed.compile.config_keys import HARMLESS, check_common_keys
 from onnxembed.compile.graph_builder import LARGEST_INLINE_BYTES
 from onnxembed.compile.heads import add_head, check_head, head_weights
+from onnxembed.compile.operators import StandIns
 from onnxembed.errors import InputError, ModelError, UnsupportedModelError
 from onnxembed.formats.facts import Facts
+from onnxembed.runtime.provider_traits import Operators
 from onnxembed.spec import GraphHead, PoolingType
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ def compile_model(
     tokens: Sequence[int] = (),
     single_file: bool = True,
     accepted: Collection[str] = (),
+    operators: Operators = Operators.FUSED,
 ) -> tuple[Path, ...]:
     """Make an ONNX file from the weights and the configuration in a folder.
 
@@ -50,6 +53,7 @@ def compile_model(
         single_file: Whether the weights go into the ``.onnx`` file, where its format has room. Otherwise they go to
             ``<target>.data`` beside it, which ONNX Runtime maps instead of copying: it starts several times faster.
         accepted: Keys of ``config.json`` that are not known here and may be passed over; see `Facts.finish`.
+        operators: What it is made of. With lengths in place of the mask, the tokens of a text must come first.
 
     Returns:
         The files written, the ``.onnx`` file first.
@@ -74,6 +78,8 @@ def compile_model(
     with Checkpoint(config, architecture.names, find_weights(folder)) as checkpoint:
         body = _prepared(architecture, checkpoint, head, accepted)
         checkpoint.check_weights({**body.weights, **head_weights(body, head)}, body.unused)
+        if operators is not Operators.FUSED:
+            body.into.graph.stand_ins = StandIns(operators)
         add_head(body, head, poolings, tokens)
         return body.into.graph.write(target, largest_inline_bytes=LARGEST_INLINE_BYTES if single_file else 0)
 

@@ -23,6 +23,8 @@ from onnxembed.runtime.onnx import import_onnxruntime
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from onnxembed.compile.operators import StandIns
+
 FLOAT = 1
 UINT8 = 2
 INT32 = 6
@@ -74,6 +76,7 @@ class GraphBuilder:
         self._initializers: dict[str, Tensor] = {}
         self._values: set[str] = set()
         self._domains: set[str] = set()
+        self.stand_ins: StandIns | None = None
 
     def check_runtime(self, where: str) -> None:
         """Refuse a graph whose operators the installed ONNX Runtime lacks; ``where`` is what messages name."""
@@ -113,6 +116,10 @@ class GraphBuilder:
         """Tell whether there is a constant tensor of that name."""
         return name in self._initializers
 
+    def tensor_shape(self, name: str) -> tuple[int, ...]:
+        """Give the shape of a constant tensor."""
+        return self._initializers[name].shape
+
     def integers(self, name: str, values: int | Sequence[int]) -> str:
         """Add a constant number or vector, int64; return its name."""
         import numpy as np
@@ -137,8 +144,35 @@ class GraphBuilder:
     ) -> str:
         """Add an operator, named after its first output; an empty name leaves an optional input or output out.
 
-        An output name that is taken gets a number: layers that share weights share the beginnings of their names.
+        An output name that is taken gets a number: layers that share weights share the beginnings of their names. Where
+        the graph has stand-ins, one may take the operator's place.
         """
+        if self.stand_ins is not None and not further_outputs:
+            instead = self.stand_ins.add(self, op_type, inputs, output, attributes or {})
+            if instead is not None:
+                return instead
+        return self._node(op_type, inputs, output, attributes or {}, domain, further_outputs)
+
+    def own_node(
+        self,
+        op_type: str,
+        inputs: Sequence[str],
+        output: str,
+        attributes: Mapping[str, AttributeValue],
+        domain: str = "",
+    ) -> str:
+        """Add an operator as it is, without a stand-in."""
+        return self._node(op_type, inputs, output, attributes, domain)
+
+    def _node(
+        self,
+        op_type: str,
+        inputs: Sequence[str],
+        output: str,
+        attributes: Mapping[str, AttributeValue],
+        domain: str,
+        further_outputs: Sequence[str] = (),
+    ) -> str:
         output = self._free(output)
         node = MessageWriter()
         for name in inputs:
@@ -146,7 +180,7 @@ class GraphBuilder:
         for name in (output, *further_outputs):
             node.text(schema.NODE_OUTPUT, name)
         node.text(schema.NODE_NAME, output).text(schema.NODE_OP_TYPE, op_type)
-        for name, value in (attributes or {}).items():
+        for name, value in attributes.items():
             node.message(schema.NODE_ATTRIBUTE, _attribute(name, value))
         if domain:
             node.text(schema.NODE_DOMAIN, domain)

@@ -11,8 +11,8 @@ from onnxembed.image.options import ImageOptions
 from onnxembed.image.processor import ImageProcessor
 from onnxembed.image.processor_config import read_processor
 from onnxembed.image.spec import ImageModel, vector_width
-from onnxembed.image.work import ImageWork, image_limits
-from onnxembed.runtime.batching import BatchLimits, RunPlan
+from onnxembed.image.work import VARYING_SIZE, ImageWork, image_limits
+from onnxembed.runtime.batching import ANY_NUMBER, BatchLimits, RunPlan
 from onnxembed.runtime.per_process import PerProcess
 from onnxembed.runtime.threads import Threads
 
@@ -21,7 +21,8 @@ LOAD_THREAD_PREFIX = "onnxembed-image"
 _FETCHERS = 16
 # Pixels of a batch. Measured on processors with a ViT-B/32: batches of 4 to 16 pictures of 224 x 224 cost the same per
 # picture, single ones a tenth more.
-_BUDGET = 16 * 224 * 224
+_BATCH = 16
+_BUDGET = _BATCH * 224 * 224
 _BUDGET_ON_GPU = 256 * 224 * 224
 _MEASURED_SIZE = (64, 64)
 
@@ -78,6 +79,10 @@ class ImageEngine:
         """Give the work of one call, and its bounds; ``workers`` batches run at once, ``None`` for one per session."""
         images = self.images.get()
         at_once = workers or images.plan.workers
+        if batch_size == ANY_NUMBER:
+            height, width = images.processor.fixed_size or VARYING_SIZE
+            most = ANY_NUMBER if self.base.graph.on_gpu else _BATCH
+            batch_size = min(most, max(1, images.plan.budget_now // (height * width)))
         work = ImageWork(
             images.graph,
             images.processor,
@@ -106,7 +111,7 @@ class ImageEngine:
 
         plan = RunPlan(
             budget=budget(),
-            workers=len(loaded.sessions),
+            workers=loaded.runs_at_once,
             # Dynamically quantised graphs scale activations by the largest one of the whole batch, so that neighbours
             # would change an image's vector.
             one_by_one=graph.one_by_one or loaded.file.dynamically_quantized,

@@ -88,7 +88,7 @@ class ImageEmbedding(VectorModel[ImageOptions, ImageModel, "ImageEngine"]):
     def embed(
         self,
         images: ImageInput | Iterable[ImageInput],
-        batch_size: int = 16,
+        batch_size: int | None = None,
         parallel: int | None = None,
         *,
         on_error: Literal["raise"] = "raise",
@@ -98,7 +98,7 @@ class ImageEmbedding(VectorModel[ImageOptions, ImageModel, "ImageEngine"]):
     def embed(
         self,
         images: ImageInput | Iterable[ImageInput],
-        batch_size: int = 16,
+        batch_size: int | None = None,
         parallel: int | None = None,
         *,
         on_error: OnError,
@@ -107,7 +107,7 @@ class ImageEmbedding(VectorModel[ImageOptions, ImageModel, "ImageEngine"]):
     def embed(
         self,
         images: ImageInput | Iterable[ImageInput],
-        batch_size: int = 16,
+        batch_size: int | None = None,
         parallel: int | None = None,
         *,
         on_error: OnError = "raise",
@@ -121,7 +121,7 @@ class ImageEmbedding(VectorModel[ImageOptions, ImageModel, "ImageEngine"]):
 
         Args:
             images: One image, or any iterable of images; a generator may be endless. An array is one image.
-            batch_size: Most images in a batch; of large ones fewer run at once.
+            batch_size: Most images in a batch; of large ones fewer run at once. ``None`` leaves it to the device.
             parallel: Batches run at once. ``None`` for one per device, each using ``threads`` processors; 0 for one per
                 usable processor.
             on_error: ``"raise"``: the first image that cannot be used ends the call. ``"skip"``: its place is ``None``,
@@ -137,7 +137,7 @@ class ImageEmbedding(VectorModel[ImageOptions, ImageModel, "ImageEngine"]):
     def embed_to_array(
         self,
         images: ImageInput | Iterable[ImageInput],
-        batch_size: int = 16,
+        batch_size: int | None = None,
         parallel: int | None = None,
         *,
         on_error: OnError = "raise",

@@ -27,8 +27,8 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 # Bytes of the arrays and other images that a window holds, as callers gave them.
 WINDOW_BYTES = 128 * 1024 * 1024
-# (height, width) by which pictures count where each keeps its own size.
-_VARYING_SIZE = 224, 224
+VARYING_SIZE = 224, 224
+"""(height, width) by which pictures count where each keeps its own size."""
 
 
 class ImageWork:
@@ -53,7 +53,7 @@ class ImageWork:
         self._normalized = normalized
         self._skips = skips
         self._turns = Semaphore(at_once)
-        height, width = processor.fixed_size or _VARYING_SIZE
+        height, width = processor.fixed_size or VARYING_SIZE
         self._pixels = height * width
 
     def size(self, item: GivenImage) -> int:

@@ -94,7 +94,7 @@ class LateInteractionTextEmbedding(VectorModel[LateInteractionOptions, LateInter
     def embed(
         self,
         documents: str | Iterable[str],
-        batch_size: int = 256,
+        batch_size: int | None = None,
         parallel: int | None = None,
         *,
         output_precision: OutputPrecision = "float32",
@@ -107,7 +107,7 @@ class LateInteractionTextEmbedding(VectorModel[LateInteractionOptions, LateInter
 
         Args:
             documents: One text, or any iterable of texts; a generator may be endless.
-            batch_size: Most texts in a batch; batches are also bounded by ``token_budget``.
+            batch_size: Most texts in a batch, which ``token_budget`` bounds as well; ``None`` leaves it to that.
             parallel: Batches run at once. ``None`` for one per device, each using ``threads`` processors; 0 for one per
                 usable processor.
             output_precision: In which numbers vectors are given, as `quantize_embeddings` encodes them. ``"int8"`` and
@@ -128,7 +128,7 @@ class LateInteractionTextEmbedding(VectorModel[LateInteractionOptions, LateInter
     def passage_embed(
         self,
         texts: str | Iterable[str],
-        batch_size: int = 256,
+        batch_size: int | None = None,
         parallel: int | None = None,
         *,
         output_precision: OutputPrecision = "float32",
@@ -143,7 +143,7 @@ class LateInteractionTextEmbedding(VectorModel[LateInteractionOptions, LateInter
     def query_embed(
         self,
         query: str | Iterable[str],
-        batch_size: int = 256,
+        batch_size: int | None = None,
         parallel: int | None = None,
         *,
         output_precision: OutputPrecision = "float32",
@@ -168,7 +168,7 @@ class LateInteractionTextEmbedding(VectorModel[LateInteractionOptions, LateInter
         threshold: float | None = None,
         *,
         normalize_scores: bool = False,
-        batch_size: int = 256,
+        batch_size: int | None = None,
         parallel: int | None = None,
     ) -> list[RankedDocument]:
         """Sort documents by MaxSim: the sum, over the query's vectors, of the largest dot product with the document's.
@@ -179,7 +179,7 @@ class LateInteractionTextEmbedding(VectorModel[LateInteractionOptions, LateInter
             top_k: Most documents to return; ``None`` for all.
             threshold: Least score to return; ``None`` for any.
             normalize_scores: Whether scores are divided by the number of the query's vectors.
-            batch_size: Most texts in a batch.
+            batch_size: Most texts in a batch; ``None`` leaves it to ``token_budget``.
             parallel: Batches run at once.
 
         Returns:
@@ -196,7 +196,7 @@ class LateInteractionTextEmbedding(VectorModel[LateInteractionOptions, LateInter
         threshold: float | None = None,
         *,
         normalize_scores: bool = False,
-        batch_size: int = 256,
+        batch_size: int | None = None,
         parallel: int | None = None,
     ) -> list[list[RankedDocument]]:
         """Sort the documents of many queries in one call; a document that several queries have is embedded once.
@@ -207,7 +207,7 @@ class LateInteractionTextEmbedding(VectorModel[LateInteractionOptions, LateInter
             top_k: Most documents to return for each query; ``None`` for all.
             threshold: Least score to return; ``None`` for any.
             normalize_scores: Whether scores are divided by the number of the query's vectors.
-            batch_size: Most texts in a batch.
+            batch_size: Most texts in a batch; ``None`` leaves it to ``token_budget``.
             parallel: Batches run at once.
 
         Returns:
@@ -282,7 +282,7 @@ class LateInteractionTextEmbedding(VectorModel[LateInteractionOptions, LateInter
         asked: Sequence[tuple[str, tuple[str, ...]]],
         cut: Cut,
         normalize_scores: bool,
-        batch_size: int,
+        batch_size: int | None,
         parallel: int | None,
     ) -> list[list[RankedDocument]]:
         """Score each different document for the queries that ask for it, and sort; such queries are embedded first."""

@@ -50,7 +50,7 @@ class M3Embedding(Model[TextOptions, "DenseModel", "M3Engine"]):
         return self._digest((self._options.truncate, self.max_length, SPARSE_HEAD, COLBERT_HEAD))
 
     def embed(
-        self, documents: str | Iterable[str], batch_size: int = 256, parallel: int | None = None
+        self, documents: str | Iterable[str], batch_size: int | None = None, parallel: int | None = None
     ) -> Iterator[M3Vectors]:
         """Embed texts, queries and documents alike: these models have no prompts.
 
@@ -59,7 +59,7 @@ class M3Embedding(Model[TextOptions, "DenseModel", "M3Engine"]):
 
         Args:
             documents: One text, or any iterable of texts; a generator may be endless.
-            batch_size: Most texts in a batch; batches are also bounded by ``token_budget``.
+            batch_size: Most texts in a batch, which ``token_budget`` bounds as well; ``None`` leaves it to that.
             parallel: Batches run at once. ``None`` for one per device, each using ``threads`` processors; 0 for one per
                 usable processor.
 

@@ -59,7 +59,7 @@ class LateInteractionMultimodalEmbedding(VectorModel[MultimodalOptions, Multimod
     # texts
 
     def embed_text(
-        self, documents: str | Iterable[str], batch_size: int = 256, parallel: int | None = None
+        self, documents: str | Iterable[str], batch_size: int | None = None, parallel: int | None = None
     ) -> Iterator[Vectors]:
         """Embed texts as queries, the only form of text that these models know.
 
@@ -68,7 +68,7 @@ class LateInteractionMultimodalEmbedding(VectorModel[MultimodalOptions, Multimod
 
         Args:
             documents: One text, or any iterable of texts; a generator may be endless.
-            batch_size: Most texts in a batch; batches are also bounded by ``token_budget``. Where the graph wants a
+            batch_size: Most texts in a batch; ``None`` leaves it to ``token_budget``. Where the graph wants a
                 blank picture beside each text, the positions of these count, so such batches are small.
             parallel: Batches run at once. ``None`` for one per device, each using ``threads`` processors; 0 for one per
                 usable processor.
@@ -79,7 +79,7 @@ class LateInteractionMultimodalEmbedding(VectorModel[MultimodalOptions, Multimod
         return self._stream(check_texts(documents, "documents"), None, batch_size, parallel)
 
     def embed_query(
-        self, query: str | Iterable[str], batch_size: int = 256, parallel: int | None = None
+        self, query: str | Iterable[str], batch_size: int | None = None, parallel: int | None = None
     ) -> Iterator[Vectors]:
         """Embed one query, or any iterable of queries; the same as `embed_text`."""
         return self._stream(check_texts(query, "query"), None, batch_size, parallel)
@@ -109,7 +109,7 @@ class LateInteractionMultimodalEmbedding(VectorModel[MultimodalOptions, Multimod
     def embed_image(
         self,
         images: ImageInput | Iterable[ImageInput],
-        batch_size: int = 2,
+        batch_size: int | None = None,
         parallel: int | None = None,
         *,
         on_error: Literal["raise"] = "raise",
@@ -119,7 +119,7 @@ class LateInteractionMultimodalEmbedding(VectorModel[MultimodalOptions, Multimod
     def embed_image(
         self,
         images: ImageInput | Iterable[ImageInput],
-        batch_size: int = 2,
+        batch_size: int | None = None,
         parallel: int | None = None,
         *,
         on_error: OnError,
@@ -128,7 +128,7 @@ class LateInteractionMultimodalEmbedding(VectorModel[MultimodalOptions, Multimod
     def embed_image(
         self,
         images: ImageInput | Iterable[ImageInput],
-        batch_size: int = 2,
+        batch_size: int | None = None,
         parallel: int | None = None,
         *,
         on_error: OnError = "raise",
@@ -139,7 +139,7 @@ class LateInteractionMultimodalEmbedding(VectorModel[MultimodalOptions, Multimod
             images: One picture or any iterable of pictures, each a path, bytes, a binary file object, a ``data:`` or
                 ``file:`` URI, a URL with ``allow_urls``, a PIL image, or a uint8 array of shape (height, width) or
                 (height, width, channels). What an iterator hands over is copied as it is read.
-            batch_size: Most pictures in a batch; batches are also bounded by ``token_budget``. Only pictures cut alike
+            batch_size: Most pictures in a batch; ``None`` leaves it to ``token_budget``. Only pictures cut alike
                 run together. On a processor larger batches are not faster, and a picture takes much memory.
             parallel: Batches run at once. ``None`` for one per device, 0 for one per usable processor.
             on_error: ``"raise"``: the first picture that cannot be used ends the call. ``"skip"``: its place is
@@ -160,7 +160,7 @@ class LateInteractionMultimodalEmbedding(VectorModel[MultimodalOptions, Multimod
         source: str | os.PathLike[str] | bytes | BinaryIO,
         dpi: float = 150,
         pages: Sequence[int] | None = None,
-        batch_size: int = 2,
+        batch_size: int | None = None,
         parallel: int | None = None,
         *,
         password: str | None = None,
@@ -173,7 +173,7 @@ class LateInteractionMultimodalEmbedding(VectorModel[MultimodalOptions, Multimod
         source: str | os.PathLike[str] | bytes | BinaryIO,
         dpi: float = 150,
         pages: Sequence[int] | None = None,
-        batch_size: int = 2,
+        batch_size: int | None = None,
         parallel: int | None = None,
         *,
         password: str | None = None,
@@ -185,7 +185,7 @@ class LateInteractionMultimodalEmbedding(VectorModel[MultimodalOptions, Multimod
         source: str | os.PathLike[str] | bytes | BinaryIO,
         dpi: float = 150,
         pages: Sequence[int] | None = None,
-        batch_size: int = 2,
+        batch_size: int | None = None,
         parallel: int | None = None,
         *,
         password: str | None = None,
@@ -200,7 +200,7 @@ class LateInteractionMultimodalEmbedding(VectorModel[MultimodalOptions, Multimod
                 ``max_bytes`` are read.
             dpi: Pixels per inch; A4 has 1240 x 1754 pixels at 150.
             pages: Numbers of the pages, counted from 0; ``None`` for all.
-            batch_size: Most pages in a batch.
+            batch_size: Most pages in a batch; ``None`` leaves it to ``token_budget``.
             parallel: Batches run at once.
             password: What opens a protected document.
             on_error: Like that of `embed_image`, for pages that cannot be drawn or used. A document that cannot be

@@ -14,7 +14,7 @@ from onnxembed.image.limits import ImageLimits
 from onnxembed.image.loading import load_image
 from onnxembed.multimodal.conventions import Array, Conventions, Page
 from onnxembed.multimodal.graph import MultimodalGraph
-from onnxembed.runtime.batching import BatchLimits, RunPlan
+from onnxembed.runtime.batching import ANY_NUMBER, BatchLimits, RunPlan
 from onnxembed.runtime.cancellation import checkpoint
 from onnxembed.text.graph import PaddedTokens
 from onnxembed.text.tokenizer import Tokens
@@ -22,6 +22,8 @@ from onnxembed.text.tokenizer import Tokens
 # Pictures read ahead and sorted together, however large a batch may be: a page of 2048 x 2048 takes 17 MB until it has
 # run, and three windows are held.
 _HIGHEST_WINDOW = 32
+_FEWEST_PAGES = 2
+_TOKENS_PER_PAGE = 1024
 
 
 class QueryWork:
@@ -104,6 +106,8 @@ class PageWork:
 def page_limits(plan: RunPlan, batch_size: int, workers: int | None, budget: int | None) -> BatchLimits:
     """The bounds of a call: windows of two batches for each that runs at once, but of few pages."""
     at_once = workers or plan.workers
+    if batch_size == ANY_NUMBER:
+        batch_size = max(_FEWEST_PAGES, (budget or plan.budget_now) // _TOKENS_PER_PAGE)
     batch = 1 if plan.one_by_one else batch_size
     window = min(2 * batch * at_once, max(_HIGHEST_WINDOW, at_once))
     return BatchLimits(
@@ -113,6 +117,7 @@ def page_limits(plan: RunPlan, batch_size: int, workers: int | None, budget: int
         window_size=window,
         workers=at_once,
         apart_from=plan.apart_from,
+        squares=None if budget else plan.squares,
     )
 
 

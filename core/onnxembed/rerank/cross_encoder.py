@@ -16,7 +16,7 @@ from onnxembed.rerank.labels import Function
 from onnxembed.rerank.options import CrossEncoderOptions, Windows
 from onnxembed.rerank.pairs import Pair
 from onnxembed.rerank.spec import Activation
-from onnxembed.runtime.batching import BatchLimits, RunPlan, plan_batches
+from onnxembed.runtime.batching import BatchLimits, RunPlan, plan_within
 from onnxembed.text.graph import TextGraph, check_finite
 from onnxembed.text.pair_tokenizer import PairTokenizer
 from onnxembed.text.tokenizer import Tokens
@@ -148,7 +148,7 @@ class WindowWork:
         scores = np.empty(len(rows), dtype=np.float32)
         costs = self._model.graph.costs(rows)
         # A batch of the pipeline is one run, except where a document of many windows is a batch of its own.
-        for positions in plan_batches(costs, self._limits.budget, self._limits.max_items, self._limits.apart_from):
+        for positions in plan_within(costs, self._limits):
             scores[positions] = self._model.score([rows[position] for position in positions], worker)
         if len(rows) > len(batch):
             join = np.max if self._options.windows == Windows.MAX else np.mean

@@ -37,8 +37,6 @@ if TYPE_CHECKING:
 
     Scores = np.ndarray[tuple[int], np.dtype[np.float32]]
 
-_BATCH_SIZE = 64
-
 
 class TextCrossEncoder(Model[CrossEncoderOptions, CrossEncoderModel, "CrossEncoderEngine"]):
     """Scores of documents for a query, by an ONNX model that reads both together.
@@ -77,7 +75,7 @@ class TextCrossEncoder(Model[CrossEncoderOptions, CrossEncoderModel, "CrossEncod
         self,
         query: str,
         documents: Iterable[str],
-        batch_size: int = _BATCH_SIZE,
+        batch_size: int | None = None,
         parallel: int | None = None,
         *,
         activation: Activation | str | None = None,
@@ -90,7 +88,7 @@ class TextCrossEncoder(Model[CrossEncoderOptions, CrossEncoderModel, "CrossEncod
         Args:
             query: The query; not empty.
             documents: Any iterable of documents, which may be empty strings; a generator may be endless.
-            batch_size: Most pairs in a batch; batches are also bounded by ``token_budget``.
+            batch_size: Most pairs in a batch, which ``token_budget`` bounds as well; ``None`` leaves it to that.
             parallel: Batches run at once. ``None`` for one per device, each using ``threads`` processors; 0 for one per
                 usable processor.
             activation: What is done to the raw scores; ``None`` for what the constructor was given.
@@ -104,7 +102,7 @@ class TextCrossEncoder(Model[CrossEncoderOptions, CrossEncoderModel, "CrossEncod
     def rerank_pairs(
         self,
         pairs: Iterable[tuple[str, str]] | tuple[str, str],
-        batch_size: int = _BATCH_SIZE,
+        batch_size: int | None = None,
         parallel: int | None = None,
         *,
         activation: Activation | str | None = None,
@@ -115,7 +113,7 @@ class TextCrossEncoder(Model[CrossEncoderOptions, CrossEncoderModel, "CrossEncod
     def label_scores(
         self,
         pairs: Iterable[tuple[str, str]] | tuple[str, str],
-        batch_size: int = _BATCH_SIZE,
+        batch_size: int | None = None,
         parallel: int | None = None,
     ) -> Iterator[Scores]:
         """Score each label of pairs, as the ``predict`` of sentence-transformers' CrossEncoder does.
@@ -125,7 +123,7 @@ class TextCrossEncoder(Model[CrossEncoderOptions, CrossEncoderModel, "CrossEncod
 
         Args:
             pairs: Pairs of a query and a document, as any iterable of tuples, or one tuple.
-            batch_size: Most pairs in a batch.
+            batch_size: Most pairs in a batch; ``None`` leaves it to ``token_budget``.
             parallel: Batches run at once.
 
         Returns:
@@ -143,7 +141,7 @@ class TextCrossEncoder(Model[CrossEncoderOptions, CrossEncoderModel, "CrossEncod
         threshold: float | None = None,
         activation: Activation | str | None = None,
         *,
-        batch_size: int = _BATCH_SIZE,
+        batch_size: int | None = None,
         parallel: int | None = None,
     ) -> list[RankedDocument]:
         """Sort documents by their scores for a query.
@@ -154,7 +152,7 @@ class TextCrossEncoder(Model[CrossEncoderOptions, CrossEncoderModel, "CrossEncod
             top_k: Most documents to return; ``None`` for all.
             threshold: Least score to return, after the activation; ``None`` for any.
             activation: What is done to the raw scores; ``None`` for what the constructor was given.
-            batch_size: Most pairs in a batch.
+            batch_size: Most pairs in a batch; ``None`` leaves it to ``token_budget``.
             parallel: Batches run at once.
 
         Returns:
@@ -172,7 +170,7 @@ class TextCrossEncoder(Model[CrossEncoderOptions, CrossEncoderModel, "CrossEncod
         threshold: float | None = None,
         activation: Activation | str | None = None,
         *,
-        batch_size: int = _BATCH_SIZE,
+        batch_size: int | None = None,
         parallel: int | None = None,
     ) -> list[list[RankedDocument]]:
         """Sort the documents of many queries in one call; pairs of different queries share batches.
@@ -183,7 +181,7 @@ class TextCrossEncoder(Model[CrossEncoderOptions, CrossEncoderModel, "CrossEncod
             top_k: Most documents to return for each query; ``None`` for all.
             threshold: Least score to return, after the activation; ``None`` for any.
             activation: What is done to the raw scores; ``None`` for what the constructor was given.
-            batch_size: Most pairs in a batch.
+            batch_size: Most pairs in a batch; ``None`` leaves it to ``token_budget``.
             parallel: Batches run at once.
 
         Returns:

@@ -32,7 +32,8 @@ class CrossEncoderOptions(TextOptions):
             `max_length_source` tells where it is stated.
         truncate: Whether longer pairs are cut, the longer text first, with one warning in the log per model; otherwise
             they are refused.
-        token_budget: Tokens of a padded batch; a longer pair runs alone. ``None``: 256 for each processor in use.
+        token_budget: Tokens of a padded batch; a longer pair runs alone. ``None``: 256 for each processor in use,
+            and on other devices what their free memory has room for.
 
     Attributes:
         model_name: A name of `list_supported_models`, in any case, or the path of a folder with a model's files.

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 # Items sorted together. More would sort a little better; fewer reach the caller sooner and are forgotten sooner.
 _WINDOW_ITEMS = 512
 _WINDOW_SIZE = 4_000_000
+ANY_NUMBER = sys.maxsize
+"""Items of a batch where the budget alone decides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,11 @@ class RunPlan:
         workers: Threads that run batches when the caller does not say: one per session, each using all its processors.
         one_by_one: Whether every item must be its own batch, since neighbours would change its result.
         apart_from: Cost from which an item runs with items of its own cost alone; ``None`` for none.
+        squares: Highest sum of squared padded costs of a batch, for memory that grows so, as the scores of attention
+            do; ``None`` for no such bound.
+        least_window: Total size of items, in the unit of `Work.size`, that a window has at least where there are so
+            many: a large budget needs larger windows.
+        preparers: Threads that prepare windows; more than one where a device would wait for them.
         moved: The budget of the devices that the sessions are on by now; ``None`` where they cannot move.
     """
 
@@ -31,6 +38,9 @@ class RunPlan:
     workers: int = 1
     one_by_one: bool = False
     apart_from: int | None = None
+    squares: int | None = None
+    least_window: int = 0
+    preparers: int = 1
     moved: Callable[[], int] | None = field(default=None, compare=False)
 
     @property
@@ -46,10 +56,13 @@ class BatchLimits:
     Attributes:
         budget: Highest padded cost of a batch (its items times its highest cost); an item above it runs alone.
         max_items: Highest number of items in a batch.
-        window_items: How many items are read ahead and sorted together; at least two batches.
+        window_items: How many items are read ahead and sorted together; at least four batches.
         window_size: A window also ends at this total size of its items, in the unit of `Work.size`.
         workers: Threads that run batches.
         apart_from: Cost from which an item runs with items of its own cost alone; ``None`` for none.
+        squares: Highest sum of squared padded costs of a batch, ``None`` for no such bound.
+        least_window: Total size that a window has at least, in the unit of `Work.size`.
+        preparers: Threads that prepare windows.
     """
 
     budget: int
@@ -58,6 +71,9 @@ class BatchLimits:
     window_size: int
     workers: int = 1
     apart_from: int | None = None
+    squares: int | None = None
+    least_window: int = 0
+    preparers: int = 1
 
 
 def batch_limits(plan: RunPlan, batch_size: int, workers: int | None, budget: int | None) -> BatchLimits:
@@ -65,9 +81,9 @@ def batch_limits(plan: RunPlan, batch_size: int, workers: int | None, budget: in
 
     Args:
         plan: The graph's own numbers.
-        batch_size: Most items in a batch.
+        batch_size: Most items in a batch; `ANY_NUMBER` leaves it to the budget.
         workers: Batches run at once, or ``None`` for the plan's number.
-        budget: Cost of a padded batch, or ``None`` for the plan's.
+        budget: Cost of a padded batch, which then is the one bound on it, or ``None`` for the plan's bounds.
 
     Returns:
         The bounds of the call.
@@ -75,14 +91,28 @@ def batch_limits(plan: RunPlan, batch_size: int, workers: int | None, budget: in
     return BatchLimits(
         budget=budget or plan.budget_now,
         max_items=1 if plan.one_by_one else batch_size,
-        window_items=min(max(_WINDOW_ITEMS, 2 * batch_size), sys.maxsize),
+        window_items=_WINDOW_ITEMS if batch_size == ANY_NUMBER else min(max(_WINDOW_ITEMS, 4 * batch_size), ANY_NUMBER),
         window_size=_WINDOW_SIZE,
         workers=workers or plan.workers,
         apart_from=plan.apart_from,
+        squares=None if budget else plan.squares,
+        least_window=min(plan.least_window, _WINDOW_SIZE),
+        preparers=plan.preparers,
     )
 
 
-def plan_batches(costs: Sequence[int], budget: int, max_items: int, apart_from: int | None = None) -> list[list[int]]:
+def plan_within(costs: Sequence[int], limits: BatchLimits) -> list[list[int]]:
+    """Cut items of the given costs into batches within the bounds of a call."""
+    return plan_batches(costs, limits.budget, limits.max_items, limits.apart_from, limits.squares)
+
+
+def plan_batches(
+    costs: Sequence[int],
+    budget: int,
+    max_items: int,
+    apart_from: int | None = None,
+    squares: int | None = None,
+) -> list[list[int]]:
     """Cut items of the given costs into batches of positions; every position occurs once.
 
     Items that cost ``apart_from`` or more share a batch only with their equals.
@@ -94,14 +124,15 @@ def plan_batches(costs: Sequence[int], budget: int, max_items: int, apart_from: 
     order = sorted(range(len(costs)), key=costs.__getitem__, reverse=True)
     batches: list[list[int]] = []
     batch: list[int] = []
-    highest = 0
+    highest = room = 0
     for position in order:
         other = apart_from is not None and highest >= apart_from and costs[position] != highest
-        if batch and (other or len(batch) >= max_items or (len(batch) + 1) * highest > budget):
+        if batch and (other or len(batch) >= room):
             batches.append(batch)
             batch = []
         if not batch:
             highest = max(1, costs[position])
+            room = min(max_items, budget // highest, sys.maxsize if squares is None else squares // highest**2)
         batch.append(position)
     if batch:
         batches.append(batch)

@@ -16,7 +16,14 @@ from typing import Any
 from onnxembed.errors import InputError, ModelError, ProviderError
 from onnxembed.runtime import cuda
 from onnxembed.runtime.assignment import RECORD, can_record, warn_of_unused
-from onnxembed.runtime.providers import CPU_PROVIDER, CUDA_PROVIDER, FALLBACK_ADVICE, OptionPairs, Placement
+from onnxembed.runtime.providers import (
+    CPU_PROVIDER,
+    CUDA_PROVIDER,
+    FALLBACK_ADVICE,
+    LIBRARY_PATH,
+    OptionPairs,
+    Placement,
+)
 from onnxembed.runtime.session_options import OptionValue
 from onnxembed.suggest import nearest
 
@@ -28,6 +35,11 @@ _UNKNOWN_OPTION = re.compile(r"[Uu]nknown provider option:?\s*\"?([\w.]+)")
 # Classes of ONNX Runtime's errors, and parts of its sentences, that blame the file whatever the provider.
 _OF_THE_FILE = frozenset({"InvalidGraph", "InvalidProtobuf", "ModelLoaded", "NoModel", "NoSuchFile", "NotImplemented"})
 _ABOUT_THE_FILE = ("oad model", "registered function/op", "nbits")
+# Where the caller does not choose: an arena that grows by what a batch asks for, where ONNX Runtime would take the next
+# power of two; and convolutions chosen by rule, where it would time every one of them for each new size of a batch.
+_DEFAULTS: Mapping[str, Mapping[str, str]] = {
+    CUDA_PROVIDER: {"arena_extend_strategy": "kSameAsRequested", "cudnn_conv_algo_search": "HEURISTIC"}
+}
 # For the nearest name only: whether an option exists is for ONNX Runtime to say.
 _OPTIONS = (
     *("device_id", "gpu_mem_limit", "arena_extend_strategy", "cudnn_conv_algo_search", "do_copy_in_default_stream"),
@@ -133,7 +145,7 @@ def _create(
             raise InputError(f"session option {name}={value!r} is refused by ONNX Runtime: {error}") from error
     alone = wanted != CPU_PROVIDER and str(options.get(_NO_PROCESSOR)) == "1"  # it takes one of the two
     providers = [
-        (name, _without_default(name, pairs))
+        (name, _with_defaults(name, pairs))
         for name, pairs in placement.providers
         if not (alone and name == CPU_PROVIDER)
     ]
@@ -146,9 +158,13 @@ def _create(
     return onnxruntime.InferenceSession(graph, sess_options=named, providers=providers, enable_fallback=0)
 
 
-def _without_default(name: str, pairs: OptionPairs) -> dict[str, str]:
-    """Options of a provider; the first CUDA device is not named, since releases 1.29 to 1.31 log a warning then."""
-    return {key: value for key, value in pairs if (name, key, value) != (CUDA_PROVIDER, "device_id", "0")}
+def _with_defaults(name: str, pairs: OptionPairs) -> dict[str, str]:
+    """Options of a provider, those of the caller before ours.
+
+    The first CUDA device is not named, since releases 1.29 to 1.31 log a warning then.
+    """
+    options = {key: value for key, value in (*_DEFAULTS.get(name, {}).items(), *pairs) if key != LIBRARY_PATH}
+    return {key: value for key, value in options.items() if (name, key, value) != (CUDA_PROVIDER, "device_id", "0")}
 
 
 def _set(onnxruntime: Any, options: Any, name: str, value: OptionValue) -> None:

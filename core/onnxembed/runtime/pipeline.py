@@ -11,11 +11,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextvars import copy_context
 from dataclasses import dataclass
-from itertools import islice
 from os import getpid
 from typing import Generic, Protocol, TypeVar
 
-from onnxembed.runtime.batching import BatchLimits, plan_batches
+from onnxembed.runtime.batching import BatchLimits, plan_within
 from onnxembed.runtime.cancellation import checkpoint, current_call
 from onnxembed.runtime.forks import begun_in
 from onnxembed.runtime.threads import Threads
@@ -85,7 +84,7 @@ def _stream(
         yield from _stream_windows(reader, work, limits, limits.workers, first, process)
         return
     prepared = work.prepare(first, 0)
-    batches = plan_batches(work.costs(prepared), limits.budget, limits.max_items, limits.apart_from)
+    batches = plan_within(work.costs(prepared), limits)
     if len(batches) == 1:
         # Small work stays in the caller's thread: no thread is worth starting for it.
         (batch,) = batches
@@ -127,13 +126,14 @@ class _Reader(Generic[ItemT]):
         """Read the next window; shorter than a full one only at the end or when its items are large."""
         window: list[ItemT] = []
         size = 0
-        for item in islice(self._items, self._limits.window_items):
+        limits = self._limits
+        for item in self._items:
             window.append(item)
             size += self._size(item)
-            if size >= self._limits.window_size:
+            if size >= limits.window_size or (len(window) >= limits.window_items and size >= limits.least_window):
                 break
         else:
-            self.exhausted = len(window) < self._limits.window_items
+            self.exhausted = True
         self.count += len(window)
         return window
 
@@ -147,18 +147,20 @@ def _stream_windows(
     process: int,
 ) -> Iterator[ResultT]:
     """The threaded way, for more than one window or more than one worker."""
-    preparer = Threads(1, PREPARE_THREAD_PREFIX)
+    preparer = Threads(limits.preparers, PREPARE_THREAD_PREFIX)
     runners = Threads(workers, RUN_THREAD_PREFIX)
     running: deque[_Window[PreparedT, ResultT]] = deque()
     started = 0
     try:
-        pending: Future[Sequence[PreparedT]] | None
-        pending = first if isinstance(first, Future) else preparer.submit(copy_context().run, work.prepare, first, 0)
-        while pending is not None or running:
-            if pending is not None:
-                prepared = preparer.result(pending)
+        pending: deque[Future[Sequence[PreparedT]]] = deque()
+        pending.append(
+            first if isinstance(first, Future) else preparer.submit(copy_context().run, work.prepare, first, 0)
+        )
+        while pending or running:
+            if pending:
+                prepared = preparer.result(pending.popleft())
                 checkpoint()
-                batches = plan_batches(work.costs(prepared), limits.budget, limits.max_items, limits.apart_from)
+                batches = plan_within(work.costs(prepared), limits)
                 futures = [
                     runners.submit(copy_context().run, _run, work, [prepared[i] for i in batch], started + number)
                     for number, batch in enumerate(batches)
@@ -166,10 +168,12 @@ def _stream_windows(
                 started += len(batches)
                 running.append(_Window(batches, futures))
                 del prepared, futures
-                start = reader.count
-                window = [] if reader.exhausted else reader.read()
-                pending = preparer.submit(copy_context().run, work.prepare, window, start) if window else None
-            if pending is None or len(running) > 1:
+                while len(pending) < limits.preparers and not reader.exhausted:
+                    start = reader.count
+                    window = reader.read()
+                    if window:
+                        pending.append(preparer.submit(copy_context().run, work.prepare, window, start))
+            if not pending or len(running) > 1:
                 done = running.popleft()
                 yield from _restore(done.batches, map(runners.result, done.futures), process)
                 del done

@@ -23,6 +23,8 @@ CUDA_PROVIDER = "CUDAExecutionProvider"
 OptionPairs = tuple[tuple[str, str], ...]
 
 _DEVICE_ID = "device_id"
+LIBRARY_PATH = "library_path"
+"""The option of a provider that names the library of a plugin; ONNX Runtime is not given it."""
 # Providers that choose among several devices by this option.
 _WITH_DEVICE_ID = frozenset(
     {

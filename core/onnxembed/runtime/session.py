@@ -20,8 +20,11 @@ from onnxembed.runtime.cuda import CUDA_PROVIDERS
 from onnxembed.runtime.mapped_file import MappedFile, changed_while_in_use
 from onnxembed.runtime.onnx import import_onnxruntime
 from onnxembed.runtime.onnx_session import Opened, Outlined, open_session
-from onnxembed.runtime.providers import Placement
+from onnxembed.runtime.provider_traits import compiles_by_shape
+from onnxembed.runtime.providers import CUDA_PROVIDER, Placement
+from onnxembed.runtime.room import NO_ROOM, Room, halves, item_count, joined, lacks_memory
 from onnxembed.runtime.session_options import OptionValue
+from onnxembed.runtime.shapes import filled
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,6 +42,7 @@ _SPIN_STOP = "session.force_spinning_stop"
 _THREADS_BESIDE_CUDA = 2
 # The class of ONNX Runtime's error when a provider fails at a run.
 _PROVIDER_FAILED = "EPFail"
+_SHRINK = "memory.enable_memory_arena_shrinkage"
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +142,8 @@ class Session:
         self._default_threads = default_threads
         self._again = again
         self._lock = threading.Lock()
+        self._room = Room()
+        self._shrink = False
         _watch_forks()
         self._loaded = self._load(model, data, settings.placement)
         onnx = self._loaded[0].session
@@ -147,20 +153,57 @@ class Session:
         )
 
     def run(self, outputs: Sequence[str], feed: Mapping[str, np.ndarray[Any, Any]]) -> list[np.ndarray[Any, Any]]:
-        """Run the graph once, without the interpreter lock; a failure of ONNX Runtime is an `InferenceError`."""
+        """Run the graph, without the interpreter lock; a failure of ONNX Runtime is an `InferenceError`.
+
+        A batch that the device has no memory for is run in halves, and later ones of its size at once so.
+        """
+        if not self._room.has(feed):
+            return self._in_halves(outputs, feed)
         opened, mapped = loaded = self._loaded
         for file in mapped:
             if not file.holds():
                 opened, mapped = loaded = self._load_again(loaded, file)
                 break
         try:
-            return list(opened.session.run(list(outputs), dict(feed)))
+            return self._run_on(opened, outputs, feed)
         except Exception as error:  # ONNX Runtime raises a dozen classes with no common root
             if type(error).__name__ == _PROVIDER_FAILED and self._may_move(opened):
                 self._move(loaded, error)
                 return self.run(outputs, feed)
-            shapes = ", ".join(f"{name} {array.dtype}{list(array.shape)}" for name, array in feed.items())
-            raise InferenceError(f"ONNX Runtime failed on a batch with {shapes}: {error}") from error
+            no_memory = lacks_memory(error)
+            if not no_memory or item_count(feed) < 2:
+                shapes = ", ".join(f"{name} {array.dtype}{list(array.shape)}" for name, array in feed.items())
+                advice = NO_ROOM if no_memory else ""
+                raise InferenceError(f"ONNX Runtime failed on a batch with {shapes}: {error}{advice}") from error
+            self._room.lacked(feed)
+        self._shrink = True
+        return self._in_halves(outputs, feed)
+
+    def _run_on(
+        self, opened: Opened, outputs: Sequence[str], feed: Mapping[str, np.ndarray[Any, Any]]
+    ) -> list[np.ndarray[Any, Any]]:
+        options = self._run_options(opened)
+        if not compiles_by_shape(opened.placement.providers[0][0]):
+            return list(opened.session.run(list(outputs), dict(feed), *options))
+        whole, count = filled(feed), item_count(feed)
+        arrays = opened.session.run(list(outputs), whole, *options)
+        most = item_count(whole)
+        return [array[:count] if array.ndim and len(array) == most else array for array in arrays]
+
+    def _in_halves(
+        self, outputs: Sequence[str], feed: Mapping[str, np.ndarray[Any, Any]]
+    ) -> list[np.ndarray[Any, Any]]:
+        return joined([self.run(outputs, half) for half in halves(feed)])
+
+    def _run_options(self, opened: Opened) -> tuple[Any, ...]:
+        """After a lack of memory, once: give back what CUDA's arena holds and no longer needs."""
+        provider, pairs = opened.placement.providers[0]
+        if not self._shrink or provider != CUDA_PROVIDER:
+            return ()
+        self._shrink = False
+        options = import_onnxruntime().RunOptions()
+        options.add_run_config_entry(_SHRINK, f"gpu:{dict(pairs).get('device_id', '0')}")
+        return (options,)
 
     @property
     def onnx(self) -> Any:
@@ -171,6 +214,11 @@ class Session:
     def providers(self) -> tuple[str, ...]:
         """The providers that it runs on now, best first."""
         return tuple(self._loaded[0].session.get_providers())
+
+    @property
+    def placement(self) -> Placement:
+        """The providers that it was opened with, without those that failed."""
+        return self._loaded[0].placement
 
     @property
     def may_move(self) -> bool:

@@ -11,24 +11,26 @@ from typing import TYPE_CHECKING
 
 from onnxembed.errors import ProviderError
 from onnxembed.runtime import cuda
-from onnxembed.runtime.providers import CPU_PROVIDER, FALLBACK_ADVICE, Placement
+from onnxembed.runtime.provider_traits import on_processor
+from onnxembed.runtime.providers import CPU_PROVIDER, FALLBACK_ADVICE, OptionPairs, Placement
 
 if TYPE_CHECKING:
     from onnxembed.runtime.session import Session
 
-# Runs under way on one of several devices: one computes while the other copies. More would only take its memory.
-_RUNS_AT_ONCE = 2
+RUNS_AT_ONCE = 2
+"""Runs under way on a device: one computes while the other copies. More would only take its memory."""
 
 
 class Sessions:
     """Sessions that share the work: unequal devices by their speed, and none twice while another has nothing to do.
 
-    A lone session takes any number of runs, as its caller's threads ask.
+    A lone session on the processor takes any number of runs, as its caller's threads ask.
     """
 
     def __init__(self, sessions: Iterable[Session]) -> None:
         self._sessions = tuple(sessions)
-        self.only = self._sessions[0] if len(self._sessions) == 1 else None
+        alone = len(self._sessions) == 1 and not computes_elsewhere(self._sessions[0])
+        self.only = self._sessions[0] if alone else None
         self._runs = [0] * len(self._sessions)
         self._turns = [0] * len(self._sessions)
         self._given = 0
@@ -58,7 +60,7 @@ class Sessions:
     def take(self) -> Session:
         """Take the session with the fewest runs under way, among equals the one that was not used for longest."""
         with self._changed:
-            while min(self._runs) >= _RUNS_AT_ONCE:
+            while min(self._runs) >= RUNS_AT_ONCE:
                 self._changed.wait()
             number = min(range(len(self._runs)), key=lambda i: (self._runs[i], self._turns[i]))
             self._given += 1
@@ -71,6 +73,20 @@ class Sessions:
         with self._changed:
             self._runs[self._sessions.index(session)] -= 1
             self._changed.notify()
+
+
+def computes_elsewhere(session: Session) -> bool:
+    """Whether a session computes on a device rather than on the processor."""
+    provider, options = first_provider(session)
+    return not on_processor(provider, options)
+
+
+def first_provider(session: Session) -> tuple[str, OptionPairs]:
+    """The provider that a session runs on, with its options; a stand-in for tests may name none."""
+    names = getattr(session, "providers", None) or (CPU_PROVIDER,)
+    placement = getattr(session, "placement", None)
+    options = {} if placement is None else dict(placement.providers)
+    return names[0], options.get(names[0], ())
 
 
 def open_each(placements: Sequence[Placement], open_one: Callable[[Placement], Session]) -> Sessions:

@@ -100,7 +100,7 @@ class SparseTextEmbedding(Model[SparseOptions, SparseModel, "SparseEngine | Auto
     # embedding
 
     def embed(
-        self, documents: str | Iterable[str], batch_size: int = 256, parallel: int | None = None
+        self, documents: str | Iterable[str], batch_size: int | None = None, parallel: int | None = None
     ) -> Iterator[SparseEmbedding]:
         """Embed documents.
 
@@ -109,7 +109,7 @@ class SparseTextEmbedding(Model[SparseOptions, SparseModel, "SparseEngine | Auto
 
         Args:
             documents: One text, or any iterable of texts; a generator may be endless.
-            batch_size: Most texts in a batch; batches are also bounded by ``token_budget``.
+            batch_size: Most texts in a batch, which ``token_budget`` bounds as well; ``None`` leaves it to that.
             parallel: Batches run at once. ``None`` for one per device, each using ``threads`` processors; 0 for one per
                 usable processor. For BM25 it is the number of processes that share the work, this one included.
 
@@ -119,7 +119,7 @@ class SparseTextEmbedding(Model[SparseOptions, SparseModel, "SparseEngine | Auto
         return self._stream(check_texts(documents, "documents"), None, batch_size, parallel)
 
     def query_embed(
-        self, query: str | Iterable[str], batch_size: int = 256, parallel: int | None = None
+        self, query: str | Iterable[str], batch_size: int | None = None, parallel: int | None = None
     ) -> Iterator[SparseEmbedding]:
         """Embed one query, or any iterable of queries; otherwise as `embed`.
 
@@ -128,7 +128,7 @@ class SparseTextEmbedding(Model[SparseOptions, SparseModel, "SparseEngine | Auto
         return self._stream(check_texts(query, "query"), "query", batch_size, parallel)
 
     def passage_embed(
-        self, texts: str | Iterable[str], batch_size: int = 256, parallel: int | None = None
+        self, texts: str | Iterable[str], batch_size: int | None = None, parallel: int | None = None
     ) -> Iterator[SparseEmbedding]:
         """Embed documents, as `embed` does; where a default prompt is chosen, `embed` takes that instead of theirs."""
         return self._stream(check_texts(texts, "texts"), "document", batch_size, parallel)

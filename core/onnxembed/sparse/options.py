@@ -74,8 +74,9 @@ class SparseOptions(TextOptions):
     Attributes:
         max_length: Tokens that a text is cut to, special tokens included; ``None`` for the limit that the model's files
             state. BM25 has none.
-        token_budget: Tokens of a padded batch; a longer text runs alone. ``None``: 256 for each processor in use, and
-            for SPLADE no more than give 64 MB of logits. BM25 has none.
+        token_budget: Tokens of a padded batch; a longer text runs alone. ``None``: 256 for each processor in use, on
+            other devices what their memory has room for, and for SPLADE no more than give 64 MB of logits. BM25 has
+            none.
         alpha: BM42: exponent of the weights; below 1 it evens them out. 0.5 unless given.
         k: BM25 and MiniCOIL: how long repetition of a word keeps counting, at least 0. A larger ``k`` lets it keep
             counting longer, a smaller one lets it stop sooner. 1.2 unless given.

@@ -79,7 +79,7 @@ class DenseEngine:
             width = self._table.get().dim
         else:
             file = self._text.text.get().file
-            joined = 1 if file.compiled else len(model.poolings)
+            joined = 1 if file.pools else len(model.poolings)
             width = joined * (file.dim(_token_output(model, file)) or 0) or self._measured.get()
         return width if model.truncate_dim is None else min(width, model.truncate_dim)
 
@@ -135,12 +135,12 @@ class DenseEngine:
 
 
 def _token_output(model: DenseModel, file: GraphFile) -> str:
-    return "pooled" if file.compiled else file.output_name(model.output)
+    return "pooled" if file.pools else file.output_name(model.output)
 
 
 def _pools_itself(model: DenseModel, file: GraphFile) -> bool:
     """Whether a graph gives one vector per text, as far as it says; those compiled here pool by the mask."""
-    if file.compiled:
+    if file.pools:
         return False
     axes = file.axes(_token_output(model, file))
     return axes == 2 or (axes is None and model.pooling in (PoolingType.CLS, PoolingType.DISABLED))
@@ -155,14 +155,17 @@ def _projection(
     normalized: bool,
     with_prompt: bool,
 ) -> Projection:
-    """Say which output to take and what to do with it; graphs compiled here pool and normalize by themselves.
+    """Say which output to take and what to do with it; graphs made here pool and normalize by themselves.
 
     Where a prompt does not count in the pooling, their token vectors are pooled here.
     """
-    pooled = file.compiled and with_prompt
+    pooled = file.pools and with_prompt
     if pooled and normalized and dim is None and not steps:
         return Projection("sentence_embedding", (PoolingType.DISABLED,), normalize=False)
-    output = _token_output(model, file) if with_prompt or not file.compiled else "last_hidden_state"
+    if with_prompt:
+        output = _token_output(model, file)
+    else:
+        output = "last_hidden_state" if file.compiled else file.output_name(model.output)
     poolings = (PoolingType.DISABLED,) if pooled else model.poolings
     full = file.dim(output)
     if dim is not None and full is not None and not model.stages and dim > full * len(poolings):

@@ -12,6 +12,7 @@ import numpy as np
 from onnxembed.errors import InferenceError, InputError, ModelError
 from onnxembed.runtime.session import Session
 from onnxembed.runtime.sessions import Sessions
+from onnxembed.runtime.shapes import usual_length
 from onnxembed.text.tokenizer import TextTokenizer, Tokens
 from onnxembed.text.tokenizer_rules import TokenizerRules
 
@@ -51,6 +52,7 @@ class TextGraph:
         tokenizer: The model's tokenizer.
         pad_to_max_length: Whether every batch is padded to the limit instead of its longest text.
         rules: How batches are padded; those of the tokenizer unless given.
+        few_lengths: Whether batches are padded to few lengths, since the device compiles the graph for each.
     """
 
     sessions: Sessions
@@ -58,6 +60,7 @@ class TextGraph:
     tokenizer: TextTokenizer
     pad_to_max_length: bool = False
     rules: TokenizerRules = None  # type: ignore[assignment]  # filled in below
+    few_lengths: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "sessions", Sessions.of(self.sessions))
@@ -86,6 +89,8 @@ class TextGraph:
         width = rules.max_length
         if not self.pad_to_max_length:
             width = max([1, *[len(tokens.ids) for tokens in batch]])
+            if self.few_lengths:
+                width = usual_length(width, rules.max_length)
         ids = np.full((len(batch), width), rules.pad_id, dtype=np.int64)
         mask = np.zeros((len(batch), width), dtype=np.int64)
         type_ids = None

@@ -137,7 +137,7 @@ class TextEmbedding(VectorModel[DenseOptions, DenseModel, "DenseEngine | RoutedE
     def embed(
         self,
         documents: str | Iterable[str],
-        batch_size: int = 256,
+        batch_size: int | None = None,
         parallel: int | None = None,
         *,
         task_id: int | str | None = None,
@@ -153,7 +153,7 @@ class TextEmbedding(VectorModel[DenseOptions, DenseModel, "DenseEngine | RoutedE
 
         Args:
             documents: One text, or any iterable of texts; a generator may be endless.
-            batch_size: Most texts in a batch; batches are also bounded by ``token_budget``.
+            batch_size: Most texts in a batch, which ``token_budget`` bounds as well; ``None`` leaves it to that.
             parallel: Batches run at once. ``None`` for one per device, each using ``threads`` processors; 0 for one per
                 usable processor.
             task_id: Task, by number or name, for models with tasks.
@@ -178,7 +178,7 @@ class TextEmbedding(VectorModel[DenseOptions, DenseModel, "DenseEngine | RoutedE
     def query_embed(
         self,
         query: str | Iterable[str],
-        batch_size: int = 256,
+        batch_size: int | None = None,
         parallel: int | None = None,
         *,
         prompt_name: str | None = None,
@@ -195,7 +195,7 @@ class TextEmbedding(VectorModel[DenseOptions, DenseModel, "DenseEngine | RoutedE
     def passage_embed(
         self,
         texts: str | Iterable[str],
-        batch_size: int = 256,
+        batch_size: int | None = None,
         parallel: int | None = None,
         *,
         prompt_name: str | None = None,
@@ -212,7 +212,7 @@ class TextEmbedding(VectorModel[DenseOptions, DenseModel, "DenseEngine | RoutedE
     def embed_to_array(
         self,
         documents: str | Iterable[str],
-        batch_size: int = 256,
+        batch_size: int | None = None,
         parallel: int | None = None,
         *,
         input_type: InputType | None = None,
@@ -226,7 +226,7 @@ class TextEmbedding(VectorModel[DenseOptions, DenseModel, "DenseEngine | RoutedE
 
         Args:
             documents: One text, or any iterable of texts.
-            batch_size: Most texts in a batch.
+            batch_size: Most texts in a batch; ``None`` leaves it to ``token_budget``.
             parallel: Batches run at once.
             input_type: ``"query"`` or ``"document"`` for the prompt and the task of that type; ``None`` for neither.
             task_id: Task, by number or name, instead of that of the type.

@@ -119,6 +119,11 @@ class DenseModel(ModelSpec):
         return Recipe(pooling=self.poolings if self.further_poolings else self.pooling)
 
     @property
+    def pooled_output(self) -> int | str | None:
+        """The output with token vectors, where they are pooled."""
+        return None if self.pooling is PoolingType.DISABLED or self.static else self.output
+
+    @property
     def is_computed(self) -> bool:
         """Whether a graph computes the vectors; a table is looked up."""
         return not self.static

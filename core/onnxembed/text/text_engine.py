@@ -11,13 +11,13 @@ from onnxembed.api.graph_file import GraphFile
 from onnxembed.api.settings import EngineSettings, SpecT
 from onnxembed.runtime.batching import RunPlan
 from onnxembed.runtime.per_process import PerProcess
+from onnxembed.runtime.provider_traits import compiles_by_shape
+from onnxembed.runtime.sessions import first_provider
 from onnxembed.text.graph import TextGraph
 from onnxembed.text.tokenizer import TextTokenizer, load_tokenizer
 
-# Tokens of a padded batch. Measured on processors: 256 tokens each keep the matrix units busy, and more only grow the
-# intermediate results. A graphics processor wants far larger batches.
-_BUDGET_PER_CPU = 256
-_BUDGET_ON_GPU = 16_384
+# Windows that are tokenised while a device computes.
+_PREPARERS_FOR_DEVICES = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +81,9 @@ class TextEngine(Generic[SpecT]):
         # may read the last position, which then run each text by itself.
         rules = replace(rules, pad_left=rules.pad_left and (fixed or self._pools_itself(loaded.file)))
         graph = TextGraph(loaded.sessions, loaded.input_types, self.tokenizer, fixed, rules)
+        by_shape = any(compiles_by_shape(first_provider(session)[0]) for session in loaded.sessions)
+        # Padding on the left would move positions, and a graph without a mask would take it for text.
+        graph = replace(graph, few_lengths=by_shape and graph.reads_mask and not rules.pad_left)
         # A graph without a mask takes padding for text, unless its fixed length is part of the model.
         alone = not fixed and (rules.pad_left or not graph.reads_mask)
         return LoadedText(graph, loaded.file, text_plan(loaded, one_by_one=alone))
@@ -92,14 +95,19 @@ def text_plan(loaded: LoadedGraph, *, one_by_one: bool) -> RunPlan:
     Dynamically quantised graphs scale activations by the largest one of the whole batch, so that neighbours would
     change a text's vector: each text is its own batch.
     """
+    budget, names = loaded.text_budget(), loaded.provider_names
 
-    def budget() -> int:
-        return _BUDGET_ON_GPU if loaded.on_gpu else _BUDGET_PER_CPU * loaded.threads
+    def moved() -> int:
+        return budget.tokens if loaded.provider_names == names else loaded.text_budget().tokens
 
     return RunPlan(
-        budget=budget(),
-        workers=len(loaded.sessions),
+        budget=budget.tokens,
+        workers=loaded.runs_at_once,
         one_by_one=one_by_one or loaded.file.dynamically_quantized,
         apart_from=loaded.file.lengths_apart_from,
-        moved=budget if loaded.may_move else None,
+        squares=budget.squares,
+        # A processor tokenises with the threads that it computes with: a device would wait for it.
+        least_window=budget.least_window * len(loaded.sessions) if loaded.on_gpu else 0,
+        preparers=_PREPARERS_FOR_DEVICES if loaded.on_gpu else 1,
+        moved=moved if loaded.may_move else None,
     )

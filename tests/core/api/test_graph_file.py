@@ -22,6 +22,7 @@ from onnxembed.errors import ModelError, ModelNotFoundError, UnsafeModelError
 from onnxembed.formats.onnx_graph import TensorInfo
 from onnxembed.hub.folder import ModelFolder
 from onnxembed.hub.settings import StoreSettings
+from onnxembed.runtime.provider_traits import Operators
 from onnxembed.sparse.spec import SparseKind, SparseModel
 from onnxembed.spec import GraphHead, ModelSource, PoolingType
 from onnxembed.text.spec import DenseModel
@@ -178,8 +179,9 @@ def test_many_who_ask_at_once_compile_once(folder: Path, store: StoreSettings, m
         single_file: bool,
         accepted: tuple[str, ...],
         tokens: tuple[int, ...],
+        operators: Operators,
     ) -> None:
-        assert (accepted, tokens) == ((), ())
+        assert (accepted, tokens, operators) == ((), (), Operators.FUSED)
         calls.append(target)
         time.sleep(0.2)  # long enough for the others to have looked, and to wait
         original(source, target, head=head, pooling=pooling)

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onnxembed.runtime.batching import RunPlan, batch_limits, plan_batches
+from onnxembed.runtime.batching import ANY_NUMBER, RunPlan, batch_limits, plan_batches
 
 
 def test_alike_costs_go_together_costliest_first() -> None:
@@ -25,10 +25,10 @@ def test_nothing_gives_nothing() -> None:
 
 
 @given(st.integers(1, 100_000), st.booleans())
-def test_windows_hold_at_least_two_batches(batch_size: int, one_by_one: bool) -> None:
-    """While one batch runs, there is another to be sorted against it and to follow."""
+def test_windows_hold_at_least_four_batches(batch_size: int, one_by_one: bool) -> None:
+    """While some batches run, there are others to be sorted against them and to follow."""
     limits = batch_limits(RunPlan(budget=256, one_by_one=one_by_one), batch_size, None, None)
-    assert limits.window_items >= 2 * batch_size >= 2 * limits.max_items
+    assert limits.window_items >= 4 * batch_size >= 4 * limits.max_items
     assert limits.max_items == (1 if one_by_one else batch_size)
 
 
@@ -37,6 +37,20 @@ def test_a_call_decides_where_it_says_something() -> None:
     told, untold = batch_limits(plan, 8, 2, 99), batch_limits(plan, 8, None, None)
     assert (told.workers, told.budget) == (2, 99)
     assert (untold.workers, untold.budget) == (3, 256)
+
+
+def test_without_a_batch_size_the_budget_decides() -> None:
+    limits = batch_limits(RunPlan(budget=10_000, least_window=50_000, preparers=2), ANY_NUMBER, None, None)
+    assert (limits.window_items, limits.least_window, limits.preparers) == (512, 50_000, 2)
+    assert [len(batch) for batch in plan_batches([5] * 5000, limits.budget, limits.max_items)] == [2000, 2000, 1000]
+
+
+def test_squares_bound_long_items() -> None:
+    assert plan_batches([10, 10, 10, 2, 2, 2], budget=100, max_items=9, squares=200) == [[0, 1], [2, 3], [4, 5]]
+    assert plan_batches([100, 100], budget=1000, max_items=9, squares=200) == [[0], [1]]
+    plan = RunPlan(budget=100, squares=7)
+    assert batch_limits(plan, 8, None, None).squares == 7
+    assert batch_limits(plan, 8, None, budget=50).squares is None  # the caller's budget is the one bound
 
 
 @given(st.lists(st.integers(0, 600)), st.integers(1, 1000), st.integers(1, 300))

@@ -17,6 +17,7 @@ from onnxembed.runtime.providers import Placement
 
 CPU, CUDA, TENSORRT = "CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider"
 MODEL = Path("model.onnx")
+OURS = {"arena_extend_strategy": "kSameAsRequested", "cudnn_conv_algo_search": "HEURISTIC"}
 NO_DEVICE = "CUDA failure 100: no CUDA-capable device is detected"
 
 
@@ -85,7 +86,7 @@ def test_a_provider_that_starts_is_no_news(capsys: pytest.CaptureFixture[str]) -
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert opened(runtime, placed((CUDA, {"device_id": "2"}), CPU)).placement.providers[0][0] == CUDA
-    assert runtime.opened == [{CUDA: {"device_id": "2"}, CPU: {}}]
+    assert runtime.opened == [{CUDA: {**OURS, "device_id": "2"}, CPU: {}}]
     assert (runtime.preloads, capsys.readouterr().out) == (1, "")
 
 
@@ -101,7 +102,7 @@ def test_libraries_are_loaded_for_cuda_only_and_once() -> None:
 def test_the_first_device_is_not_named() -> None:
     runtime = failing({})
     opened(runtime, placed((CUDA, {"device_id": "0", "use_tf32": "0"}), CPU))
-    assert runtime.opened == [{CUDA: {"use_tf32": "0"}, CPU: {}}]
+    assert runtime.opened == [{CUDA: {**OURS, "use_tf32": "0"}, CPU: {}}]
 
 
 def test_the_error_has_the_sentence_of_onnx_runtime(capsys: pytest.CaptureFixture[str]) -> None:
@@ -127,7 +128,7 @@ def test_each_listed_fallback_is_tried_with_its_own_options() -> None:
     placement = placed((TENSORRT, {"device_id": "1"}), (CUDA, {"device_id": "1", "gpu_mem_limit": "9"}), CPU)
     with pytest.warns(RuntimeWarning, match=r"start it: Please install TensorRT.*CUDAExecutionProvider.* is used"):
         result = opened(runtime, placement)
-    assert runtime.opened[-1] == {CUDA: {"device_id": "1", "gpu_mem_limit": "9"}, CPU: {}}
+    assert runtime.opened[-1] == {CUDA: {**OURS, "device_id": "1", "gpu_mem_limit": "9"}, CPU: {}}
     assert [name for name, _ in result.placement.providers] == [CUDA, CPU]
 
 
@@ -159,6 +160,13 @@ def test_a_misspelt_option_is_refused_with_the_nearest(fallback: bool) -> None:
         opened(failing({}, left_out=[CUDA]), placement)
 
 
+def test_the_options_of_the_caller_come_before_ours() -> None:
+    runtime = failing({})
+    chosen = {"arena_extend_strategy": "kNextPowerOfTwo", "cudnn_conv_algo_search": "EXHAUSTIVE"}
+    opened(runtime, placed((CUDA, chosen), CPU))
+    assert runtime.opened == [{CUDA: chosen, CPU: {}}]
+
+
 def test_a_damaged_file_is_not_blamed_on_the_provider() -> None:
     with pytest.raises(ModelError, match=r"cannot load model\.onnx: bad graph"):
         opened(failing({CUDA: InvalidGraph("bad graph")}), placed(CUDA, CPU))
@@ -169,7 +177,7 @@ def test_a_damaged_file_is_not_blamed_on_the_provider() -> None:
 def test_a_session_that_must_not_use_the_processor_is_not_given_it() -> None:
     runtime = failing({})
     opened(runtime, placed(CUDA, CPU), **{"session.disable_cpu_ep_fallback": "1"})
-    assert runtime.opened == [{CUDA: {}}]
+    assert runtime.opened == [{CUDA: OURS}]
 
 
 def test_a_failure_after_a_fork_is_explained() -> None:

@@ -109,6 +109,33 @@ def test_large_items_end_a_window_early() -> None:
     assert work.firsts == [0, 2]
 
 
+def test_small_items_do_not_end_a_window_that_a_large_budget_needs() -> None:
+    work = Squares()
+    assert list(stream(iter([2] * 130), work, replace(LIMITS, least_window=100), 1)) == [4] * 130
+    assert work.firsts == [0, 50, 100]
+
+
+class Meeting(Squares):
+    """Two windows wait for each other while they are prepared."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.both = threading.Barrier(2, timeout=30)
+
+    def prepare(self, items: Sequence[int], first_index: int) -> list[int]:
+        if first_index in (20, 40):
+            self.both.wait()
+        return super().prepare(items, first_index)
+
+
+def test_two_windows_are_prepared_at_once_for_a_device() -> None:
+    work = Meeting()
+    items = [(number * 7919) % 61 for number in range(90)]
+    assert list(stream(iter(items), work, replace(LIMITS, preparers=2), 2)) == [item * item for item in items]
+    assert sorted(work.firsts) == [0, 20, 40, 60, 80]
+    assert ours() == []
+
+
 def test_items_are_read_a_few_windows_ahead_only() -> None:
     read = 0
 

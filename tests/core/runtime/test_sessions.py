@@ -138,6 +138,19 @@ def test_a_failed_run_frees_its_device() -> None:
         pass
 
 
+def test_a_lone_device_takes_two_runs_at_once() -> None:
+    device = cast("Any", Device())
+    device.providers = (CUDA, CPU)
+    sessions = shared(device)
+    one, two = sessions.take(), sessions.take()
+    with ThreadPoolExecutor(1) as other:
+        third = other.submit(sessions.take)
+        with pytest.raises(TimeoutError):
+            third.result(0.05)
+        sessions.give_back(one)
+        assert third.result(30) is two is device
+
+
 def test_a_lone_session_takes_every_run() -> None:
     sessions = shared(Device())
     with sessions.free() as one, sessions.free() as two, sessions.free() as three:

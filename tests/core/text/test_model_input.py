@@ -82,7 +82,7 @@ def test_batch_sizes_are_checked_at_the_call(method: str, model: TextEmbedding) 
     for batch_size in (0, -1):
         with pytest.raises(InputError, match=f"batch_size={batch_size}: batch_size must be >= 1"):
             getattr(model, method)(["a"], batch_size=batch_size)
-    for wrong in (None, "8", 1.5, True):
+    for wrong in ("8", 1.5, True, *([None] if method == "token_count" else [])):
         with pytest.raises(InputTypeError, match=r"batch_size=.*expected an integer"):
             getattr(model, method)(["a"], batch_size=wrong)
 

@@ -46,6 +46,27 @@ def test_mean_keeps_float32_and_widens_the_rest() -> None:
     assert mean(large, np.ones((1, 4), np.int64)).tolist() == [[60000.0]]
 
 
+def test_halves_are_summed_as_float64_does() -> None:
+    every = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
+    finite = every[np.isfinite(every)].reshape(1, -1, 8)  # all float16 numbers, subnormal ones among them
+    ones = np.ones(finite.shape[:2], np.int64)
+    expected = np.einsum("bt,btd->bd", ones, finite.astype(np.float64)) / ones.sum()
+    np.testing.assert_allclose(mean(finite, ones), expected, rtol=1e-6, atol=1e-3)
+    random = np.random.default_rng(3).standard_normal((4, 200, 16)).astype(np.float16)
+    mask = (np.arange(200) < np.array([[200], [1], [77], [64]])).astype(np.int64)
+    exact = (random.astype(np.float64) * mask[..., None]).sum(axis=1) / mask.sum(axis=1, keepdims=True)
+    assert np.array_equal(mean(random, mask).astype(np.float16), exact.astype(np.float16))
+
+
+@pytest.mark.parametrize("number", [np.inf, -np.inf, np.nan])
+def test_halves_that_are_not_finite_are_not_lost(number: float) -> None:
+    hidden = np.ones((2, 3, 4), np.float16)
+    hidden[1, 2, 3] = number
+    pooled = mean(hidden, np.ones((2, 3), np.int64))
+    assert np.isfinite(pooled[0]).all()
+    assert not np.isfinite(pooled[1, 3])
+
+
 def test_normalize_keeps_the_type_and_leaves_zeros() -> None:
     halves = normalize(np.array([[300, 400]], np.float16))  # the squares are beyond float16
     assert halves.dtype == np.float16

@@ -22,12 +22,24 @@ def loaded(*providers: str, sessions: int = 1, threads: int = 1, quantized: bool
     return LoadedGraph(Sessions(fakes), file, threads)
 
 
+@pytest.fixture(autouse=True)
+def _unknown_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("onnxembed.runtime.budgets.device_memory", lambda _: None)
+
+
 @pytest.mark.parametrize(
     ("graph", "plan"),
     [
         (loaded(CPU_PROVIDER), RunPlan(256)),
         (loaded(CPU_PROVIDER, threads=3), RunPlan(768)),
-        (loaded(CUDA_PROVIDER, CPU_PROVIDER, sessions=2), RunPlan(16_384, workers=2)),
+        (
+            loaded(CUDA_PROVIDER, CPU_PROVIDER, sessions=2),  # two runs on each, and windows of four batches for each
+            RunPlan(16_384, workers=4, squares=1 << 24, least_window=2 * 4 * 16_384 * 6, preparers=2),
+        ),
+        (
+            loaded("WebGpuExecutionProvider"),
+            RunPlan(4096, workers=2, squares=1 << 24, least_window=4 * 4096 * 6, preparers=2),
+        ),
         (loaded(CPU_PROVIDER, quantized=True), RunPlan(256, one_by_one=True)),
     ],
 )

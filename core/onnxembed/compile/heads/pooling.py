@@ -31,16 +31,24 @@ def add_own_vector(body: Body) -> None:
 
 def _give(graph: GraphBuilder, pooled: str, size: int) -> None:
     """Add the outputs ``pooled`` and ``sentence_embedding``, the same scaled to length 1."""
-    length = graph.reduce("ReduceL2", pooled, [1], "norm", keepdims=True)
-    smallest = graph.floats("smallest_norm", [_SMALLEST_NORM])
-    graph.node("Div", [pooled, graph.node("Max", [length, smallest], "safe_norm")], "sentence_embedding")
+    scaled(graph, pooled, "sentence_embedding")
     for name in ("pooled", "sentence_embedding"):
         graph.output(name, FLOAT, ["batch", size])
 
 
-def add_pooled(graph: GraphBuilder, tokens: str, pooling: PoolingType) -> str:
-    """Make one vector per text (batch, hidden) of token vectors; the mask says which count."""
-    return _POOLINGS[pooling](graph, tokens, f"pooled_{pooling.value.lower()}")
+def scaled(graph: GraphBuilder, pooled: str, output: str, prefix: str = "") -> str:
+    """Scale vectors (batch, size) to length 1; ``prefix`` goes before the names of what is added on the way."""
+    length = graph.reduce("ReduceL2", pooled, [1], f"{prefix}norm", keepdims=True)
+    smallest = graph.floats(f"{prefix}smallest_norm", [_SMALLEST_NORM])
+    return graph.node("Div", [pooled, graph.node("Max", [length, smallest], f"{prefix}safe_norm")], output)
+
+
+def add_pooled(graph: GraphBuilder, tokens: str, pooling: PoolingType, prefix: str = "") -> str:
+    """Make one vector per text (batch, hidden) of token vectors; the mask says which count.
+
+    ``prefix`` goes before all names.
+    """
+    return _POOLINGS[pooling](graph, tokens, f"{prefix}pooled_{pooling.value.lower()}")
 
 
 def _mean(graph: GraphBuilder, tokens: str, output: str) -> str:

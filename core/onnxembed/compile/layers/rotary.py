@@ -151,9 +151,9 @@ def add_angles(graph: GraphBuilder, rotary: Rotary, positions: str, name: str) -
 
 def rotated(graph: GraphBuilder, value: str, angles: Angles, heads: int, output: str) -> str:
     """Turn the vectors of all heads side by side, (batch, sequence, heads x head size), from position 0 on."""
-    attributes = {"interleaved": int(angles.rotary.interleaved)}
+    attributes = {"interleaved": int(angles.rotary.interleaved), "num_heads": heads}
     if angles.rotary.size != angles.rotary.head_size:
-        attributes |= {"rotary_embedding_dim": angles.rotary.size, "num_heads": heads}
+        attributes["rotary_embedding_dim"] = angles.rotary.size
     inputs = [value, angles.first, angles.cosines, angles.sines]
     return graph.node("RotaryEmbedding", inputs, output, attributes, domain=MICROSOFT)
 

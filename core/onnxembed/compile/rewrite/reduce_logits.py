@@ -8,33 +8,29 @@ they are, so that nothing but the wire format has to be understood.
 from __future__ import annotations
 
 import mmap
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from onnxembed.compile.graph_builder import BOOL, FLOAT, FLOAT16, INT32, INT64, GraphBuilder, replacing
 from onnxembed.compile.heads.vocabulary import MAX_LOGITS
+from onnxembed.compile.rewrite.addition import OWN, named, with_addition
 from onnxembed.compile.rewrite.projection import Projection, find_projection
-from onnxembed.errors import ModelError, UnsupportedModelError
+from onnxembed.errors import UnsupportedModelError
 from onnxembed.formats import onnx_schema as schema
 from onnxembed.formats.onnx_graph import inspect_graph
-from onnxembed.formats.protobuf import BYTES, VARINT, MessageWriter, WireReader
-from onnxembed.suggest import nearest
+from onnxembed.formats.protobuf import BYTES, WireReader
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
     from pathlib import Path
 
     import numpy as np
 
-    from onnxembed.formats.onnx_graph import GraphFacts, TensorInfo
+    from onnxembed.formats.onnx_graph import GraphFacts
 
 _OLDEST_OPSET = 11
 _OPSET_WITH_BATCHED_GATHER = 12
 _OPSET_WITH_AXES_AS_INPUT = 18
 """From here on ``ReduceMax`` takes the axes as an input, before as an attribute."""
 _LOGITS_RANK = 3
-_OWN = "onnxembed/"
-"""Before the names of added values, which must not meet those of the file."""
 
 
 def with_max_over_tokens(source: Path, target: Path, *, logits: str, attention_mask: str) -> None:
@@ -65,7 +61,8 @@ def with_max_over_tokens(source: Path, target: Path, *, logits: str, attention_m
         if not half and facts.opset >= _OPSET_WITH_BATCHED_GATHER:
             projection = find_projection(reader, parts, logits)
         addition = _addition(facts, logits, attention_mask, projection, half=half)
-        _copy_with(addition, reader, buffer, logits, () if projection is None else projection.nodes).write_to(file)
+        left_out = () if projection is None else projection.nodes
+        with_addition(addition, reader, buffer, instead_of=logits, left_out=left_out).write_to(file)
 
 
 def _is_half(source: Path, facts: GraphFacts, logits: str, attention_mask: str) -> bool:
@@ -75,13 +72,13 @@ def _is_half(source: Path, facts: GraphFacts, logits: str, attention_mask: str) 
             f"{source} uses version {facts.opset} of ONNX's operators, expected {_OLDEST_OPSET} or later; "
             "export the model again"
         )
-    mask = _named(source, "input", facts.inputs, attention_mask)
+    mask = named(source, "input", facts.inputs, attention_mask)
     if mask.element_type not in (INT32, INT64):
         raise UnsupportedModelError(
             f"{source}: the input {attention_mask!r} has the ONNX element type {mask.element_type}, expected int32 "
             f"({INT32}) or int64 ({INT64}); export the model again"
         )
-    scores = _named(source, "output", facts.outputs, logits)
+    scores = named(source, "output", facts.outputs, logits)
     if scores.element_type not in (FLOAT, FLOAT16):
         raise UnsupportedModelError(
             f"{source}: the output {logits!r} has the ONNX element type {scores.element_type}, expected float32 "
@@ -112,34 +109,24 @@ def _addition(
     return graph
 
 
-def _named(source: Path, kind: str, values: Sequence[TensorInfo], name: str) -> TensorInfo:
-    for value in values:
-        if value.name == name:
-            return value
-    names = [value.name for value in values]
-    raise ModelError(
-        f"{source} has no {kind} {name!r}; it has {', '.join(map(repr, names))}.{nearest(name, names)} Name one of them"
-    )
-
-
 def _add_maximum(graph: GraphBuilder, logits: str, attention_mask: str, *, half: bool, opset: int) -> None:
     import numpy as np
 
     kind = np.float16 if half else np.float32
-    column = graph.initializer(f"{_OWN}column", np.array([0, 0, 1], np.int64))
+    column = graph.initializer(f"{OWN}column", np.array([0, 0, 1], np.int64))
     infinity, minus_infinity = (
-        graph.initializer(f"{_OWN}{name}", np.array(value, kind))
+        graph.initializer(f"{OWN}{name}", np.array(value, kind))
         for name, value in (("infinity", np.inf), ("minus_infinity", -np.inf))
     )
-    mask = graph.node("Reshape", [attention_mask, column], f"{_OWN}mask_column")
-    kept = graph.node("Cast", [mask], f"{_OWN}kept", {"to": BOOL})
-    limit = graph.node("Where", [kept, infinity, minus_infinity], f"{_OWN}limit")
+    mask = graph.node("Reshape", [attention_mask, column], f"{OWN}mask_column")
+    kept = graph.node("Cast", [mask], f"{OWN}kept", {"to": BOOL})
+    limit = graph.node("Where", [kept, infinity, minus_infinity], f"{OWN}limit")
     # The smaller of logit and limit needs no second array of the logits' size; choosing by the mask does.
-    masked = graph.node("Min", [logits, limit], f"{_OWN}masked_logits")
+    masked = graph.node("Min", [logits, limit], f"{OWN}masked_logits")
     largest = _reduced("ReduceMax", graph, masked, "largest", opset)
-    zero = graph.initializer(f"{_OWN}zero", np.array(0, kind))
+    zero = graph.initializer(f"{OWN}zero", np.array(0, kind))
     sizes = _reduced("ReduceL1", graph, logits, "token_sizes", opset, axis=2, keepdims=1)
-    maximum = _unless_lost(graph, graph.node("Where", [kept, sizes, zero], f"{_OWN}kept_sizes"), largest, kind, opset)
+    maximum = _unless_lost(graph, graph.node("Where", [kept, sizes, zero], f"{OWN}kept_sizes"), largest, kind, opset)
     graph.node("Cast", [maximum], MAX_LOGITS, {"to": FLOAT})
 
 
@@ -147,24 +134,24 @@ def _add_projected_maximum(graph: GraphBuilder, projection: Projection, attentio
     """The same in two passes over the logits less: padding repeats a token, and the bias comes after the maximum."""
     import numpy as np
 
-    column = graph.initializer(f"{_OWN}column", np.array([0, 0, 1], np.int64))
-    one_row = graph.initializer(f"{_OWN}one_row", np.array([0, 1, 1], np.int64))
-    lowest = graph.initializer(f"{_OWN}minus_infinity", np.array(-np.inf, np.float32))
-    mask = graph.node("Cast", [attention_mask], f"{_OWN}mask", {"to": INT64})
-    mask_column = graph.node("Reshape", [mask, column], f"{_OWN}mask_column")
-    kept = graph.node("Cast", [mask_column], f"{_OWN}kept", {"to": BOOL})
+    column = graph.initializer(f"{OWN}column", np.array([0, 0, 1], np.int64))
+    one_row = graph.initializer(f"{OWN}one_row", np.array([0, 1, 1], np.int64))
+    lowest = graph.initializer(f"{OWN}minus_infinity", np.array(-np.inf, np.float32))
+    mask = graph.node("Cast", [attention_mask], f"{OWN}mask", {"to": INT64})
+    mask_column = graph.node("Reshape", [mask, column], f"{OWN}mask_column")
+    kept = graph.node("Cast", [mask_column], f"{OWN}kept", {"to": BOOL})
     # The first token of each item, wherever padding stands: what it gives once more changes no maximum.
-    place = graph.node("ArgMax", [mask], f"{_OWN}first_token", {"axis": 1, "keepdims": 1})
-    places = graph.node("Reshape", [place, one_row], f"{_OWN}first_token_place")
-    first = graph.node("GatherND", [projection.states, places], f"{_OWN}first_state", {"batch_dims": 1})
-    states = graph.node("Where", [kept, projection.states, first], f"{_OWN}states")
-    product = graph.node("MatMul", [states, projection.weight], f"{_OWN}products")
+    place = graph.node("ArgMax", [mask], f"{OWN}first_token", {"axis": 1, "keepdims": 1})
+    places = graph.node("Reshape", [place, one_row], f"{OWN}first_token_place")
+    first = graph.node("GatherND", [projection.states, places], f"{OWN}first_state", {"batch_dims": 1})
+    states = graph.node("Where", [kept, projection.states, first], f"{OWN}states")
+    product = graph.node("MatMul", [states, projection.weight], f"{OWN}products")
     maximum = _reduced("ReduceMax", graph, product, "maximum", opset)
-    largest = graph.node("Add", [maximum, projection.bias], f"{_OWN}biased")
+    largest = graph.node("Add", [maximum, projection.bias], f"{OWN}biased")
     # An item of padding alone has no token to repeat.
     there = _reduced("ReduceMax", graph, mask, "any_token", opset, keepdims=1)
-    some = graph.node("Cast", [there], f"{_OWN}some", {"to": BOOL})
-    largest = graph.node("Where", [some, largest, lowest], f"{_OWN}largest")
+    some = graph.node("Cast", [there], f"{OWN}some", {"to": BOOL})
+    largest = graph.node("Where", [some, largest, lowest], f"{OWN}largest")
     sizes = _reduced("ReduceL1", graph, states, "token_sizes", opset, axis=2, keepdims=1)
     graph.node("Identity", [_unless_lost(graph, sizes, largest, np.float32, opset)], MAX_LOGITS)
 
@@ -177,9 +164,9 @@ def _unless_lost(graph: GraphBuilder, sizes: str, largest: str, kind: type[np.fl
     import numpy as np
 
     size = _reduced("ReduceL1", graph, sizes, "item_sizes", opset)
-    lost = graph.node("IsNaN", [size], f"{_OWN}lost")
-    nan = graph.initializer(f"{_OWN}not_a_number", np.array(np.nan, kind))
-    return graph.node("Where", [lost, nan, largest], f"{_OWN}honest")
+    lost = graph.node("IsNaN", [size], f"{OWN}lost")
+    nan = graph.initializer(f"{OWN}not_a_number", np.array(np.nan, kind))
+    return graph.node("Where", [lost, nan, largest], f"{OWN}honest")
 
 
 def _reduced(
@@ -189,64 +176,6 @@ def _reduced(
     import numpy as np
 
     if opset < _OPSET_WITH_AXES_AS_INPUT:
-        return graph.node(operator, [values], f"{_OWN}{name}", {"axes": [axis], "keepdims": keepdims})
-    axes = graph.initializer(f"{_OWN}axes_of_{name}", np.array([axis], np.int64))
-    return graph.node(operator, [values, axes], f"{_OWN}{name}", {"keepdims": keepdims})
-
-
-@dataclass(frozen=True, slots=True)
-class _Slice:
-    """Bytes of the source, copied only while they are written."""
-
-    buffer: mmap.mmap
-    first: int
-    last: int
-
-    def __len__(self) -> int:
-        return self.last - self.first
-
-    def tobytes(self) -> bytes:
-        return self.buffer[self.first : self.last]
-
-
-def _copy_with(
-    addition: GraphBuilder, reader: WireReader, buffer: mmap.mmap, logits: str, left_out: Collection[int]
-) -> MessageWriter:
-    """The source's message with the addition, its output in the place of the logits, without some nodes."""
-    fields = list(addition.fields())
-    (output,) = (message for number, message in fields if number == schema.GRAPH_OUTPUT)
-    model, graph = MessageWriter(), MessageWriter()
-    for number, wire_type, first, last in reader.fields(0, len(buffer)):
-        if number != schema.MODEL_GRAPH or wire_type != BYTES:
-            _copy_field(model, number, wire_type, buffer, first, last)
-            continue
-        for part in reader.fields(first, last):
-            if _is_output(reader, part, logits):
-                graph.message(schema.GRAPH_OUTPUT, output)
-            elif part[0] != schema.GRAPH_NODE or part[2] not in left_out:
-                _copy_field(graph, part[0], part[1], buffer, part[2], part[3])
-    for number, message in fields:
-        if number != schema.GRAPH_OUTPUT:
-            graph.message(number, message)
-    return model.message(schema.MODEL_GRAPH, graph)
-
-
-def _copy_field(message: MessageWriter, number: int, wire_type: int, buffer: mmap.mmap, first: int, last: int) -> None:
-    """Copy a field as it is; the schema has only numbers and bytes at these two levels."""
-    if wire_type == VARINT:
-        message.integer(number, first)
-    elif wire_type == BYTES:
-        message.data(number, _Slice(buffer, first, last))
-
-
-def _is_output(reader: WireReader, field: tuple[int, int, int, int], name: str) -> bool:
-    """Whether a field of the graph is the output of that name."""
-    number, wire_type, first, last = field
-    if number != schema.GRAPH_OUTPUT or wire_type != BYTES:
-        return False
-    names = [
-        reader.text(text_first, text_last)
-        for text_number, text_type, text_first, text_last in reader.fields(first, last)
-        if text_number == schema.VALUE_NAME and text_type == BYTES
-    ]
-    return names[-1:] == [name]
+        return graph.node(operator, [values], f"{OWN}{name}", {"axes": [axis], "keepdims": keepdims})
+    axes = graph.initializer(f"{OWN}axes_of_{name}", np.array([axis], np.int64))
+    return graph.node(operator, [values, axes], f"{OWN}{name}", {"keepdims": keepdims})
