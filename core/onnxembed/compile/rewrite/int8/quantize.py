@@ -17,9 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from onnxembed.compile.graph_builder import FLOAT, LARGEST_INLINE_BYTES, MICROSOFT, GraphBuilder
-from onnxembed.compile.rewrite.int8.copying import OWN, Copy
-from onnxembed.compile.rewrite.int8.opsets import require_known
-from onnxembed.compile.rewrite.int8.probe import inputs_of_products
+from onnxembed.compile.rewrite.copying import Copy
 from onnxembed.compile.rewrite.int8.products import SMALLEST_WEIGHT, Product, find_products
 from onnxembed.compile.rewrite.int8.rounding import (
     GELU_LEAST,
@@ -30,6 +28,8 @@ from onnxembed.compile.rewrite.int8.rounding import (
     row_error,
 )
 from onnxembed.compile.rewrite.int8.smoothing import Smoothing, find_smoothings
+from onnxembed.compile.rewrite.opsets import require_known
+from onnxembed.compile.rewrite.probe import inputs_of_products
 from onnxembed.errors import UnsupportedModelError
 from onnxembed.formats.onnx_model import Constant, Model, Node, read_model
 
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("onnxembed.models")
 
+OWN = "int8/"
+"""Before the names of values that are added, which must not meet those of the file."""
 _MOST = {8: 127, 7: 63}
 """Largest rounded weight, by its bits. Without 8-bit dot products two products are added in 16 bits, too few for 8."""
 _LARGEST_ERROR = 0.06
@@ -159,7 +161,7 @@ class _Rewriting:
 
     def __init__(self, model: Model, plan: _Plan, most: int) -> None:
         self._model, self._plan, self._most = model, plan, most
-        self._copy = Copy(model)
+        self._copy = Copy(model, OWN)
         self._graph = self._copy.graph
         self._rounded: dict[str, tuple[str, str]] = {}  # by value: its 8 bits, and the scales of its rows
         self._folded = {
