@@ -18,6 +18,8 @@ from onnxembed.runtime.cpu import usable_cpus
 from onnxembed.runtime.mapped_file import changed_while_in_use
 from onnxembed.runtime.onnx import import_onnxruntime
 from onnxembed.runtime.per_process import PerProcess
+from onnxembed.runtime.precision import Precision
+from onnxembed.runtime.precision_choice import placed, session_entries
 from onnxembed.runtime.providers import CUDA_PROVIDER, Placement, place, place_quantized
 from onnxembed.runtime.session import Session, SessionSettings
 from onnxembed.runtime.sessions import Sessions, open_each
@@ -110,20 +112,23 @@ class GraphEngine(Generic[SpecT]):
         placements = place(settings.request, available, device_found=cuda.driver().found)
         with (
             prepared_graph(
-                self.folder, settings.model, settings.store, settings.accept_unknown, settings.weight_bits
+                self.folder, settings.model, settings.store, settings.accept_unknown, settings.choice.form
             ) as file,
             closing(Threads(1, "onnxembed-load")) as loader,
         ):
             other = None if self._beside is None else loader.submit(self._beside)
-            if file.dynamically_quantized:
+            if file.dynamically_quantized or settings.choice.precision is Precision.INT8:
                 placements = place_quantized(settings.request, placements)
+            placements = placed(placements, settings.choice)
             sessions = open_each(placements, lambda placement: self._open(file, placement))
             if other is not None:
                 loader.result(other)
         return LoadedGraph(sessions, file, settings.threads or self.cpus)
 
     def _open(self, file: GraphFile, placement: Placement) -> Session:
-        settings = SessionSettings(placement, self.settings.threads, self.settings.session_options)
+        entries = session_entries(self.settings.choice, placement.providers[0][0])
+        options = (*self.settings.session_options, *entries.items())
+        settings = SessionSettings(placement, self.settings.threads, options)
         again = partial(_prepared_again, self.folder, self.settings)  # of data alone: a session keeps no engine alive
         return Session(file.path, settings, self.cpus, file.data, again)
 
@@ -142,7 +147,7 @@ def _prepared_again(folder: ModelFolder, settings: EngineSettings[SpecT]) -> Ite
         raise changed_while_in_use(folder.path) from error
     if not same:
         raise changed_while_in_use(folder.path)
-    with prepared_graph(folder, model, store, settings.accept_unknown) as file:
+    with prepared_graph(folder, model, store, settings.accept_unknown, settings.choice.form) as file:
         yield file
 
 

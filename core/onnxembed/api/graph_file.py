@@ -7,6 +7,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from onnxembed.api.kept_graph import Make, keep, kept_graph
@@ -19,12 +20,14 @@ from onnxembed.hub.external_data import loadable_model_path
 from onnxembed.hub.files import FolderFiles, find_graph, weights_names
 from onnxembed.hub.folder import CONFIG_FILE, GRAPH_LAYOUTS, ModelFolder, absent
 from onnxembed.hub.settings import StoreSettings
-from onnxembed.runtime.precision import FULL_BITS
+from onnxembed.runtime.precision import WEIGHT_BITS, GraphForm
 from onnxembed.runtime.session import DataFile
 from onnxembed.spec import GraphHead, ModelSpec, Recipe
 from onnxembed.suggest import listed
 
 _NAMES_SHOWN = 8
+# Part of the name of a kept graph in 16 bits, raised when its making changes.
+_HALF_VERSION = 1
 
 logger = logging.getLogger("onnxembed.models")
 
@@ -99,19 +102,18 @@ def prepared_graph(
     model: ModelSpec,
     store: StoreSettings,
     accept_unknown: tuple[str, ...] = (),
-    weight_bits: int = FULL_BITS,
+    form: GraphForm = GraphForm.SINGLE,
 ) -> Iterator[GraphFile]:
     """Give a graph that may be loaded while the context lasts; it runs no code and reads no foreign files.
 
-    ``accept_unknown`` are keys of ``config.json`` that the compiler passes over; fewer ``weight_bits`` than those of
-    single precision give a graph that is rewritten to products in 8-bit integers. A folder that holds neither a graph
-    nor weights is a `ModelNotFoundError`.
+    ``accept_unknown`` are keys of ``config.json`` that the compiler passes over; a ``form`` other than single precision
+    gives a graph that is rewritten to it. A folder that holds neither a graph nor weights is a `ModelNotFoundError`.
     """
     with _full_graph(folder, model, store, accept_unknown) as full:
-        if weight_bits == FULL_BITS:
+        if form is GraphForm.SINGLE:
             yield full
             return
-        with kept_graph(store, full.path, *_rounding(full.path, store, weight_bits)) as path:
+        with kept_graph(store, full.path, *_rewriting(full.path, store, form)) as path:
             facts = inspect_graph(path)
             data = tuple(DataFile(path.parent / name) for name in facts.external_data)
             # It scales each row by itself, although its operators are those of dynamic quantisation.
@@ -157,21 +159,35 @@ def _full_graph(
         yield _describe(path, facts, tuple(DataFile(path.parent / name) for name in facts.external_data), compiled=True)
 
 
-def _rounding(graph: Path, store: StoreSettings, weight_bits: int) -> tuple[str, Make]:
-    """What decides a graph in 8 bits beside the full one, and what makes it."""
-
-    def round_to(target: Path) -> None:
-        from onnxembed.compile.rewrite.int8.quantize import quantize_graph
-
-        done = quantize_graph(graph, target, weight_bits=weight_bits)
-        if done.kept:
-            names = listed([f"{name} ({error:.0%})" for name, error in done.kept], _NAMES_SHOWN)
-            logger.warning("%s: these products stay in single precision, 8 bits would spoil them: %s", graph, names)
-        logger.info("%s: %d products and %d tables are in 8 bits", graph, done.products, done.tables)
-
+def _rewriting(graph: Path, store: StoreSettings, form: GraphForm) -> tuple[str, Make]:
+    """What decides a graph in other numbers beside the full one, and what makes it."""
     data = inspect_graph(graph).external_data
     outside = "".join(f"\0{content_digest(graph.parent / name, digest_memory(store))}" for name in data)
-    return f"{weight_bits} bits{outside}", round_to
+    bits = WEIGHT_BITS.get(form)
+    if bits is not None:
+        return f"{bits} bits{outside}", partial(_round_to, graph, bits)
+    return f"{form.value} {_HALF_VERSION}{outside}", partial(_halve, graph, form)
+
+
+def _round_to(graph: Path, weight_bits: int, target: Path) -> None:
+    from onnxembed.compile.rewrite.int8.quantize import quantize_graph
+
+    done = quantize_graph(graph, target, weight_bits=weight_bits)
+    if done.kept:
+        names = listed([f"{name} ({error:.0%})" for name, error in done.kept], _NAMES_SHOWN)
+        logger.warning("%s: these products stay in single precision, 8 bits would spoil them: %s", graph, names)
+    logger.info("%s: %d products and %d tables are in 8 bits", graph, done.products, done.tables)
+
+
+def _halve(graph: Path, form: GraphForm, target: Path) -> None:
+    from onnxembed.compile.rewrite.half.convert import halve_graph
+    from onnxembed.compile.rewrite.half.formats import BFLOAT16, FLOAT16
+
+    done = halve_graph(graph, target, FLOAT16 if form is GraphForm.FLOAT16 else BFLOAT16)
+    if done.kept:
+        names = listed([f"{name} ({number:.3g})" for name, number in done.kept], _NAMES_SHOWN)
+        logger.warning("%s: these products stay in single precision, their numbers are too large: %s", graph, names)
+    logger.info("%s: %d products and %d tables are in %s", graph, done.products, done.tables, form.value)
 
 
 def _describe(path: Path, facts: GraphFacts, data: tuple[DataFile, ...], *, compiled: bool) -> GraphFile:

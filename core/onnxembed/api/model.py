@@ -17,13 +17,14 @@ from onnxembed.api.settings import ByFiles, EngineSettings, SpecT, engine_settin
 from onnxembed.api.shared import pool_of, shared_engine, shared_engines
 from onnxembed.errors import InputTypeError
 from onnxembed.runtime.forks import watch
-from onnxembed.runtime.precision import FULL_BITS
+from onnxembed.runtime.precision import WEIGHT_BITS, Precision
 from onnxembed.suggest import nearest
 
 if TYPE_CHECKING:
     from onnxembed.api.engine import GraphEngine
     from onnxembed.catalog.registry import Registry
     from onnxembed.runtime.bounded_pool import BoundedPool
+    from onnxembed.runtime.precision_choice import Choice
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -101,6 +102,7 @@ class Model(Generic[OptionsT, SpecT, EngineT]):
     _held: tuple[int, EngineT] | None = None
     _held_pool: BoundedPool | None = None
     _deferred_of: Self | None = None
+    _settled: Choice | None = None
 
     def _open(
         self,
@@ -126,13 +128,15 @@ class Model(Generic[OptionsT, SpecT, EngineT]):
         holder = self if self._deferred_of is None else self._deferred_of
         process, held = os.getpid(), holder._held
         if held is None or held[0] != process:
-            held = holder._held = (process, shared_engine(located(self._settings), self._make_engine))
+            settings = located(self._settings)
+            holder._settled = settings.choice
+            held = holder._held = (process, shared_engine(settings, self._make_engine))
         return held[1]
 
     def __getstate__(self) -> Any:
         state: Any = super().__getstate__()
         fields, *slots = state if isinstance(state, tuple) else (state,)  # a pair where a subclass has slots
-        fields = {name: value for name, value in fields.items() if name not in ("_held", "_held_pool")}
+        fields = {name: value for name, value in fields.items() if name not in ("_held", "_held_pool", "_settled")}
         return (fields, *slots) if slots else fields
 
     def __copy__(self) -> Self:
@@ -148,6 +152,28 @@ class Model(Generic[OptionsT, SpecT, EngineT]):
     def model_name(self) -> str:
         """The model's name as the catalogue spells it, or its folder."""
         return self._settings.model.name
+
+    @property
+    def precision(self) -> str:
+        """How the model is computed: ``fp32``, ``int8`` and so on, never ``auto``.
+
+        With ``auto`` this finds the files, and compares the precision that this machine has with single precision.
+        """
+        return self._choice.precision.value
+
+    @property
+    def precision_reason(self) -> str:
+        """Why ``auto`` chose `precision`, with the cosine that was measured; empty where the caller chose."""
+        return self._choice.why
+
+    @property
+    def _choice(self) -> Choice:
+        if not self._settings.automatic:
+            return self._settings.choice
+        holder = self if self._deferred_of is None else self._deferred_of
+        if holder._settled is None:
+            _ = self._engine
+        return holder._settled or self._settings.choice
 
     @property
     def options(self) -> dict[str, Any]:
@@ -238,8 +264,9 @@ class Model(Generic[OptionsT, SpecT, EngineT]):
         base: GraphEngine[SpecT] = cast("Any", self._engine).base  # every engine that is made of files has one
         if self._settings.accept_unknown:
             relevant = (relevant, self._settings.accept_unknown)
-        if self._settings.weight_bits != FULL_BITS:
-            relevant = (relevant, self._settings.weight_bits)
+        choice = base.settings.choice
+        if choice.precision is not Precision.FP32:
+            relevant = (relevant, WEIGHT_BITS.get(choice.form, choice.precision.value))
         return hashlib.sha256(f"{base.settings.content}\0{relevant!r}".encode()).hexdigest()[:32]
 
 
