@@ -206,7 +206,7 @@ class TestChoices:
 
     def test_weights_where_there_is_a_graph(self, hub: HubServer, tmp_path: Path) -> None:
         folder = publish(hub, tmp_path / "published", graph_beside_weights)
-        by_graph = TextEmbedding(NAME).embed_to_array(TEXTS)
+        by_graph = TextEmbedding(NAME, model_file="onnx/model.onnx").embed_to_array(TEXTS)
         hub.forget_requests()
         by_weights = TextEmbedding(NAME, model_file="model.safetensors")
         assert hub.fetched(NAME) == ["model.safetensors"]
