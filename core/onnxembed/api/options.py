@@ -130,7 +130,7 @@ class EngineOptions:
         precision: How the model is computed: ``"fp32"``; ``"int8"`` for large products in 8-bit integers with one
             scale per row, about twice as fast at a cosine of about 0.999 to fp32; ``"fp16"``, ``"bf16"`` and ``"tf32"``
             on devices that have them; ``"auto"`` for the fastest of them that this machine has and that keeps a cosine
-            of 0.997 to fp32. ``variant`` chooses among the graphs that a repository ships.
+            of 0.99 to fp32. ``variant`` chooses among the graphs that a repository ships.
         revision: Branch, tag or commit of the Hub repository.
         enable_cpu_mem_arena: Whether ONNX Runtime keeps freed memory for later runs.
         session_options: Further attributes of ``onnxruntime.SessionOptions``, or configuration entries.

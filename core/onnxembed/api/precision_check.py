@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("onnxembed.models")
 
-AUTO_COSINE = 0.997
+AUTO_COSINE = 0.99
 """The least cosine to single precision, over `TEXTS`, with which ``precision="auto"`` takes another one."""
 TEXTS = (
     "How long does it take to travel from the old harbour to the new railway station?",
