@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 from pathlib import Path
 
@@ -107,3 +108,16 @@ def test_the_graph_is_made_once(folder: Path, tmp_path: Path) -> None:
     assert len(graphs) == 2
     sizes = sorted(path.with_name("model.onnx.data").stat().st_size for path in graphs)
     assert sizes[0] < 0.35 * sizes[1]
+
+
+def test_a_graph_that_is_loaded_again_stays_in_8_bits(folder: Path, tmp_path: Path) -> None:
+    model = TextEmbedding(folder, cache_dir=tmp_path, precision="int8")
+    near = model.embed_to_array(TEXTS)
+    for data in tmp_path.rglob("model.onnx.data"):
+        content = data.read_bytes()
+        data.unlink()  # the mapped file is another one from now on
+        data.write_bytes(content)
+    np.testing.assert_array_equal(model.embed_to_array(TEXTS), near)
+    for data in tmp_path.rglob("model.onnx.data"):
+        os.utime(data)
+    np.testing.assert_array_equal(model.embed_to_array(TEXTS), near)

@@ -124,6 +124,8 @@ class _Halving:
             return self._plan.computed[output]
         if output in self._plan.tables:
             return (0,)
+        if output in self._plan.averaged:
+            return None
         if key in self._form.carried and node.inputs[0] in self._made:
             return self._form.carried[key] if self._constants_fit(node.inputs) else None
         if key == ("", "Concat") and all(name in self._made for name in node.inputs):

@@ -49,16 +49,20 @@ class Plan:
         computed: Outputs of the operators that run in 16 bits, with the places of their inputs of that type.
         tables: Outputs of look-ups in tables that are stored in 16 bits.
         kept: What stays although its like runs in 16 bits, and the number that speaks against it.
+        averaged: Values that must be made in single precision, see `averaged_values`.
     """
 
     computed: Mapping[str, tuple[int, ...]]
     tables: frozenset[str]
     kept: tuple[tuple[str, float], ...]
+    averaged: frozenset[str]
 
 
 def make_plan(model: Model, form: HalfFormat, smallest: int) -> Plan:
     """Choose by operator, by where values come from, and by the largest numbers, seen on random input."""
-    candidates = {node.outputs[0]: node for node in _candidates(model, form, smallest)}
+    averaged = averaged_values(model)
+    found = _candidates(model, form, smallest)
+    candidates = {node.outputs[0]: node for node in found if node.outputs[0] not in averaged}
     kept = {
         name: number for name, node in candidates.items() if (number := _largest_constant(model, node)) > form.largest
     }
@@ -72,7 +76,25 @@ def make_plan(model: Model, form: HalfFormat, smallest: int) -> Plan:
             tables.append(name)
         else:
             computed[name] = form.computed[node.domain, node.operator]
-    return Plan(computed, frozenset(tables), tuple(kept.items()))
+    return Plan(computed, frozenset(tables), tuple(kept.items()), averaged)
+
+
+def averaged_values(model: Model) -> frozenset[str]:
+    """Name the values that a spelled-out normalization averages.
+
+    Where such a value is widened just before, ONNX Runtime makes one operator of both and leaves the widening out, and
+    then refuses the operator for its two types.
+    """
+    makers = {output: node for node in model.nodes for output in node.outputs}
+    means = {(node.inputs[0], node.outputs[0]) for node in model.nodes if node.operator == "ReduceMean"}
+    averaged = set()
+    for node in model.nodes:
+        name = node.inputs[0] if node.operator == "Sub" and node.inputs in means else ""
+        while name:
+            averaged.add(name)
+            maker = makers.get(name)
+            name = maker.inputs[0] if maker is not None and maker.operator in ("Cast", "Identity") else ""
+    return frozenset(averaged)
 
 
 def _candidates(model: Model, form: HalfFormat, smallest: int) -> Iterator[Node]:

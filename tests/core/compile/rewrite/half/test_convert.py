@@ -150,6 +150,34 @@ def test_sums_of_two_values_stay(tmp_path: Path) -> None:
     assert read["Relu"] == [TensorProto.FLOAT]
 
 
+def test_a_spelled_out_normalization_is_fed_in_single_precision(tmp_path: Path) -> None:
+    """ONNX Runtime would make one operator of it and of the cast before, with inputs of two types."""
+    nodes = lookup_and(
+        helper.make_node("Cast", ["x"], ["wide"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceMean", ["wide"], ["mean"], axes=[-1], keepdims=1),
+        helper.make_node("Sub", ["wide", "mean"], ["centred"]),
+        helper.make_node("Pow", ["centred", "two"], ["squares"]),
+        helper.make_node("ReduceMean", ["squares"], ["variance"], axes=[-1], keepdims=1),
+        helper.make_node("Add", ["variance", "least"], ["bounded"]),
+        helper.make_node("Sqrt", ["bounded"], ["deviation"]),
+        helper.make_node("Div", ["centred", "deviation"], ["normal"]),
+        helper.make_node("Mul", ["normal", "b"], ["scaled"]),
+        helper.make_node("Add", ["scaled", "b"], ["shifted"]),
+        helper.make_node("MatMul", ["shifted", "w"], ["y"]),
+    )
+    constants: dict[str, NDArray[Any]] = {
+        "table": random(8, 256),
+        "w": random(256, 256, scale=0.06),
+        "b": random(256),
+        "two": np.array(2, np.float32),
+        "least": np.array(1e-7, np.float32),
+    }
+    full = save(tmp_path / "model.onnx", nodes, constants)
+    assert halve_graph(full, tmp_path / "half.onnx", FLOAT16).tables == 0
+    exact, near = (run_graph(path, IDS)["y"] for path in (full, tmp_path / "half.onnx"))
+    assert np.abs(exact - near).max() < 5e-3 * np.abs(exact).max()
+
+
 def test_weights_above_what_float16_holds_stay_by_name(tmp_path: Path) -> None:
     weight = random(256, 256)
     weight[3, 5] = 70000
