@@ -129,6 +129,10 @@ class Model(Generic[OptionsT, SpecT, EngineT]):
         process, held = os.getpid(), holder._held
         if held is None or held[0] != process:
             settings = located(self._settings)
+            if settings.automatic:
+                from onnxembed.api.precision_check import checked
+
+                settings = checked(settings)
             holder._settled = settings.choice
             held = holder._held = (process, shared_engine(settings, self._make_engine))
         return held[1]

@@ -20,12 +20,12 @@ import numpy as np
 
 from onnxembed.api.graph_file import GraphFile, prepared_graph
 from onnxembed.api.kept_graph import COMPILER_VERSION
-from onnxembed.api.settings import available_providers
 from onnxembed.errors import OnnxEmbedError
 from onnxembed.hub.disk import write_text
 from onnxembed.hub.settings import own_folder
 from onnxembed.runtime import cuda
 from onnxembed.runtime.cpu import usable_cpus
+from onnxembed.runtime.onnx import available_providers
 from onnxembed.runtime.precision import GraphForm, Precision
 from onnxembed.runtime.precision_choice import Choice, placed, session_entries
 from onnxembed.runtime.providers import place

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar, cast
 from onnxembed.api.options import EngineOptions
 from onnxembed.errors import InputError
 from onnxembed.runtime import cuda
-from onnxembed.runtime.onnx import import_onnxruntime
+from onnxembed.runtime.onnx import available_providers
 from onnxembed.runtime.onnx_session import OptionValue
 from onnxembed.runtime.precision import AUTO, Precision
 from onnxembed.runtime.precision_choice import Choice, Machine, check_entries, choose, placed
@@ -170,11 +170,6 @@ def require_available(request: ProviderRequest) -> ProviderRequest:
     return request
 
 
-def available_providers() -> list[str]:
-    """The providers that this ONNX Runtime has."""
-    return list(import_onnxruntime().get_available_providers())
-
-
 def located(settings: EngineSettings[SpecT]) -> EngineSettings[SpecT]:
     """Find, and if need be download, the files, and name their content."""
     if not settings.model.needs_files:
@@ -186,12 +181,7 @@ def located(settings: EngineSettings[SpecT]) -> EngineSettings[SpecT]:
     if settings.by_files is not None and model.model_file.endswith(".onnx"):
         again = _described_again(settings.by_files, model, folder, settings.accept_unknown)
         settings = replace(settings, model=again, opened=model)
-    settings = replace(settings, folder=folder, content=content, by_files=None)
-    if not settings.automatic:
-        return settings
-    from onnxembed.api.precision_check import checked
-
-    return checked(settings)
+    return replace(settings, folder=folder, content=content, by_files=None)
 
 
 def content_of(folder: ModelFolder, settings: EngineSettings[SpecT]) -> str:

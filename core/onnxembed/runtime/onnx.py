@@ -33,3 +33,8 @@ def import_onnxruntime() -> Any:
     import onnxruntime
 
     return onnxruntime
+
+
+def available_providers() -> list[str]:
+    """The execution providers that this ONNX Runtime has."""
+    return list(import_onnxruntime().get_available_providers())
