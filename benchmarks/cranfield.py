@@ -1,7 +1,8 @@
 """Search the Cranfield collection (1,400 abstracts, 225 questions with judged answers) and tell how good it went.
 
 ``python -m benchmarks.cranfield FOLDER`` needs the collection's files as they are commonly spread in XML:
-``cran.all.1400.xml``, ``cran.qry.xml`` and ``cranqrel.trec.txt``. The model is all-MiniLM-L6-v2, from its package.
+``cran.all.1400.xml``, ``cran.qry.xml`` and ``cranqrel.trec.txt``. The model is all-MiniLM-L6-v2, from its package;
+``--precision int8`` computes it in 8 bits.
 """
 
 from __future__ import annotations
@@ -94,7 +95,7 @@ def ndcg(rankings: Mapping[str, Ranking], relevant: Mapping[str, Mapping[str, in
     return total / len(relevant)
 
 
-def with_langchain(collection: Collection) -> Searches:
+def with_langchain(collection: Collection, precision: str) -> Searches:
     """Search through LangChain: dense and sparse, fused by reciprocal ranks, and once more fused by Qdrant itself."""
     from langchain_classic.retrievers import EnsembleRetriever
     from langchain_core.documents import Document
@@ -104,7 +105,8 @@ def with_langchain(collection: Collection) -> Searches:
     from langchain_onnxembed import OnnxEmbeddings, OnnxSparse, OnnxSparseRetriever
 
     documents = [Document(text, metadata={"number": number}) for number, text in collection.documents.items()]
-    embeddings, sparse = OnnxEmbeddings(model=MODEL), OnnxSparse(model="Qdrant/bm25", avg_len=mean_length(collection))
+    embeddings = OnnxEmbeddings(model=MODEL, precision=precision)
+    sparse = OnnxSparse(model="Qdrant/bm25", avg_len=mean_length(collection))
     dense = InMemoryVectorStore(embeddings)
     dense.add_documents(documents)
     retrievers: dict[str, Any] = {
@@ -123,7 +125,7 @@ def with_langchain(collection: Collection) -> Searches:
     return {name: partial(_asked, retriever.invoke) for name, retriever in retrievers.items()}
 
 
-def with_llama_index(collection: Collection) -> Searches:
+def with_llama_index(collection: Collection, precision: str) -> Searches:
     """Search with Qdrant through LlamaIndex: dense, sparse, and both fused, by relative scores and reciprocal ranks."""
     from llama_index.core import StorageContext, VectorStoreIndex
     from llama_index.core.retrievers import QueryFusionRetriever
@@ -143,7 +145,8 @@ def with_llama_index(collection: Collection) -> Searches:
         for number, text in collection.documents.items()
     ]
     context = StorageContext.from_defaults(vector_store=store)
-    index = VectorStoreIndex(nodes, storage_context=context, embed_model=OnnxEmbedding(model_name=MODEL))
+    model = OnnxEmbedding(model_name=MODEL, precision=precision)
+    index = VectorStoreIndex(nodes, storage_context=context, embed_model=model)
     retrievers: dict[str, Any] = {
         name: index.as_retriever(
             vector_store_query_mode=mode,
@@ -174,12 +177,15 @@ def _no_llm() -> Any:
     return MockLLM()
 
 
-def late_interaction(collection: Collection, hybrid: Mapping[str, Ranking]) -> dict[str, Mapping[str, Ranking]]:
+def late_interaction(
+    collection: Collection, hybrid: Mapping[str, Ranking], precision: str
+) -> dict[str, Mapping[str, Ranking]]:
     """Search by MaxSim over the token vectors of the dense model, in three ways.
 
     Args:
         collection: What to search.
         hybrid: The rankings of a hybrid search.
+        precision: How the model is computed.
 
     Returns:
         Rankings of all documents by MaxSim; of the best 50 of the hybrid search by MaxSim; and of the best 100 by
@@ -189,7 +195,7 @@ def late_interaction(collection: Collection, hybrid: Mapping[str, Ranking]) -> d
 
     from onnxembed import LateInteractionTextEmbedding, MultiVectors, Muvera, maxsim
 
-    model = LateInteractionTextEmbedding(MODEL, dense=True)
+    model = LateInteractionTextEmbedding(MODEL, dense=True, precision=precision)
     numbers = np.array(list(collection.documents))
     place = {number: index for index, number in enumerate(numbers)}
     documents = MultiVectors.pack(model.embed(collection.documents.values()), dtype="float16")
@@ -220,7 +226,7 @@ def mean_length(collection: Collection) -> float:
     return statistics.avg_len if statistics else 0.0
 
 
-FRAMEWORKS: Mapping[str, Callable[[Collection], Searches]] = {
+FRAMEWORKS: Mapping[str, Callable[[Collection, str], Searches]] = {
     "LangChain": with_langchain,
     "LlamaIndex": with_llama_index,
 }
@@ -234,26 +240,30 @@ def _tell(results: dict[str, Any], where: str, name: str, figure: float, seconds
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.cranfield", description=__doc__)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--output", type=Path, default=RESULTS / "cranfield.json")
+    parser.add_argument("--precision", default="fp32", help="how the model is computed: fp32 or int8")
+    parser.add_argument("--output", type=Path, help="default: a file of benchmarks/results")
     chosen = parser.parse_args(arguments)
     collection = read_collection(chosen.folder)
     results: dict[str, Any] = {
         "documents": len(collection.documents),
         "questions": len(collection.relevant),
         "measure": "nDCG@10",
+        "precision": chosen.precision,
     }
     hybrid: Mapping[str, Ranking] = {}
     for framework, make in FRAMEWORKS.items():
-        searches = make(collection)
+        searches = make(collection, chosen.precision)
         for name, search in searches.items():
             started = time.monotonic()
             rankings = {number: search(question) for number, question in collection.questions.items()}
             hybrid = rankings if name == "hybrid" else hybrid
             _tell(results, framework, name, ndcg(rankings, collection.relevant), time.monotonic() - started)
     started = time.monotonic()
-    for name, found in late_interaction(collection, hybrid).items():
+    for name, found in late_interaction(collection, hybrid, chosen.precision).items():
         _tell(results, "late interaction", name, ndcg(found, collection.relevant), time.monotonic() - started)
-    chosen.output.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    suffix = "" if chosen.precision == "fp32" else f"-{chosen.precision}"
+    output = chosen.output or RESULTS / f"cranfield{suffix}.json"
+    output.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(results, indent=1))
 
 

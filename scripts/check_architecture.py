@@ -16,7 +16,12 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
 MAP, GUIDE = "ARCHITECTURE.md", "CONTRIBUTING.md"
-PACKAGES = ("core/onnxembed", "integrations/langchain/langchain_onnxembed", "integrations/llamaindex/llama_index")
+PACKAGES = (
+    "core/onnxembed",
+    "integrations/fastembed/fastembed",
+    "integrations/langchain/langchain_onnxembed",
+    "integrations/llamaindex/llama_index",
+)
 _BLOCK = re.compile(r"^```\w*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _NAME = re.compile(r"(?<![\w/.])[\w<>*{][\w<>*{},./-]*(?:\.py|/)(?![\w/])")
 _QUOTED = re.compile(r"`([\w<>*./-]+(?:\.py|/))`")

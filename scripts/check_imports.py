@@ -21,6 +21,7 @@ from pathlib import Path
 
 CORE = "onnxembed"
 ADAPTERS = (
+    "fastembed",
     "langchain_onnxembed",
     "llama_index.embeddings.onnxembed",
     "llama_index.postprocessor.onnxembed_rerank",
@@ -49,7 +50,7 @@ OPTIONAL = frozenset({(f"{CORE}.sparse.vector", "qdrant_client")})
 """A module and what it imports inside one function: ``SparseEmbedding.to_qdrant`` makes the client's type."""
 ABOVE_THE_KINDS = ("adapters", "cli", "opening", "__main__")
 """Rooms of the core that may import from ``onnxembed`` itself."""
-ROOTS = ("core", "integrations/langchain", "integrations/llamaindex")
+ROOTS = ("core", "integrations/fastembed", "integrations/langchain", "integrations/llamaindex")
 """Folders on the module path, relative to the repository."""
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mkdocs.structure.files import Files
 
 ROOT = Path(__file__).parents[1]
-FOLDERS = ("core", "integrations/langchain", "integrations/llamaindex")
+FOLDERS = ("core", "integrations/fastembed", "integrations/langchain", "integrations/llamaindex")
 sys.path[:0] = [str(ROOT / folder) for folder in FOLDERS]
 
 
@@ -52,6 +52,9 @@ REFERENCE = (
             "llama_index.postprocessor.onnxembed_rerank",
             "llama_index.retrievers.onnxembed",
         ),
+    ),
+    Page(
+        "reference/fastembed.md", "fastembed", ("fastembed", "fastembed.rerank.cross_encoder", "fastembed.postprocess")
     ),
 )
 

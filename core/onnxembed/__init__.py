@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from onnxembed.m3.work import M3Vectors
     from onnxembed.multimodal.model import LateInteractionMultimodalEmbedding
     from onnxembed.multimodal.spec import MultimodalKind, MultimodalModel
-    from onnxembed.opening import open_model
+    from onnxembed.opening import export_model, open_model
     from onnxembed.rerank.model import TextCrossEncoder
     from onnxembed.rerank.spec import Activation, CrossEncoderModel
     from onnxembed.runtime.providers import Device
@@ -74,6 +74,7 @@ __all__ = [
     "TextEmbedding",
     "__version__",
     "describe",
+    "export_model",
     "hamming_top_k",
     "maxsim",
     "maxsim_matrix",
@@ -118,6 +119,7 @@ _HOMES = {
     "TextCrossEncoder": "onnxembed.rerank.model",
     "TextEmbedding": "onnxembed.text.model",
     "describe": "onnxembed.description",
+    "export_model": "onnxembed.opening",
     "hamming_top_k": "onnxembed.api.rescoring",
     "maxsim": "onnxembed.late_interaction.maxsim",
     "maxsim_matrix": "onnxembed.late_interaction.maxsim",

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from enum import Enum
 from fnmatch import fnmatchcase
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from onnxembed.api.exported import exported_model
 from onnxembed.api.find import chosen_files, named_folder, stated_name, with_chosen_weights
 from onnxembed.api.options import EngineOptions
 from onnxembed.api.preference import FIGURES, preference
@@ -20,6 +21,7 @@ from onnxembed.formats.facts import Facts
 from onnxembed.formats.weight_files import WEIGHTS_FILE
 from onnxembed.hub.bring import open_repository
 from onnxembed.hub.choice import FULL, choose, shipped_graphs
+from onnxembed.hub.exported import MANIFEST_FILE, manifest_of
 from onnxembed.hub.files import FolderFiles, has_weights, inside, weights_names
 from onnxembed.hub.folder import CONFIG_FILE, GRAPH_LAYOUTS, OPTIONAL_FILES
 from onnxembed.kinds import Kind, kind_named, kind_of
@@ -97,8 +99,8 @@ class ModelDescription:
         kind: What `open_model` calls it.
         model_class: The class that opens it.
         architecture: ``model_type`` and class of ``config.json``; empty where it does not say.
-        made_from: ``graph``, ``weights`` that are compiled, a static ``table``, or ``nothing``.
-        variant: What the name of the graph says of its precision; ``fp32`` for full precision.
+        made_from: ``graph``, ``weights`` that are compiled, a static ``table``, an ``export``, or ``nothing``.
+        variant: What the name of the graph says of its precision, or the export; ``fp32`` for full precision.
         variants: The graphs that could be chosen instead, by ``model_file=``.
         stages: The stages of ``modules.json`` in their order.
         limit: Tokens of a text; ``None`` where no file says.
@@ -183,6 +185,9 @@ def describe(
         return _of_the_catalogue(chosen, chosen.registry.find(name), options)
     folder = named_folder(model_name)
     if folder is not None:
+        exported = exported_model(folder, chosen.registry, options)
+        if exported is not None:
+            return _exported(_described(chosen, exported, FolderFiles(folder), found_in="folder"), folder)
         files = chosen_files(FolderFiles(folder), options, chosen.registry.kind)
         why = _why(files, chosen, options)
         model = with_chosen_weights(chosen.describe(files), files)
@@ -201,6 +206,18 @@ def _why(files: Files, kind: Kind, options: EngineOptions) -> list[Fact]:
         graph = next((name for name in GRAPH_LAYOUTS if files.has(name)), None)
     found = None if graph is None else preference(files, graph, kind.registry.kind, lambda: compiles(files))
     return [] if found is None else [Fact(FIGURES, "graph or weights", found.why, "made_from")]
+
+
+def _exported(described: ModelDescription, folder: Path) -> ModelDescription:
+    """What an exported folder says of its graph; the description of the others tells of the model."""
+    said = manifest_of(folder)
+    if said is None:
+        return described
+    facts = [
+        Fact(MANIFEST_FILE, key, getattr(said, key))
+        for key in ("name", "source", "precision", "fingerprint", "versions")
+    ]
+    return replace(described, made_from="export", variant=said.precision, variants=(), facts=(*facts, *described.facts))
 
 
 def _of_the_catalogue(kind: Kind, model: ModelSpec, options: EngineOptions) -> ModelDescription:
@@ -270,6 +287,9 @@ def _needed(model: ModelSpec, files: Files | None, weights_of_stages: Sequence[s
     if not model.needs_files:
         return ()
     names = dict.fromkeys((model.model_file, *model.additional_files, model.companion_file))
+    if isinstance(files, FolderFiles) and (exported := manifest_of(files.folder)) is not None:
+        listed = (name for name in (MANIFEST_FILE, *exported.files) if files.has(name))
+        return _sorted([DescribedFile(name, files.size(name), here=True) for name in listed])
     if files is None:
         return tuple(DescribedFile(name, None, here=False) for name in names)
     if not files.has(model.model_file):
@@ -280,7 +300,11 @@ def _needed(model: ModelSpec, files: Files | None, weights_of_stages: Sequence[s
     names |= dict.fromkeys(name for name in weights_of_stages if files.has(name))
     names |= dict.fromkeys(name for name in files.names() if _is_data_of(name, model.model_file))
     found = [DescribedFile(name, files.size(name), files.is_here(name)) for name in names if files.has(name)]
-    return tuple(sorted(found, key=lambda file: (file.size or 0, file.name)))
+    return _sorted(found)
+
+
+def _sorted(files: Sequence[DescribedFile]) -> tuple[DescribedFile, ...]:
+    return tuple(sorted(files, key=lambda file: (file.size or 0, file.name)))
 
 
 def _is_data_of(name: str, graph: str) -> bool:

@@ -17,6 +17,7 @@ from onnxembed.errors import (
     UnsupportedModelError,
 )
 from onnxembed.hub.cache import is_repository_name
+from onnxembed.hub.exported import manifest_of
 from onnxembed.hub.files import Files, FolderFiles
 from onnxembed.image import discovery as image_files
 from onnxembed.image.known import image_registry
@@ -111,6 +112,9 @@ def kind_of(options: EngineOptions) -> Kind:
         return _only(holders, f"{name!r} names")
     folder = named_folder(options.model_name)
     if folder is not None:
+        exported = manifest_of(folder)
+        if exported is not None:
+            return next(kind for kind in KINDS if kind.model_class == exported.model_class)
         return _by_files(FolderFiles(folder), options)
     models = tuple(model for kind in KINDS for model in kind.registry.models())
     if not is_repository_name(name):

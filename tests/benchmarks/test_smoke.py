@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import cancelled, compare, cranfield, dense, machine, models, report, tasks, texts, worker
+from benchmarks import cancelled, compare, cranfield, dense, machine, models, precision, report, tasks, texts, worker
+from scripts import precision_table
 
 
 def make_results() -> dict[str, Any]:
@@ -224,3 +225,70 @@ def test_cancelled_requests_are_measured() -> None:
 
     found = cancelled.measure(TextEmbedding(small_model(), token_budget=64), rounds=1, count=50)
     assert found["ratio"] > 0
+
+
+def precision_results() -> dict[str, Any]:
+    def side(seconds: float) -> dict[str, Any]:
+        return {"seconds": [9.0, seconds, seconds, seconds], "processor_seconds": [seconds, seconds, 7.0, seconds]}
+
+    threads = {
+        "opened": {
+            name: {"resident_before": BEFORE, "resident_after": {"all": after, "own": after // 2}}
+            for name, after in GROWN.items()
+        },
+        "bulk": {"fp32": side(4.0), "int8": side(2.0), "fastembed": side(5.0)},
+        "queries": {"fp32": side(0.004), "int8": side(0.002), "fastembed": side(0.005)},
+    }
+    results: dict[str, Any] = {
+        "machine": {
+            "cpu": "Some CPU",
+            "cpu_flags": ["avx2", "avx512_vnni", "other"],
+            "cores": 2,
+            "load_average_before": 0.5,
+        },
+        "onnxruntime": "1.31.1",
+        "texts": 100,
+        "workload": "as-written",
+        "threads": {"1": threads, "2": threads},
+        "closeness": {
+            "cosine_mean": 0.99921,
+            "cosine_least": 0.998,
+            "alone": 1e-8,
+            "reversed": 3e-8,
+            "batch_size=3": 2e-8,
+        },
+        "file_bytes": {"fp32": 90 * 10**6, "int8": 24 * 10**6},
+        "cranfield": {"fp32": {"dense": 0.4}, "int8": {"dense": 0.399}},
+    }
+    return results | {"figures": precision.figures(results)}
+
+
+BEFORE = {"all": 10**6, "own": 5 * 10**5}
+GROWN = {"fp32": 61 * 10**6, "int8": 31 * 10**6, "fastembed": 101 * 10**6}
+
+
+def test_a_table_of_precisions() -> None:
+    drawn = precision.to_markdown(precision_results())
+    assert "Some CPU (avx2, avx512_vnni), 2 processors, load 0.5 before" in drawn
+    for row in (
+        "| texts/s, one thread | 25.0 | 50.0 | 20.0 | 2.00x | 2.50x |",
+        "| query of 7 tokens, ms, 2 threads | 4.00 | 2.00 | 5.00 | 0.50x | 0.40x |",
+        "| file, MB | 90.0 | 24.0 |  | 0.27x |  |",
+        "| resident memory grown by the graph and a text, MB | 60.0 | 30.0 |  | 0.50x |  |",
+        "| of it not mapped from files, MB | 30.0 | 15.0 |  | 0.50x |  |",
+        "| cosine to fp32, mean |  | 0.9992 |  |  |  |",
+        "| changed by neighbours, order or batch, at most |  | 3e-08 |  |  |  |",
+        "| nDCG@10, Cranfield, dense | 0.4000 | 0.3990 |  | -0.0010 |  |",
+    ):
+        assert row in drawn
+
+
+def test_the_pages_say_what_was_measured() -> None:
+    assert precision_table.main(["--check"]) == 0
+    said = precision_table.sentence(precision_results())
+    assert "runs 2.0 times as fast with one thread" in said
+    assert max(map(len, said.splitlines())) <= 132
+
+
+def test_rankings_are_joined_by_their_places() -> None:
+    assert precision.fused([1, 2, 3], [3, 1]) == [1, 3, 2]

@@ -51,17 +51,18 @@ def test_json(capsys: pytest.CaptureFixture[str]) -> None:
         "dim": 384,
         "size_in_GB": 0.09,
         "license": "apache-2.0",
+        "languages": ["english"],
     }
     assert tuple(model) == COLUMNS
-    bm25 = {"kind": "sparse", "model": "Qdrant/bm25", "dim": None, "size_in_GB": 0.01, "license": "apache-2.0"}
-    assert bm25 in listed(capsys, "--kind", "sparse")
+    facts = {"dim": None, "size_in_GB": 0.01, "license": "apache-2.0", "languages": ["multilingual"]}
+    assert {"kind": "sparse", "model": "Qdrant/bm25", **facts} in listed(capsys, "--kind", "sparse")
 
 
 def test_table(capsys: pytest.CaptureFixture[str]) -> None:
     assert table(capsys, "minilm-l6-v2") == [
-        "kind    model                                    dim  size_in_GB  license",
-        "dense   sentence-transformers/all-MiniLM-L6-v2   384        0.09  apache-2.0",
-        "sparse  Qdrant/bm42-all-minilm-l6-v2-attentions             0.09  apache-2.0",
+        "kind    model                                    dim  size_in_GB  license     languages",
+        "dense   sentence-transformers/all-MiniLM-L6-v2   384        0.09  apache-2.0  english",
+        "sparse  Qdrant/bm42-all-minilm-l6-v2-attentions             0.09  apache-2.0  english",
     ]
 
 
@@ -81,9 +82,22 @@ def test_other_filters(capsys: pytest.CaptureFixture[str]) -> None:
     assert listed(capsys, "--license", "MIT") == [model for model in everything if model["license"] == "mit"]
     assert listed(capsys, "bge", "--dim", "384", "--license", "mit", "--max-size", "0.1") == [
         {"kind": "dense", "model": "BAAI/bge-small-en-v1.5", "dim": 384, "size_in_GB": 0.067, "license": "mit"}
+        | {"languages": ["english"]}
     ]
+
+
+def test_filter_by_language(capsys: pytest.CaptureFixture[str]) -> None:
+    everything = listed(capsys)
+    german = listed(capsys, "--language", "German")
+    assert {tuple(model["languages"]) for model in german} == {("english", "german"), ("multilingual",)}
+    assert listed(capsys, "--language", "multilingual") == [
+        model for model in everything if model["languages"] == ["multilingual"]
+    ]
+    assert len(listed(capsys, "--language", "english")) > 50
+    # Every model that reads texts says which.
+    assert {model["kind"] for model in everything if not model["languages"]} == {"image"}
 
 
 def test_no_model(capsys: pytest.CaptureFixture[str]) -> None:
     assert listed(capsys, "no such model") == []
-    assert table(capsys, "no such model") == ["kind  model  dim  size_in_GB  license"]
+    assert table(capsys, "no such model") == ["kind  model  dim  size_in_GB  license  languages"]

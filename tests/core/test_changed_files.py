@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -17,8 +18,9 @@ import pytest
 
 from onnxembed import LateInteractionTextEmbedding, SparseTextEmbedding, TextEmbedding
 from onnxembed.errors import ModelError
+from onnxembed.formats.outline import LEAST_BYTES
 from onnxembed.runtime.mapped_file import MappedFile
-from tests.fixtures.dense_graphs import GraphForm, write_graph
+from tests.fixtures.dense_graphs import HIDDEN, GraphForm, write_graph
 from tests.fixtures.dense_models import write_static
 from tests.fixtures.dense_tokenizers import TokenizerForm, write_tokenizer
 from tests.fixtures.public_calls import CALLS, MODELS
@@ -114,6 +116,15 @@ def shipped(name: str, folder: Path, cache: Path) -> Open:
     return Open(lambda: flat(call.call(opened, list(call.items(5)))), data)
 
 
+def in_one_file(folder: Path, cache: Path) -> Open:
+    """A model whose graph holds its weights itself, enough of them to be mapped there."""
+    folder.mkdir()
+    write_tokenizer(folder, TokenizerForm())
+    write_graph(folder / "model.onnx", GraphForm(vocabulary=LEAST_BYTES // 4 // HIDDEN))
+    opened, call = MODELS["text"](folder, cache_dir=cache), ITEMS["text"]
+    return Open(lambda: flat(call.call(opened, list(call.items(5)))), folder / "model.onnx")
+
+
 def compiled(name: str, folder: Path, cache: Path) -> Open:
     """A model whose graph is made from weights and kept in the cache."""
     opened: Any
@@ -173,6 +184,38 @@ def test_what_leaves_the_content_changes_nothing(name: str, damage: Damage, tmp_
     damage(model.data)
     for _ in range(2):
         assert np.array_equal(model.embed(), before)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a mapped file cannot be replaced there, so that none is mapped")
+def test_weights_inside_the_graph_are_watched_alike(tmp_path: Path) -> None:
+    model = in_one_file(tmp_path / "model", tmp_path / "cache")
+    before, content = model.embed(), model.data.read_bytes()
+    for damage in (_touched, _given_another_name):
+        damage(model.data)
+        assert np.array_equal(model.embed(), before)
+    for damage in (_shortened, _overwritten_with_its_old_time):
+        damage(model.data)
+        with pytest.raises(ModelError, match=CHANGED):
+            model.embed()
+        with model.data.open("r+b") as file:
+            file.write(content)
+            file.truncate()
+        assert np.array_equal(model.embed(), before)
+    _replaced(model.data)
+    assert np.array_equal(model.embed(), before)
+
+
+@pytest.mark.parametrize("options", [{}, {"session_options": {"optimized_model_filepath": "optimized.onnx"}}])
+def test_a_link_to_a_graph_with_its_weights_is_loaded(
+    options: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    model = in_one_file(tmp_path / "model", tmp_path / "cache")
+    (tmp_path / "blobs").mkdir()
+    model.data.rename(tmp_path / "blobs" / "0f3a")
+    model.data.symlink_to(Path("..", "blobs", "0f3a"))
+    opened, call = MODELS["text"](tmp_path / "model", cache_dir=tmp_path / "cache", **options), ITEMS["text"]
+    assert np.array_equal(flat(call.call(opened, list(call.items(5)))), model.embed())
 
 
 def test_other_weights_are_no_content_to_make_the_graph_of(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ __all__ = ["hub_server"]
 PAGES = (
     "README.md",
     "core/README.md",
+    "integrations/fastembed/README.md",
     "integrations/langchain/README.md",
     "integrations/llamaindex/README.md",
     *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md"))),
@@ -87,6 +88,7 @@ def test_blocks_run(
     hub_server.add_repo(COLBERT, contents(tmp_path / "colbert"))
     monkeypatch.setenv("HF_ENDPOINT", hub_server.url)
     monkeypatch.setenv("ONNXEMBED_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("FASTEMBED_CACHE_PATH", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
     picture = np.random.default_rng(0).integers(0, 255, (48, 64, 3), dtype=np.uint8)
     for name in ("cat.jpg", "dog.png"):

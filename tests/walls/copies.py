@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-ON_THE_PATH = ("core", "integrations/langchain", "integrations/llamaindex")
+ON_THE_PATH = ("core", "integrations/fastembed", "integrations/langchain", "integrations/llamaindex")
 PARTS = ("core", "integrations", "scripts", "pyproject.toml", "ARCHITECTURE.md")
 CACHES = shutil.ignore_patterns("__pycache__", "*.pyc", "*.egg-info", ".*_cache")
 

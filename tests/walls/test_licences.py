@@ -18,6 +18,7 @@ from tests.walls.copies import CACHES, ROOT
 STOP_WORDS = "onnxembed/sparse/stop_words/LICENSE"
 DISTRIBUTIONS = {
     "core": ("Apache-2.0 AND MIT AND BSD-3-Clause", ["LICENSE", "NOTICE", STOP_WORDS]),
+    "integrations/fastembed": ("Apache-2.0", ["LICENSE"]),
     "integrations/langchain": ("Apache-2.0", ["LICENSE"]),
     "integrations/llamaindex": ("Apache-2.0", ["LICENSE"]),
     **{

@@ -57,11 +57,21 @@ def find_model(registry: Registry[SpecT], options: EngineOptions, describe: Call
     name = stated_name(options.model_name)
     if options.specific_model_path is not None:
         folder = existing_folder(options.specific_model_path, "specific_model_path")
+        exported = _exported(folder, registry, options)
+        if exported is not None:
+            return Found(replace(exported, name=registry.find(name).name), str(folder), None)
         return Found(_with_choice(registry.find(name), options, folder), str(folder), None)
+    if Path(name).is_absolute():  # before the catalogue, which takes 20 ms to search: none of its names is such a path
+        exported = _exported(Path(name), registry, options)
+        if exported is not None:
+            return Found(exported, name, None)
     if registry.holds(name):
         return Found(_with_choice(registry.find(name), options, None), None, None)
     named = named_folder(options.model_name)
     if named is not None:
+        exported = _exported(named, registry, options)
+        if exported is not None:
+            return Found(exported, str(named), None)
         with reading(named):
             return Found(_describe_folder(named, registry.kind, options, describe), str(named), None)
     from onnxembed.hub.cache import is_repository_name
@@ -76,6 +86,17 @@ def find_model(registry: Registry[SpecT], options: EngineOptions, describe: Call
         None,
         ByFiles(describe, files.commit),
     )
+
+
+def _exported(folder: Path, registry: Registry[SpecT], options: EngineOptions) -> SpecT | None:
+    """The model of a folder that `export` wrote; ``None`` for another folder."""
+    from onnxembed.hub.exported import MANIFEST_FILE
+
+    if not (folder / MANIFEST_FILE).is_file():
+        return None
+    from onnxembed.api.exported import exported_model
+
+    return exported_model(folder, registry, options)
 
 
 def _with_choice(model: SpecT, options: EngineOptions, folder: Path | None) -> SpecT:

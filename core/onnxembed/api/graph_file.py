@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from onnxembed.api.exported import ready_graph
 from onnxembed.api.kept_graph import Make, keep, kept_graph
 from onnxembed.errors import ModelError, ModelNotFoundError, UnsupportedModelError
 from onnxembed.foreign import describe, is_foreign
 from onnxembed.formats.onnx_graph import GraphFacts, TensorInfo, inspect_graph
+from onnxembed.formats.outline import outline
+from onnxembed.formats.unpadded import LEAST_LENGTH, unpadded
 from onnxembed.formats.weight_files import WEIGHTS_FILE
 from onnxembed.hub.content import content_digest, digest_memory
+from onnxembed.hub.exported import MANIFEST_FILE, Manifest, ReadyGraph, manifest_of
 from onnxembed.hub.external_data import loadable_model_path
 from onnxembed.hub.files import FolderFiles, find_graph, weights_names
 from onnxembed.hub.folder import CONFIG_FILE, GRAPH_LAYOUTS, ModelFolder, absent
 from onnxembed.hub.settings import StoreSettings
-from onnxembed.runtime.precision import WEIGHT_BITS, GraphForm
+from onnxembed.runtime.precision import FULL_BITS, WEIGHT_BITS, GraphForm
 from onnxembed.runtime.session import DataFile
 from onnxembed.spec import GraphHead, ModelSpec, Recipe
 from onnxembed.suggest import listed
@@ -28,6 +34,10 @@ from onnxembed.suggest import listed
 _NAMES_SHOWN = 8
 # Part of the name of a kept graph in 16 bits, raised when its making changes.
 _HALF_VERSION = 1
+# Larger ones are graphs that hold their weights.
+_MOST_GRAPH_BYTES = 16 * 1024 * 1024
+# Processors that load numbers from any address as fast as from a multiple of their size.
+_READ_ANYWHERE = frozenset({"x86_64", "aarch64", "arm64"})
 
 logger = logging.getLogger("onnxembed.models")
 
@@ -43,6 +53,8 @@ class GraphFile:
         compiled: Whether it was made here, with outputs ``pooled`` and ``sentence_embedding``.
         dynamically_quantized: Whether it scales activations at run time, per batch.
         data: The files beside it with weights of it.
+        lengths_apart_from: Tokens from which a text runs with texts of its own length alone, for its numbers' sake;
+            ``None`` where no length matters.
     """
 
     path: Path
@@ -51,6 +63,7 @@ class GraphFile:
     compiled: bool
     dynamically_quantized: bool
     data: tuple[DataFile, ...] = ()
+    lengths_apart_from: int | None = None
 
     def output_name(self, wanted: int | str) -> str:
         """The name of an output given by position or by name."""
@@ -109,6 +122,11 @@ def prepared_graph(
     ``accept_unknown`` are keys of ``config.json`` that the compiler passes over; a ``form`` other than single precision
     gives a graph that is rewritten to it. A folder that holds neither a graph nor weights is a `ModelNotFoundError`.
     """
+    exported = manifest_of(folder.path)
+    if exported is not None:
+        with ready_graph(folder.path, exported, model) as ready:
+            yield _ready(folder.path, exported, ready)
+        return
     with _full_graph(folder, model, store, accept_unknown) as full:
         if form is GraphForm.SINGLE:
             yield full
@@ -116,8 +134,23 @@ def prepared_graph(
         with kept_graph(store, full.path, *_rewriting(full.path, store, form)) as path:
             facts = inspect_graph(path)
             data = tuple(DataFile(path.parent / name) for name in facts.external_data)
-            # It scales each row by itself, although its operators are those of dynamic quantisation.
-            yield replace(_describe(path, facts, data, compiled=full.compiled), dynamically_quantized=False)
+            file = _made_here(path, facts) if full.compiled else _describe(path, facts, data, compiled=False)
+            # It scales each row by itself, although its operators are those of dynamic quantisation. Rounding makes
+            # much of the little by which attention without a mask differs: no text may have it here and not there.
+            apart = LEAST_LENGTH if any(part.outline for part in file.data) else None
+            yield replace(file, dynamically_quantized=False, lengths_apart_from=apart)
+
+
+def _ready(folder: Path, exported: Manifest, graph: ReadyGraph) -> GraphFile:
+    path = folder / graph.path
+    facts = inspect_graph(path)
+    digests = {folder / name: exported.files[name][0] for name in graph.data}
+    files = [path.parent / name for name in facts.external_data]
+    if set(files) != set(digests):
+        raise ModelError(f"{path} keeps weights in other files than {folder / MANIFEST_FILE} lists; export it again")
+    data = tuple(DataFile(file, digests[file]) for file in files)
+    file = _describe(path, facts, data, compiled=graph.compiled)
+    return file if exported.weight_bits == FULL_BITS else replace(file, dynamically_quantized=False)
 
 
 @contextmanager
@@ -134,7 +167,7 @@ def _full_graph(
             found, facts = _reduced(found, facts, store)
         path, memory = loadable_model_path(found, facts.external_data, store), digest_memory(store)
         data = (path.parent / name for name in facts.external_data)
-        described = tuple(DataFile(file, content_digest(file, memory)) for file in data)
+        described = tuple(DataFile(file, content_digest(file, memory)) for file in data) or _own_data(path, memory)
         yield _describe(path, facts, described, compiled=False)
         return
     if not weights:
@@ -155,8 +188,25 @@ def _full_graph(
     shards = "".join(f"\0{content_digest(folder.path / name, digest_memory(store))}" for name in weights[1:])
     with kept_graph(store, folder.path / weights[0], making + shards, compile_to) as path:
         facts = inspect_graph(path)
-        # Without digests: a graph that was made here is loaded again after any change.
-        yield _describe(path, facts, tuple(DataFile(path.parent / name) for name in facts.external_data), compiled=True)
+        yield _made_here(path, facts)
+
+
+def _made_here(path: Path, facts: GraphFacts) -> GraphFile:
+    """A compiled graph, which leaves the mask out of long attention; see `unpadded`."""
+    # Without digests: a graph that was made here is loaded again after any change.
+    data = [DataFile(path.parent / name) for name in facts.external_data]
+    if data and path.stat().st_size <= _MOST_GRAPH_BYTES:
+        data[0] = replace(data[0], outline=unpadded(path.read_bytes()))
+    return _describe(path, facts, tuple(data), compiled=True)
+
+
+def _own_data(graph: Path, memory: Path) -> tuple[DataFile, ...]:
+    """The graph's own file, where its weights are mapped instead of copied."""
+    if sys.platform == "win32" or os.uname().machine not in _READ_ANYWHERE:
+        return ()  # a mapped file cannot be replaced on Windows
+    file = graph.resolve()
+    outlined = outline(file)
+    return () if outlined is None else (DataFile(file, content_digest(file, memory), outlined),)
 
 
 def _rewriting(graph: Path, store: StoreSettings, form: GraphForm) -> tuple[str, Make]:
@@ -165,7 +215,7 @@ def _rewriting(graph: Path, store: StoreSettings, form: GraphForm) -> tuple[str,
     outside = "".join(f"\0{content_digest(graph.parent / name, digest_memory(store))}" for name in data)
     bits = WEIGHT_BITS.get(form)
     if bits is not None:
-        return f"{bits} bits{outside}", partial(_round_to, graph, bits)
+        return f"{bits} bits, form 4{outside}", partial(_round_to, graph, bits)
     return f"{form.value} {_HALF_VERSION}{outside}", partial(_halve, graph, form)
 
 
@@ -176,6 +226,9 @@ def _round_to(graph: Path, weight_bits: int, target: Path) -> None:
     if done.kept:
         names = listed([f"{name} ({error:.0%})" for name, error in done.kept], _NAMES_SHOWN)
         logger.warning("%s: these products stay in single precision, 8 bits would spoil them: %s", graph, names)
+    if done.left:
+        names = listed(done.left, _NAMES_SHOWN)
+        logger.warning("%s: these operators stay in single precision, their form is not rewritten: %s", graph, names)
     logger.info("%s: %d products and %d tables are in 8 bits", graph, done.products, done.tables)
 
 

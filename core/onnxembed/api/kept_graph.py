@@ -9,14 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from onnxembed.hub.content import content_digest, digest_memory
 from onnxembed.hub.disk import write_text
-from onnxembed.hub.settings import StoreSettings, own_folder
+from onnxembed.hub.settings import StoreSettings, cache_root, own_folder
 
 logger = logging.getLogger("onnxembed.models")
 
@@ -28,6 +27,8 @@ Make = Callable[[Path], None]
 
 _GRAPH = "model.onnx"
 _RECORD = "files.json"
+ORIGIN = "origin.json"
+"""What a kept graph was made of, and by which version, for those who look after the cache."""
 # How long another process that makes the same graph is waited for, before this one makes its own.
 _LOCK_SECONDS = 10.0
 
@@ -39,6 +40,8 @@ def kept_graph(store: StoreSettings, source: Path, making: str, make: Make) -> I
     if kept is not None:
         yield kept
         return
+    import tempfile  # which takes 6 ms to import, and no cache that can be written needs
+
     with tempfile.TemporaryDirectory(prefix="onnxembed-", ignore_cleanup_errors=True) as scratch:
         make(Path(scratch, _GRAPH))
         yield Path(scratch, _GRAPH)
@@ -58,7 +61,7 @@ def keep(store: StoreSettings, source: Path, making: str, make: Make) -> Path | 
     """
     folder, memory = kept_folder(store, source, making), digest_memory(store)
     try:
-        return _sound(folder, memory) or _make_once(folder, memory, make)
+        return _sound(folder, memory) or _make_once(folder, memory, make, _origin(store, source, making))
     except OSError as error:
         logger.warning("what is made of %s cannot be kept in %s (%s)", source, folder, error)
         return None
@@ -85,7 +88,17 @@ def _sound(folder: Path, memory: Path) -> Path | None:
     return folder / _GRAPH
 
 
-def _make_once(folder: Path, memory: Path, make: Make) -> Path | None:
+def _origin(store: StoreSettings, source: Path, making: str) -> dict[str, object]:
+    """What people may know of a kept graph; nothing is decided by it. Paths in the cache are relative to it."""
+    from onnxembed import __version__
+
+    root = cache_root(store)
+    name = source.relative_to(root).as_posix() if source.is_relative_to(root) else str(source)
+    what = making.partition("\0")[0]
+    return {"source": name, "making": what, "compiler": COMPILER_VERSION, "version": __version__}
+
+
+def _make_once(folder: Path, memory: Path, make: Make, origin: dict[str, object]) -> Path | None:
     """Make the graph unless another process makes it; ``None`` if that one takes too long."""
     import filelock
 
@@ -105,6 +118,7 @@ def _make_once(folder: Path, memory: Path, make: Make) -> Path | None:
         if kept is None:
             (folder / _RECORD).unlink(missing_ok=True)
             make(folder / _GRAPH)
+            write_text(folder / ORIGIN, json.dumps(origin))
             files = sorted(path for path in folder.iterdir() if path.name.startswith(_GRAPH))
             write_text(folder / _RECORD, json.dumps({path.name: content_digest(path, memory) for path in files}))
             kept = folder / _GRAPH

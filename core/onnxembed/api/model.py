@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 import os
 import sys
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol, Self, TypeVar, cast
 
 from onnxembed.api.inputs import Checked, check_count, check_parallel
 from onnxembed.api.options import EngineOptions, option_docs, settings_of
 from onnxembed.api.settings import ByFiles, EngineSettings, SpecT, engine_settings, located
 from onnxembed.api.shared import pool_of, shared_engine, shared_engines
-from onnxembed.errors import InputTypeError
+from onnxembed.errors import InputTypeError, ModelError
 from onnxembed.runtime.forks import watch
 from onnxembed.runtime.precision import WEIGHT_BITS, Precision
 from onnxembed.suggest import nearest
@@ -23,6 +23,7 @@ from onnxembed.suggest import nearest
 if TYPE_CHECKING:
     from onnxembed.api.engine import GraphEngine
     from onnxembed.catalog.registry import Registry
+    from onnxembed.hub.folder import ModelFolder
     from onnxembed.runtime.bounded_pool import BoundedPool
     from onnxembed.runtime.precision_choice import Choice
 
@@ -115,7 +116,10 @@ class Model(Generic[OptionsT, SpecT, EngineT]):
         """Settle what this object is; ``make_engine`` is a function of a module, so that it can be pickled by name."""
         self._settings = engine_settings(spec, folder, options, by_files)
         self._options = replace(
-            options, model_name=spec.name, specific_model_path=None if folder == spec.name else folder
+            options,
+            model_name=spec.name,
+            specific_model_path=None if folder == spec.name else folder,
+            precision=self._settings.precision,
         )
         self._make_engine = make_engine
         watch()
@@ -227,6 +231,72 @@ class Model(Generic[OptionsT, SpecT, EngineT]):
         """Describe a model of this kind as plain data."""
         raise NotImplementedError
 
+    def download(self) -> ModelFolder | None:
+        """Find the model's files, and fetch those that are not here; load nothing.
+
+        Returns:
+            Their folder, where they came from, and the commit; ``None`` for a model that needs no files.
+
+        Raises:
+            ModelNotFoundError: If no source could give them.
+        """
+        return located(self._settings).folder
+
+    async def adownload(self) -> ModelFolder | None:
+        """Asynchronous twin of `download`."""
+        return await self.run_async(self.download)
+
+    def export(self, folder: str | os.PathLike[str]) -> Path:
+        """Write the model into one folder that opens without a cache, without Hub code, and without being written to.
+
+        The folder holds the ready graph (compiled, and rounded for ``precision``), the tokenizer, the small files, and
+        ``onnxembed.json``: what the model is, the fingerprint, versions, and the SHA-256 of each file. Its path opens
+        it: ``type(model)(folder)``. What decides the graph is in it: ``precision``, ``variant``, ``model_file``,
+        ``pooling``, ``accept_unknown``; the other options are given again when it is opened. With equal options the
+        fingerprint is equal, and so are the vectors.
+
+        Args:
+            folder: A folder that is not there yet, or an empty one.
+
+        Returns:
+            Its absolute path.
+
+        Raises:
+            InputError: If the folder is not empty.
+            UnsupportedModelError: If the model needs no files (BM25), or one folder cannot hold it.
+            ModelNotFoundError: If the files cannot be had, or the folder cannot be written.
+        """
+        from onnxembed.api.export import target_folder, write_folder
+        from onnxembed.hub.disk import remove_tree
+
+        target = target_folder(folder)
+        fingerprint = str(getattr(self, "fingerprint", ""))
+        made = write_folder(located(self._settings), self._registry().facade, fingerprint, target)
+        try:
+            self._check_exported(made, fingerprint)
+            if target.is_dir():
+                target.rmdir()
+            made.rename(target)
+        except BaseException:
+            remove_tree(made)
+            raise
+        return target
+
+    async def aexport(self, folder: str | os.PathLike[str]) -> Path:
+        """Asynchronous twin of `export`."""
+        return await self.run_async(partial(self.export, folder))
+
+    def _check_exported(self, folder: Path, fingerprint: str) -> None:
+        """Open an exported folder once: what it lacks is said now, not where it is to start."""
+        given = {"model_name": folder, "specific_model_path": None, "model_file": None, "variant": None}
+        own = {**self.options, "revision": None, "accept_unknown": (), **given}
+        made_into = {"pooling": None, "dense": False}  # it is written as what these made of it
+        own |= {name: plain for name, plain in made_into.items() if name in own}
+        opened = type(self)(**own)
+        found = str(getattr(opened, "fingerprint", ""))
+        if found != fingerprint:
+            raise ModelError(f"the exported folder has the fingerprint {found}, expected {fingerprint}; report this")
+
     async def run_async(self, function: Callable[[], T]) -> T:
         """Await a blocking call in the model's own pool, at most `max_concurrency` at once.
 
@@ -271,7 +341,9 @@ class Model(Generic[OptionsT, SpecT, EngineT]):
         choice = base.settings.choice
         if choice.precision is not Precision.FP32:
             relevant = (relevant, WEIGHT_BITS.get(choice.form, choice.precision.value))
-        return hashlib.sha256(f"{base.settings.content}\0{relevant!r}".encode()).hexdigest()[:32]
+        from hashlib import sha256
+
+        return sha256(f"{base.settings.content}\0{relevant!r}".encode()).hexdigest()[:32]
 
 
 def _later(begin: Callable[[], Iterator[T]]) -> Iterator[T]:

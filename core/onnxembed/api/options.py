@@ -16,10 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from onnxembed.api.inputs import at_least, check_count, check_flag, describe_type, is_integer
 from onnxembed.errors import InputError, InputTypeError, UnsafeModelError
-from onnxembed.runtime.onnx_session import OptionValue
 from onnxembed.runtime.precision import Precision, parse_precision
 from onnxembed.runtime.providers import Device, parse_device, parse_device_ids, parse_providers
-from onnxembed.runtime.session import check_session_option, read_session_options
+from onnxembed.runtime.session_options import OptionValue, check_session_option, read_session_options
 
 if TYPE_CHECKING:
     from onnxembed.hub.token import HubToken

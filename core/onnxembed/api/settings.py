@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 from onnxembed.api.options import EngineOptions
 from onnxembed.errors import InputError
 from onnxembed.runtime import cuda
 from onnxembed.runtime.onnx import available_providers
-from onnxembed.runtime.onnx_session import OptionValue
-from onnxembed.runtime.precision import AUTO, Precision
+from onnxembed.runtime.precision import AUTO, FULL_BITS, WEIGHT_BITS, GraphForm, Precision
 from onnxembed.runtime.precision_choice import Choice, Machine, check_entries, choose, placed
 from onnxembed.runtime.providers import (
     CPU_PROVIDER,
@@ -22,10 +22,11 @@ from onnxembed.runtime.providers import (
     parse_request,
     place,
 )
-from onnxembed.runtime.session import parse_session_options
+from onnxembed.runtime.session_options import OptionValue, parse_session_options
 from onnxembed.spec import ModelSpec
 
 if TYPE_CHECKING:
+    from onnxembed.hub.exported import Manifest
     from onnxembed.hub.files import Files
     from onnxembed.hub.folder import ModelFolder
     from onnxembed.hub.settings import StoreSettings
@@ -86,6 +87,16 @@ class EngineSettings(Generic[SpecT_co]):
     opened: SpecT_co | None = None
     proposed: Choice | None = field(default=None, compare=False)
 
+    @property
+    def precision(self) -> Precision:
+        """How the graph is computed."""
+        return self.choice.precision
+
+    @property
+    def weight_bits(self) -> int:
+        """Bits that its weights are rounded to; 32 where they are floats."""
+        return WEIGHT_BITS.get(self.choice.form, FULL_BITS)
+
     def before(self) -> EngineSettings[SpecT_co]:
         """Give the settings as they were before the files were looked for."""
         return replace(
@@ -108,7 +119,15 @@ def engine_settings(
     request = parse_request(options.providers, chosen, options.device_ids)
     session_options = parse_session_options(options.session_options, options.enable_cpu_mem_arena)
     request = require_available(request)
-    choice = _choice(model, request, options.precision)
+    asked = options.precision
+    exported = None if folder is None else _manifest(folder)
+    if exported is not None and folder is not None:
+        from onnxembed.api.exported import exported_precision
+
+        asked = exported_precision(Path(folder), exported, asked)
+    choice = _choice(model, request, asked)
+    if exported is not None and choice.form in WEIGHT_BITS:
+        choice = replace(choice, form=GraphForm(f"int{exported.weight_bits}"))  # as it is stored, whatever is here
     check_entries(choice, dict(session_options))
     return EngineSettings(
         model=model,
@@ -119,8 +138,8 @@ def engine_settings(
         session_options=session_options,
         max_length=getattr(options, "max_length", None),
         choice=choice,
-        automatic=options.precision == AUTO and model.is_computed,
-        accept_unknown=tuple(options.accept_unknown),
+        automatic=asked == AUTO and model.is_computed,
+        accept_unknown=tuple(options.accept_unknown) if exported is None else exported.accept_unknown,
         by_files=by_files,
     )
 
@@ -142,6 +161,13 @@ def _choice(model: ModelSpec, request: ProviderRequest, asked: Precision | str) 
     choice = choose(asked, placements[0], Machine.here())
     placed(placements, choice)  # refuses options that contradict it
     return choice
+
+
+def _manifest(folder: str | Path) -> Manifest | None:
+    """What an exported folder says of itself; ``None`` for another folder."""
+    from onnxembed.hub.exported import manifest_of  # of a room that is loaded when files are looked for
+
+    return manifest_of(Path(folder))
 
 
 def _pinned(options: EngineOptions, commit: str) -> StoreSettings:
@@ -174,6 +200,10 @@ def located(settings: EngineSettings[SpecT]) -> EngineSettings[SpecT]:
     """Find, and if need be download, the files, and name their content."""
     if not settings.model.needs_files:
         return settings
+    given = settings.store.specific_model_path
+    exported = None if given is None else _manifest(given)
+    if exported is not None and given is not None:
+        return _located_exported(settings, Path(given), exported)
     from onnxembed.hub.locate import locate
 
     model, folder = settings.model, locate(settings.model, settings.store)
@@ -184,8 +214,25 @@ def located(settings: EngineSettings[SpecT]) -> EngineSettings[SpecT]:
     return replace(settings, folder=folder, content=content, by_files=None)
 
 
+def _located_exported(settings: EngineSettings[SpecT], given: Path, exported: Manifest) -> EngineSettings[SpecT]:
+    """Check the files of an exported folder but for its graphs, which are checked while they are loaded."""
+    from onnxembed.hub.exported import check_files
+    from onnxembed.hub.folder import ModelFolder
+
+    path = given.absolute()
+    check_files(path, exported, sorted(set(exported.files) - exported.graph_files))
+    folder = ModelFolder(path, f"exported folder {path}, of {exported.source}")
+    return replace(settings, folder=folder, content=exported.content, by_files=None)
+
+
 def content_of(folder: ModelFolder, settings: EngineSettings[SpecT]) -> str:
     """Name the content of a model's files as they are now."""
+    exported = _manifest(folder.path)
+    if exported is not None:
+        from onnxembed.hub.exported import check_files
+
+        check_files(folder.path, exported, exported.files)
+        return exported.content
     from onnxembed.hub.content import digest_memory
     from onnxembed.hub.fingerprint import folder_fingerprint
 

@@ -105,6 +105,10 @@ class Registry(Generic[SpecT]):
                 )
             self._added = MappingProxyType({**self._added, folded: model})
 
+    def row(self, name: str) -> SpecT | None:
+        """The model of the catalogue with this name, in any case; no alias and no added model counts."""
+        return self._row(name.casefold())
+
     def holds(self, name: str) -> bool:
         """Whether a model has a name, in any case; near ones are not searched."""
         return self._get(name) is not None

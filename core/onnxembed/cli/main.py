@@ -13,7 +13,11 @@ from onnxembed import __version__
 from onnxembed.errors import OnnxEmbedError
 
 COMMANDS = {
+    "cache": "list, verify and prune what is kept",
     "calibrate": "measure each precision on your own texts, and recommend one",
+    "doctor": "examine the installation, and say what mends it",
+    "download": "fill a cache, for machines without a network",
+    "export": "write a model into one folder that starts anywhere",
     "inspect": "say what a model is, and which file says so",
     "models": "list the known models",
 }

@@ -1,4 +1,4 @@
-"""List the known models: kind, name, dimension, size in GB, licence."""
+"""List the known models: kind, name, dimension, size in GB, licence, languages."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 import onnxembed
+from onnxembed.catalog.languages import MANY, languages
 
 KINDS = {
     "dense": "TextEmbedding",
@@ -17,7 +18,7 @@ KINDS = {
     "multimodal": "LateInteractionMultimodalEmbedding",
 }
 """The kinds of models and the class of each."""
-COLUMNS = ("kind", "model", "dim", "size_in_GB", "license")
+COLUMNS = ("kind", "model", "dim", "size_in_GB", "license", "languages")
 _NUMBERS = ("dim", "size_in_GB")
 
 
@@ -28,6 +29,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dim", type=int, metavar="N", help="only models whose vectors have N dimensions")
     parser.add_argument("--max-size", type=float, metavar="GB", help="only models whose files take at most this")
     parser.add_argument("--license", metavar="NAME", help="only models under this licence, such as mit")
+    parser.add_argument(
+        "--language", metavar="NAME", help="only models that read this, such as german, multilingual ones included"
+    )
     parser.add_argument("--json", action="store_true", help="print a JSON array of objects")
 
 
@@ -40,7 +44,14 @@ def run(arguments: argparse.Namespace) -> None:
 
 def _known(kind: str) -> list[dict[str, Any]]:
     entries = getattr(onnxembed, KINDS[kind]).list_supported_models()
-    return [{"kind": kind, **{column: entry.get(column) for column in COLUMNS[1:]}} for entry in entries]
+    return [
+        {"kind": kind, **{column: entry.get(column) for column in COLUMNS[1:-1]}, "languages": _languages(entry)}
+        for entry in entries
+    ]
+
+
+def _languages(entry: dict[str, Any]) -> list[str]:
+    return list(languages(str(entry.get("description") or "")))
 
 
 def _wanted(model: dict[str, Any], arguments: argparse.Namespace) -> bool:
@@ -48,22 +59,16 @@ def _wanted(model: dict[str, Any], arguments: argparse.Namespace) -> bool:
         arguments.name.lower() in model["model"].lower()
         and arguments.dim in (None, model["dim"])
         and (arguments.max_size is None or model["size_in_GB"] <= arguments.max_size)
+        and (arguments.language is None or not {arguments.language.lower(), MANY}.isdisjoint(model["languages"]))
         and (arguments.license is None or arguments.license.lower() == model["license"].lower())
     )
 
 
 def _table(models: list[dict[str, Any]]) -> str:
-    """Columns of equal width, numbers on the right."""
-    rows = [
-        COLUMNS,
-        *(tuple("" if model[column] is None else str(model[column]) for column in COLUMNS) for model in models),
-    ]
-    widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
-    lines = (
-        "  ".join(
-            cell.rjust(width) if column in _NUMBERS else cell.ljust(width)
-            for column, cell, width in zip(COLUMNS, row, widths, strict=True)
-        ).rstrip()
-        for row in rows
-    )
-    return "\n".join(lines)
+    from onnxembed.cli.table import table
+
+    return table(COLUMNS, [tuple(_cell(model[column]) for column in COLUMNS) for model in models], _NUMBERS)
+
+
+def _cell(value: object) -> str:
+    return ", ".join(value) if isinstance(value, list) else "" if value is None else str(value)

@@ -19,7 +19,7 @@ from onnxembed.errors import ModelError, UnsafeModelError
 from onnxembed.formats.onnx_reader import ExternalTensor, GraphReader, TensorInfo
 from onnxembed.formats.protobuf import WireReader
 
-__all__ = ["GraphFacts", "TensorInfo", "inspect_graph"]
+__all__ = ["GraphFacts", "TensorInfo", "inspect_graph", "mapped_graph"]
 
 _ALLOWED_DOMAINS = frozenset(
     {"", "ai.onnx", "ai.onnx.ml", "com.microsoft", "com.microsoft.nchwc", "com.ms.internal.nhwc"}
@@ -101,7 +101,7 @@ def _settled_state(path: Path) -> tuple[int, ...] | None:
 
 
 def _inspect(path: Path, require_external_data: bool) -> GraphFacts:
-    with _mapped(path) as buffer:
+    with mapped_graph(path) as buffer:
         reader = GraphReader(WireReader(buffer, str(path)))
         reader.read(len(buffer))
     if not reader.has_graph:
@@ -124,7 +124,7 @@ def _inspect(path: Path, require_external_data: bool) -> GraphFacts:
 
 
 @contextmanager
-def _mapped(path: Path) -> Iterator[mmap.mmap]:
+def mapped_graph(path: Path) -> Iterator[mmap.mmap]:
     """Map a model file for reading."""
     try:
         with path.open("rb") as file:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import mmap
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from math import prod
@@ -76,6 +76,13 @@ class Node:
                 return float(value)
         return default
 
+    def text(self, name: str) -> str:
+        """Read a text among the attributes; empty where there is none of that name."""
+        for number, wire_type, first, last in self._fields(name):
+            if number == schema.ATTRIBUTE_S and wire_type == BYTES:
+                return self.attributes[name][first:last].decode("utf-8", "replace")
+        return ""
+
     def _fields(self, name: str) -> Iterator[tuple[int, int, int, int]]:
         message = self.attributes.get(name, b"")
         return WireReader(message, name).fields(0, len(message))
@@ -93,12 +100,17 @@ class Constant:
 
     shape: tuple[int, ...]
     element_type: int
-    data: _Data
+    data: _Data | Made
 
     @property
     def is_float32(self) -> bool:
         """Whether its numbers are of single precision."""
         return self.element_type == 1
+
+    @property
+    def is_half(self) -> bool:
+        """Whether its numbers are of half precision, of either kind."""
+        return self.element_type in (10, 16)
 
     @property
     def type_name(self) -> str:
@@ -142,7 +154,26 @@ class _Data:
         message = self.buffer[self.first : self.last]
         if self.field == _FLOAT_DATA:
             return np.array(_floats(message), dtype)
-        return np.array(_integers(message, self.field), dtype)
+        return np.array(list(_integers(message, self.field)), dtype)
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """The numbers of a constant that a rewrite makes, each time they are asked for.
+
+    Attributes:
+        where: What messages name.
+        make: Makes them.
+    """
+
+    where: str
+    make: Callable[[], NDArray[Any]]
+
+    def values(self, dtype: np.dtype[Any]) -> NDArray[Any]:
+        """Give the numbers in the shape they are made in."""
+        import numpy as np
+
+        return np.asarray(self.make(), dtype)
 
 
 @dataclass(slots=True)

@@ -32,7 +32,7 @@ def folder_fingerprint(
         64 hexadecimal digits.
     """
     digest = hashlib.sha256()
-    for name in sorted({*_loaded(folder, model_file), *additional_files, *_read(folder)}):
+    for name in sorted({*_loaded(folder, model_file), *additional_files, *read_names(folder)}):
         path = folder / name
         if path.is_file():
             digest.update(f"{name}\0{content_digest(path, memory)}\0".encode())
@@ -53,7 +53,7 @@ def _loaded(folder: Path, model_file: str) -> tuple[str, ...]:
     return (name, *(str(PurePosixPath(name).parent / data) for data in inspect_graph(folder / name).external_data))
 
 
-def _read(folder: Path) -> list[str]:
+def read_names(folder: Path) -> list[str]:
     """The small files of a folder and of the folders in it: stages have one each, with their weights."""
     found: list[str] = []
     for root, folders, files in os.walk(folder):

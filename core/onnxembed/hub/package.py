@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import re
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +13,7 @@ from onnxembed.hub.folder import (
     safe_relative,
 )
 from onnxembed.hub.identity import check_published
+from onnxembed.installed import unpacked
 
 if TYPE_CHECKING:
     from onnxembed.hub.settings import StoreSettings
@@ -28,7 +26,7 @@ def from_package(model: ModelSpec, source: ModelSource, settings: StoreSettings)
     A `ModelNotFoundError` says that the package is not installed, or lacks the files, or has others than published.
     """
     name = source.package or ""
-    root, version = _unpacked(name) or _installed(name)
+    root, version = unpacked(name) or _installed(name)
     folder = root / safe_relative(source.package_folder or name.replace("-", "_"))
     missing = missing_from_any_layout(folder, model)
     if missing:
@@ -37,28 +35,6 @@ def from_package(model: ModelSpec, source: ModelSource, settings: StoreSettings)
         )
     check_published(folder, source, settings)
     return ModelFolder(folder, f"package {name} {version}")
-
-
-def _unpacked(name: str) -> tuple[Path, str] | None:
-    """Find a package that pip has unpacked, by the name of its ``.dist-info`` folder: its place and its version.
-
-    ``importlib.metadata`` would find it, too, but takes 15 ms to import, which is much of a cold start.
-    """
-    for place in map(Path, sys.path):
-        try:
-            with os.scandir(place) as found:
-                names = [entry.name for entry in found]
-        except OSError:
-            continue
-        for entry in names:
-            stem, _, version = entry.removesuffix(".dist-info").partition("-")
-            if entry.endswith(".dist-info") and version and _plain(stem) == _plain(name):
-                return place, version
-    return None
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[-_.]+", "_", name).lower()
 
 
 def _installed(name: str) -> tuple[Path, str]:

@@ -8,6 +8,7 @@ quicker than beyond.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any
@@ -27,8 +28,11 @@ def sum_few(vectors: Array, cluster_of: Array, clusters: int, lengths: Sequence[
     _, repetitions, numbers = vectors.shape
     sums = np.empty((len(lengths), repetitions, clusters, numbers), vectors.dtype)
     members = _members(clusters, vectors.dtype)
+    room = np.empty(repetitions * max(lengths) * clusters, vectors.dtype)
     for document, rows in enumerate(_slices(lengths)):
-        member = members.take(cluster_of[rows].T, axis=0)  # (repetitions, rows, clusters)
+        shape = (repetitions, lengths[document], clusters)
+        member = room[: math.prod(shape)].reshape(shape)
+        members.take(cluster_of[rows].T, axis=0, out=member, mode="clip")
         np.matmul(member.transpose(0, 2, 1), vectors[rows].transpose(1, 0, 2), out=sums[document])
     return sums.reshape(-1, numbers)
 

@@ -5,8 +5,8 @@ arXiv:2405.19504. Space is cut by random hyperplanes into ``2 ** k_sim`` cluster
 its vectors in each cluster, a document averages them; each sum is projected at random to ``dim_proj`` numbers.
 
 Random numbers are those of fastembed 0.9.1 for the same settings, and so are the vectors. Which side of a hyperplane a
-vector lies on is computed in float64, as there, so that vectors near one go the same way. The projection is computed
-in float32, and in float64 for documents of float64 or integers; results are float32 always.
+vector lies on is what float64 says, as there, so that vectors near one go the same way. The projection is computed
+in float32, and in float64 for documents of float64 or integers; results are float32 unless float64 is asked for.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import math
 import operator
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
@@ -29,6 +29,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 # Documents encoded at once. Larger products are no faster per row, and these stay in the caches.
 _BATCH_ROWS = 1024
 _BATCH_DOCUMENTS = 64
+_FLOAT32: np.dtype[Any] = np.dtype(np.float32)
 
 
 class MultiVectorModel(Protocol):
@@ -96,7 +97,14 @@ class Muvera:
         """Encode a query, (tokens, dim), to (embedding_size,) float32: clusters are summed, empty ones stay zero."""
         return self.process(vectors, fill_empty_clusters=False, normalize_by_count=False)
 
-    def process(self, vectors: object, fill_empty_clusters: bool = True, normalize_by_count: bool = True) -> Array:
+    def process(
+        self,
+        vectors: object,
+        fill_empty_clusters: bool = True,
+        normalize_by_count: bool = True,
+        *,
+        dtype: Literal["float32", "float64"] = "float32",
+    ) -> Array:
         """Encode one matrix.
 
         Args:
@@ -104,16 +112,20 @@ class Muvera:
             fill_empty_clusters: Whether an empty cluster takes the first vector of the nearest one that is not empty.
                 The nearest differs in the fewest bits; of equally near ones it is the one of the lowest number.
             normalize_by_count: Whether sums are divided by how many vectors they hold.
+            dtype: ``"float64"`` computes and gives everything in that precision, as fastembed does.
 
         Returns:
-            (embedding_size,) float32: repetitions, clusters within them, projected numbers within those.
+            (embedding_size,) of ``dtype``: repetitions, clusters within them, projected numbers within those.
 
         Raises:
             InputTypeError: If this is no matrix of numbers.
             InputError: If it has no rows, or not ``dim`` columns.
         """
+        if dtype not in ("float32", "float64"):
+            raise InputError(f"dtype={dtype!r}: expected 'float32' or 'float64'")
         matrix = self._check(as_matrix(vectors, "the matrix"), "the matrix")
-        encoded: Array = self._encode_all([matrix], fill_empty_clusters, normalize_by_count)[0]
+        given = matrix.astype(np.float64) if dtype == "float64" else matrix
+        encoded: Array = self._encode_all([given], fill_empty_clusters, normalize_by_count, np.dtype(dtype))[0]
         return encoded
 
     def process_documents(self, documents: Iterable[object]) -> Array:
@@ -138,9 +150,11 @@ class Muvera:
             raise InputError(f"{name} has no rows; expected one vector or more")
         return matrix
 
-    def _encode_all(self, matrices: Sequence[Array], fill: bool, average: bool) -> Array:
+    def _encode_all(
+        self, matrices: Sequence[Array], fill: bool, average: bool, dtype: np.dtype[Any] = _FLOAT32
+    ) -> Array:
         projections = random_projections(self.dim, self.k_sim, self.dim_proj, self.r_reps, self.random_seed)
-        encoded = np.empty((len(matrices), self.embedding_size), np.float32)
+        encoded = np.empty((len(matrices), self.embedding_size), dtype)
         for first, last in _batches(matrices):
             # (documents * repetitions * clusters, numbers): a view, filled in place.
             cells = encoded[first:last].reshape(-1, self.dim_proj)
@@ -150,7 +164,7 @@ class Muvera:
     def _encode(
         self, matrices: Sequence[Array], projections: RandomProjections, cells: Array, fill: bool, average: bool
     ) -> None:
-        """Encode one batch of one precision into ``cells``, (documents * repetitions * clusters, dim_proj) float32."""
+        """Encode one batch of one precision into ``cells``, (documents * repetitions * clusters, dim_proj)."""
         rows = np.concatenate(matrices) if len(matrices) > 1 else matrices[0]
         lengths = [len(matrix) for matrix in matrices]
         clusters = 2**self.k_sim

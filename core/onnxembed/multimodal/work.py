@@ -106,7 +106,14 @@ def page_limits(plan: RunPlan, batch_size: int, workers: int | None, budget: int
     at_once = workers or plan.workers
     batch = 1 if plan.one_by_one else batch_size
     window = min(2 * batch * at_once, max(_HIGHEST_WINDOW, at_once))
-    return BatchLimits(budget or plan.budget_now, batch, window_items=window, window_size=window, workers=at_once)
+    return BatchLimits(
+        budget or plan.budget_now,
+        batch,
+        window_items=window,
+        window_size=window,
+        workers=at_once,
+        apart_from=plan.apart_from,
+    )
 
 
 def _own(rows: Array) -> Array:

@@ -148,7 +148,7 @@ class WindowWork:
         scores = np.empty(len(rows), dtype=np.float32)
         costs = self._model.graph.costs(rows)
         # A batch of the pipeline is one run, except where a document of many windows is a batch of its own.
-        for positions in plan_batches(costs, self._limits.budget, self._limits.max_items):
+        for positions in plan_batches(costs, self._limits.budget, self._limits.max_items, self._limits.apart_from):
             scores[positions] = self._model.score([rows[position] for position in positions], worker)
         if len(rows) > len(batch):
             join = np.max if self._options.windows == Windows.MAX else np.mean

@@ -23,6 +23,7 @@ from onnxembed.runtime.pipeline import Work
 from onnxembed.spec import TOKENIZER_FILE
 from onnxembed.text.pair_tokenizer import PairTokenizer
 from onnxembed.text.text_engine import TextEngine
+from onnxembed.text.tokenizer import TextTokenizer
 
 Array = np.ndarray[Any, np.dtype[Any]]
 _FUNCTIONS = {Activation.RAW: "torch.nn.Identity", Activation.SIGMOID: "torch.nn.Sigmoid"}
@@ -43,6 +44,11 @@ class CrossEncoderEngine:
     def pairs(self) -> PairTokenizer | ChatPairs:
         """The tokenizer; loads no weights."""
         return self._pairs.get()
+
+    @property
+    def tokenizer(self) -> TextTokenizer:
+        """What ``pairs`` stands on; loads no weights."""
+        return self._text.tokenizer
 
     @property
     def loaded(self) -> bool:

@@ -23,12 +23,14 @@ class RunPlan:
         budget: Highest padded cost of a batch: larger ones are no faster and take more memory.
         workers: Threads that run batches when the caller does not say: one per session, each using all its processors.
         one_by_one: Whether every item must be its own batch, since neighbours would change its result.
+        apart_from: Cost from which an item runs with items of its own cost alone; ``None`` for none.
         moved: The budget of the devices that the sessions are on by now; ``None`` where they cannot move.
     """
 
     budget: int
     workers: int = 1
     one_by_one: bool = False
+    apart_from: int | None = None
     moved: Callable[[], int] | None = field(default=None, compare=False)
 
     @property
@@ -47,6 +49,7 @@ class BatchLimits:
         window_items: How many items are read ahead and sorted together; at least two batches.
         window_size: A window also ends at this total size of its items, in the unit of `Work.size`.
         workers: Threads that run batches.
+        apart_from: Cost from which an item runs with items of its own cost alone; ``None`` for none.
     """
 
     budget: int
@@ -54,6 +57,7 @@ class BatchLimits:
     window_items: int
     window_size: int
     workers: int = 1
+    apart_from: int | None = None
 
 
 def batch_limits(plan: RunPlan, batch_size: int, workers: int | None, budget: int | None) -> BatchLimits:
@@ -74,11 +78,14 @@ def batch_limits(plan: RunPlan, batch_size: int, workers: int | None, budget: in
         window_items=min(max(_WINDOW_ITEMS, 2 * batch_size), sys.maxsize),
         window_size=_WINDOW_SIZE,
         workers=workers or plan.workers,
+        apart_from=plan.apart_from,
     )
 
 
-def plan_batches(costs: Sequence[int], budget: int, max_items: int) -> list[list[int]]:
+def plan_batches(costs: Sequence[int], budget: int, max_items: int, apart_from: int | None = None) -> list[list[int]]:
     """Cut items of the given costs into batches of positions; every position occurs once.
+
+    Items that cost ``apart_from`` or more share a batch only with their equals.
 
     The costliest come first, so that the last batches, during which some workers already idle, are the cheapest.
     """
@@ -89,7 +96,8 @@ def plan_batches(costs: Sequence[int], budget: int, max_items: int) -> list[list
     batch: list[int] = []
     highest = 0
     for position in order:
-        if batch and (len(batch) >= max_items or (len(batch) + 1) * highest > budget):
+        other = apart_from is not None and highest >= apart_from and costs[position] != highest
+        if batch and (other or len(batch) >= max_items or (len(batch) + 1) * highest > budget):
             batches.append(batch)
             batch = []
         if not batch:

@@ -17,9 +17,12 @@ from onnxembed.errors import InputError, ModelError, ProviderError
 from onnxembed.runtime import cuda
 from onnxembed.runtime.assignment import RECORD, can_record, warn_of_unused
 from onnxembed.runtime.providers import CPU_PROVIDER, CUDA_PROVIDER, FALLBACK_ADVICE, OptionPairs, Placement
+from onnxembed.runtime.session_options import OptionValue
 from onnxembed.suggest import nearest
 
-OptionValue = str | int | bool
+_DATA_FOLDER = "session.model_external_initializers_file_folder_path"
+_TAKES_DATA_FOLDER = (1, 21)  # earlier releases look for the data in the working directory
+_WRITES_GRAPH = "optimized_model_filepath"
 _NO_PROCESSOR = "session.disable_cpu_ep_fallback"
 _UNKNOWN_OPTION = re.compile(r"[Uu]nknown provider option:?\s*\"?([\w.]+)")
 # Classes of ONNX Runtime's errors, and parts of its sentences, that blame the file whatever the provider.
@@ -52,6 +55,19 @@ class Opened:
 
 
 @dataclass(frozen=True, slots=True)
+class Outlined:
+    """A graph whose large tensors lie in files, to be mapped.
+
+    Attributes:
+        graph: The graph without them.
+        folder: Where the files are.
+    """
+
+    graph: bytes
+    folder: Path
+
+
+@dataclass(frozen=True, slots=True)
 class _Lost:
     """A provider that did not start, and why."""
 
@@ -60,9 +76,15 @@ class _Lost:
 
 
 def open_session(
-    onnxruntime: Any, model: Path, placement: Placement, options: Callable[[str], Mapping[str, OptionValue]]
+    onnxruntime: Any,
+    model: Path,
+    placement: Placement,
+    options: Callable[[str], Mapping[str, OptionValue]],
+    outlined: Outlined | None = None,
 ) -> Opened:
     """Open a session with the first provider that starts; ``options`` gives the session options for it.
+
+    On the processor ``outlined``, the same graph, is loaded in place of the file where there is one.
 
     A fallback that the placement allows is taken with a warning. A `ProviderError` has ONNX Runtime's own sentence for
     each provider; an `InputError` names an option that a provider does not have; a `ModelError` blames the file.
@@ -77,7 +99,7 @@ def open_session(
     while attempt is not None:
         wanted = attempt.providers[0][0]
         try:
-            session = _create(onnxruntime, model, attempt, options(wanted))
+            session = _create(onnxruntime, model, attempt, options(wanted), outlined)
         except Exception as error:  # noqa: BLE001  # ONNX Runtime raises a dozen classes with no common root
             _blame(onnxruntime, model, attempt, error)
             lost.append(_Lost(wanted, " ".join(str(error).split()).rstrip(".")))
@@ -94,7 +116,13 @@ def open_session(
     raise ProviderError(_said(onnxruntime, placement, lost) + FALLBACK_ADVICE)
 
 
-def _create(onnxruntime: Any, model: Path, placement: Placement, options: Mapping[str, OptionValue]) -> Any:
+def _create(
+    onnxruntime: Any,
+    model: Path,
+    placement: Placement,
+    options: Mapping[str, OptionValue],
+    outlined: Outlined | None,
+) -> Any:
     """Create one session; a failure is an error of ONNX Runtime, or `InputError` where an option does not fit."""
     named, wanted = onnxruntime.SessionOptions(), placement.providers[0][0]
     recorded = {RECORD: "1"} if wanted != CPU_PROVIDER and can_record(onnxruntime) else {}
@@ -109,7 +137,13 @@ def _create(onnxruntime: Any, model: Path, placement: Placement, options: Mappin
         for name, pairs in placement.providers
         if not (alone and name == CPU_PROVIDER)
     ]
-    return onnxruntime.InferenceSession(str(model), sess_options=named, providers=providers, enable_fallback=0)
+    graph: str | bytes = str(model)
+    version = tuple(int(part) for part in onnxruntime.__version__.split(".")[:2])
+    maps = wanted == CPU_PROVIDER and version >= _TAKES_DATA_FOLDER and _WRITES_GRAPH not in options
+    if outlined is not None and maps:
+        named.add_session_config_entry(_DATA_FOLDER, str(outlined.folder))
+        graph = outlined.graph
+    return onnxruntime.InferenceSession(graph, sess_options=named, providers=providers, enable_fallback=0)
 
 
 def _without_default(name: str, pairs: OptionPairs) -> dict[str, str]:

@@ -85,7 +85,7 @@ def _stream(
         yield from _stream_windows(reader, work, limits, limits.workers, first, process)
         return
     prepared = work.prepare(first, 0)
-    batches = plan_batches(work.costs(prepared), limits.budget, limits.max_items)
+    batches = plan_batches(work.costs(prepared), limits.budget, limits.max_items, limits.apart_from)
     if len(batches) == 1:
         # Small work stays in the caller's thread: no thread is worth starting for it.
         (batch,) = batches
@@ -158,7 +158,7 @@ def _stream_windows(
             if pending is not None:
                 prepared = preparer.result(pending)
                 checkpoint()
-                batches = plan_batches(work.costs(prepared), limits.budget, limits.max_items)
+                batches = plan_batches(work.costs(prepared), limits.budget, limits.max_items, limits.apart_from)
                 futures = [
                     runners.submit(copy_context().run, _run, work, [prepared[i] for i in batch], started + number)
                     for number, batch in enumerate(batches)

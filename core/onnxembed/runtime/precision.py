@@ -15,6 +15,8 @@ from onnxembed.suggest import nearest
 
 logger = logging.getLogger("onnxembed.runtime")
 
+FULL_BITS = 32
+"""Bits of a number of single precision."""
 AUTO = "auto"
 """What leaves the choice to the machine; see `onnxembed.runtime.precision_choice`."""
 _CPU_FILE = Path("/proc/cpuinfo")
@@ -108,3 +110,10 @@ def integer_form(*, dot_products: bool | None = None) -> GraphForm:
         "those of processors that have, and precision='fp32' may be the faster"
     )
     return GraphForm.INT7
+
+
+def weight_bits(precision: Precision, *, dot_products: bool | None = None) -> int:
+    """Bits that the weights of 8-bit products are rounded to here; 32 for other precisions."""
+    if precision is not Precision.INT8:
+        return FULL_BITS
+    return WEIGHT_BITS[integer_form(dot_products=dot_products)]

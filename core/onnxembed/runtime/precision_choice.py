@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from onnxembed.errors import InputError, ProviderError
-from onnxembed.runtime.onnx_session import OptionValue
 from onnxembed.runtime.precision import (
     AUTO,
     GraphForm,
@@ -22,6 +21,7 @@ from onnxembed.runtime.precision import (
     is_arm,
 )
 from onnxembed.runtime.providers import CPU_PROVIDER, CUDA_PROVIDER, Placement
+from onnxembed.runtime.session_options import OptionValue
 
 OPENVINO_PROVIDER = "OpenVINOExecutionProvider"
 FLOAT16_PROVIDERS = frozenset(

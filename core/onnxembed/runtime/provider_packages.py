@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from onnxembed.installed import all_unpacked, unpacked
 from onnxembed.runtime import forks
 from onnxembed.suggest import nearest
 
@@ -41,6 +42,10 @@ _RUNTIMES = (
 
 def is_installed(distribution: str) -> bool:
     """Whether a distribution is installed, whatever has become of its files."""
+    if unpacked(distribution) is not None:
+        return True
+    if all_unpacked():
+        return False
     with forks.whole():  # a fork during the import would leave its lock held in the child
         from importlib import metadata
 

@@ -14,14 +14,14 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from onnxembed.errors import InferenceError, InputError, InputTypeError
+from onnxembed.errors import InferenceError
 from onnxembed.runtime import forks
 from onnxembed.runtime.cuda import CUDA_PROVIDERS
 from onnxembed.runtime.mapped_file import MappedFile, changed_while_in_use
 from onnxembed.runtime.onnx import import_onnxruntime
-from onnxembed.runtime.onnx_session import Opened, OptionValue, open_session
+from onnxembed.runtime.onnx_session import Opened, Outlined, open_session
 from onnxembed.runtime.providers import Placement
-from onnxembed.suggest import nearest
+from onnxembed.runtime.session_options import OptionValue
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,25 +30,6 @@ logger = logging.getLogger("onnxembed.runtime")
 
 # ONNX Runtime's session, and the files that it maps.
 _Loaded = tuple[Opened, tuple[MappedFile, ...]]
-
-# Attributes of onnxruntime.SessionOptions that a caller may set; everything with a dot in its name is a configuration
-# entry.
-_OPTION_TYPES: Mapping[str, type] = {
-    "enable_cpu_mem_arena": bool,
-    "enable_mem_pattern": bool,
-    "enable_mem_reuse": bool,
-    "enable_profiling": bool,
-    "profile_file_prefix": str,
-    "execution_mode": int,
-    "graph_optimization_level": int,
-    "inter_op_num_threads": int,
-    "intra_op_num_threads": int,
-    "log_severity_level": int,
-    "log_verbosity_level": int,
-    "logid": str,
-    "optimized_model_filepath": str,
-    "use_deterministic_compute": bool,
-}
 
 # Threads that wait for work spin for a moment before they sleep. For the only session of a process that is right:
 # queries that follow each other find them awake. Sessions beside it would take the processors from each other that
@@ -77,15 +58,18 @@ class SessionSettings:
 
 @dataclass(frozen=True, slots=True)
 class DataFile:
-    """A file beside a graph with weights of it, which ONNX Runtime maps.
+    """A file with weights of a graph, which ONNX Runtime maps: beside the graph, or the graph's own.
 
     Attributes:
         path: The file.
         digest: Its SHA-256 in hexadecimal, ``None`` where every change of the file is to count as another content.
+        outline: The graph to load, which names this file and others beside it for its weights; ``None`` to load the
+            graph's own file.
     """
 
     path: Path
     digest: str | None = None
+    outline: bytes | None = None
 
 
 class GraphSource(Protocol):
@@ -100,44 +84,6 @@ class GraphSource(Protocol):
     def data(self) -> tuple[DataFile, ...]:
         """The files beside it with its weights."""
         ...
-
-
-def check_session_option(value: object, name: str) -> OptionValue:
-    """Refuse a session option that ONNX Runtime does not have, or a value of another type."""
-    if getattr(value, "shape", None) == () and hasattr(value, "item"):
-        value = value.item()  # the number of Python that one of NumPy stands for
-    if not isinstance(name, str) or not isinstance(value, str | int):
-        raise InputTypeError(f"session option {name!r}: {value!r}; expected a name and a string, number or bool")
-    if "." in name:
-        return value
-    expected = _OPTION_TYPES.get(name)
-    if expected is None:
-        raise InputError(
-            f"session option {name!r} is unknown.{nearest(name, _OPTION_TYPES)} "
-            f"Known: {', '.join(_OPTION_TYPES)}; and configuration entries with a dot in their name"
-        )
-    if type(value) is not expected:
-        raise InputTypeError(
-            f"session option {name}={value!r} is a {type(value).__name__}; expected {expected.__name__}"
-        )
-    return value
-
-
-def read_session_options(options: object, name: str = "session_options") -> dict[str, OptionValue] | None:
-    """Read names of ``onnxruntime.SessionOptions`` attributes, or configuration entries, with their values."""
-    if not isinstance(options, Mapping):
-        raise InputTypeError(f"{name} is a {type(options).__name__}; expected a dictionary of names and values")
-    return {option: check_session_option(value, option) for option, value in options.items()} or None
-
-
-def parse_session_options(
-    options: Mapping[str, OptionValue] | None, enable_cpu_mem_arena: bool | None
-) -> tuple[tuple[str, OptionValue], ...]:
-    """Combine the session options with the one that has an argument of its own; sorted and hashable."""
-    merged = {} if options is None else read_session_options(options) or {}
-    if enable_cpu_mem_arena is not None:
-        merged["enable_cpu_mem_arena"] = check_session_option(enable_cpu_mem_arena, "enable_cpu_mem_arena")
-    return tuple(sorted(merged.items()))
 
 
 # Sessions of this process. One that is inherited through fork must never be torn down in the child: its threads do not
@@ -158,6 +104,11 @@ def _watch_forks() -> None:
     """Have forks noticed; from the first session on, so that importing has no effect."""
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=_keep_inherited)
+
+
+def _outlined(data: tuple[DataFile, ...]) -> Outlined | None:
+    """The graph that is loaded in place of its file, if one is."""
+    return next((Outlined(file.outline, file.path.parent) for file in data if file.outline is not None), None)
 
 
 # Loads of a graph whose data files others replace at that moment.
@@ -212,6 +163,11 @@ class Session:
             raise InferenceError(f"ONNX Runtime failed on a batch with {shapes}: {error}") from error
 
     @property
+    def onnx(self) -> Any:
+        """ONNX Runtime's own session, as it is now: another may take its place."""
+        return self._loaded[0].session
+
+    @property
     def providers(self) -> tuple[str, ...]:
         """The providers that it runs on now, best first."""
         return tuple(self._loaded[0].session.get_providers())
@@ -243,7 +199,7 @@ class Session:
         for _ in range(_LOADS):
             mapped = tuple(MappedFile(file.path, file.digest) for file in data)
             with forks.whole():
-                opened = open_session(import_onnxruntime(), model, placement, self._options)
+                opened = open_session(import_onnxruntime(), model, placement, self._options, _outlined(data))
             _live.add(opened.session)
             # Another process may have put an equal file in the place of one between the two openings.
             if all(file.has_name() and file.holds() for file in mapped):

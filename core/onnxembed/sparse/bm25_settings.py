@@ -60,7 +60,7 @@ class Bm25Settings:
         return Terms(
             words,
             self._stemmer(),
-            frozenset(words.fold(word) for word in self._stop_words()),
+            frozenset(words.fold(word) for word in self.stop_words()),
             cast("int", self.options.token_max_length),
             track_collisions=bool(self.options.compatible),
         )
@@ -74,7 +74,7 @@ class Bm25Settings:
         stemmer = "none" if options.disable_stemmer else "snowball"
         if options.stemmer is not None:
             stemmer = _name(options.stemmer)
-        listed = "\n".join(sorted(self._stop_words()))
+        listed = "\n".join(sorted(self.stop_words()))
         return (
             f"language={options.language} compatible={options.compatible} stemmer={stemmer} "
             f"segmenter={'pairs' if options.segmenter is None else _name(options.segmenter)} "
@@ -96,7 +96,7 @@ class Bm25Settings:
     def _language(self) -> str:
         return cast("str", self.options.language)
 
-    def _stop_words(self) -> frozenset[str]:
+    def stop_words(self) -> frozenset[str]:
         """The words to drop, as they are listed."""
         options = self.options
         if options.stopwords is not None:

@@ -79,9 +79,14 @@ class SparseEngine:
         return self.base.loaded
 
     @property
+    def tokenizer(self) -> TextTokenizer:
+        """The tokenizer; loads no weights."""
+        return self._text.tokenizer
+
+    @property
     def max_length(self) -> int:
         """Tokens that a text is cut to, special tokens included; reads the tokenizer."""
-        return self._text.tokenizer.rules.max_length
+        return self.tokenizer.rules.max_length
 
     def load(self) -> None:
         """Load everything now instead of on first use."""
@@ -167,9 +172,9 @@ class SparseEngine:
             return file.output_name(VOCABULARY_SUM if model.summed else MAX_LOGITS)
         names = [output.name for output in file.outputs]
         if isinstance(model.output, str) and model.output not in names and MAX_LOGITS in names:
-            # A copy that maximises the file's first output gives it another name.
+            # A copy that maximises the file's first output gives it another name; in an exported folder it is alone.
             graph = find_graph(self.base.folder.path, model.model_file)
-            if graph is not None and inspect_graph(graph).outputs[0].name == model.output:
+            if graph is None or inspect_graph(graph).outputs[0].name == model.output:
                 return MAX_LOGITS
         return file.output_name(model.output)
 

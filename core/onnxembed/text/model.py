@@ -17,7 +17,6 @@ from onnxembed.api.settings import EngineSettings
 from onnxembed.api.vector_model import VectorModel
 from onnxembed.catalog.registry import Registry
 from onnxembed.errors import InputError, InputTypeError
-from onnxembed.runtime.batching import batch_limits
 from onnxembed.spec import PoolingType
 from onnxembed.text.known import dense_registry, describe_dense
 from onnxembed.text.options import (
@@ -300,6 +299,7 @@ class TextEmbedding(VectorModel[DenseOptions, DenseModel, "DenseEngine | RoutedE
         )
 
     def _run(self, items: Iterable[str], use: Use, batch_size: int, workers: int | None) -> Iterator[Vector]:
+        from onnxembed.runtime.batching import batch_limits
         from onnxembed.runtime.pipeline import stream
 
         work, plan = self._engine.work(self._options, use)

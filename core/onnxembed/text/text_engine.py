@@ -100,5 +100,6 @@ def text_plan(loaded: LoadedGraph, *, one_by_one: bool) -> RunPlan:
         budget=budget(),
         workers=len(loaded.sessions),
         one_by_one=one_by_one or loaded.file.dynamically_quantized,
+        apart_from=loaded.file.lengths_apart_from,
         moved=budget if loaded.may_move else None,
     )

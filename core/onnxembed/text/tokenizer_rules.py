@@ -69,11 +69,10 @@ def _stated_limit(
     limit = _limit(files.json_object("sentence_bert_config.json").get("max_seq_length"))
     if limit is not None:
         return limit, "sentence_bert_config.json"
-    limits = [_limit(tokenizer_config.get(key)) for key in ("model_max_length", "max_length")]
-    found = [value for value in limits if value is not None and not stored]
-    if found:
-        return min(found), "tokenizer_config.json"
-    positions = _positions(config)
+    configured = None if stored else configured_limit(tokenizer_config)
+    if configured is not None:
+        return configured, "tokenizer_config.json"
+    positions = positions_of(config)
     if positions is not None:
         return positions, "config.json"
     raise ModelError(
@@ -82,7 +81,13 @@ def _stated_limit(
     )
 
 
-def _positions(config: Mapping[str, Any]) -> int | None:
+def configured_limit(tokenizer_config: Mapping[str, Any]) -> int | None:
+    """The smaller valid one of the two limits that ``tokenizer_config.json`` states; ``None`` without any."""
+    limits = [_limit(tokenizer_config.get(key)) for key in ("model_max_length", "max_length")]
+    return min((limit for limit in limits if limit is not None), default=None)
+
+
+def positions_of(config: Mapping[str, Any]) -> int | None:
     """Positions that the architecture has room for."""
     for part in (config, text_config(config)):
         stated = _limit(part.get("max_position_embeddings")) or _limit(part.get("n_positions"))
@@ -129,7 +134,7 @@ def read_rules(
     files = FolderFiles(folder)
     tokenizer_config = files.json_object("tokenizer_config.json")
     config = files.json_object("config.json")
-    positions = _positions(config)
+    positions = positions_of(config)
     if max_length is None:
         limit, source = _stated_limit(files, tokenizer_config, config, settings)
         if positions is not None and limit > positions:
@@ -231,5 +236,5 @@ def stated_limit(files: Files, settings: TokenizerSettings | None, folder: str) 
         )
     except ModelError:
         return None
-    positions = _positions(config)
+    positions = positions_of(config)
     return (positions, "config.json") if positions is not None and limit > positions else (limit, source)

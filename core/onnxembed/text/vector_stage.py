@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from onnxembed.errors import ModelNotFoundError, UnsupportedModelError
 from onnxembed.formats.weight_files import WEIGHTS_FILE
-from onnxembed.hub.folder import safe_relative
 
 if TYPE_CHECKING:
     from onnxembed.hub.files import Files
@@ -85,6 +84,8 @@ def read_dense(files: Files, stage: Stage, reads: str = _VECTORS, unsaid: str = 
     ``unsaid`` is what goes into a stage of an older save, which does not say. An activation that is not known here is
     an `UnsupportedModelError`, missing weights a `ModelNotFoundError`.
     """
+    from onnxembed.hub.folder import safe_relative
+
     config = stage.config(files)
     _reads(files, stage, reads, unsaid)
     read = VectorStage(
@@ -102,6 +103,8 @@ def read_dense(files: Files, stage: Stage, reads: str = _VECTORS, unsaid: str = 
 
 def read_layer_norm(files: Files, stage: Stage) -> VectorStage:
     """Read a LayerNorm stage."""
+    from onnxembed.hub.folder import safe_relative
+
     width = stage.config(files).whole("dimension")
     read = VectorStage(StageKind.LAYER_NORM, safe_relative(stage.path), width, width)
     require_stage_weights(files, read)

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from onnxembed.errors import InputError, InputTypeError
 from onnxembed.late_interaction.clusters import nearest_few, nearest_many, sum_few, sum_many
 from onnxembed.late_interaction.muvera import Muvera
+from onnxembed.late_interaction.random_projections import random_projections
 
 GOLDEN = json.loads((Path(__file__).parents[2] / "golden" / "muvera_fastembed.json").read_text())
 SMALL = (np.arange(12).reshape(3, 4) / 10 - 0.5).astype(np.float32)
@@ -141,6 +142,25 @@ def test_many_documents_of_all_lengths_and_types_equal_single_ones() -> None:
     assert batch.shape == (len(lengths), muvera.embedding_size)
     np.testing.assert_allclose(batch, [muvera.process_document(document) for document in documents], atol=1e-5)
     assert muvera.process_documents([]).shape == (0, muvera.embedding_size)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-25, 1e25, 1e38])
+def test_rows_next_to_a_hyperplane_lie_where_float64_says(scale: float) -> None:
+    projections = random_projections(16, 3, 4, 5, 7)
+    planes = projections.hyperplanes
+    random = np.random.default_rng(2)
+    rows = random.standard_normal((300, 16))
+    nearest = planes[np.arange(300) % len(planes)]
+    rows -= (rows * nearest).sum(1, keepdims=True) / (nearest**2).sum(1, keepdims=True) * nearest
+    near = (np.concatenate([rows, random.standard_normal((300, 16))]) / 10 * scale).astype(np.float32)
+    above = (near.astype(np.float64) @ planes.T > 0).reshape(600, 3, 5)
+    expected = above[:, 0] + 2 * above[:, 1] + 4 * above[:, 2]
+    with np.errstate(over="ignore", invalid="ignore"):
+        sides = near @ planes.T.astype(np.float32) > 0
+    if scale == 1:
+        assert (sides.reshape(600, 3, 5) != above).any(), "float32 alone is right: this shows nothing"
+    assert projections.clusters_of(near).tolist() == expected.tolist()
+    assert projections.clusters_of(near.astype(np.float64)).tolist() == expected.tolist()
 
 
 def test_float64_rows_are_projected_in_float64() -> None:

@@ -47,3 +47,10 @@ def test_every_item_once_within_the_bounds(costs: list[int], budget: int, max_it
         assert 1 <= len(batch) <= max_items
         padded = max(1, *(costs[position] for position in batch)) * len(batch)
         assert padded <= budget or len(batch) == 1
+
+
+def test_costly_items_run_with_their_equals_alone() -> None:
+    costs = [9, 3, 8, 9, 2, 8, 8]
+    assert plan_batches(costs, budget=99, max_items=9, apart_from=8) == [[0, 3], [2, 5, 6], [1, 4]]
+    assert plan_batches(costs, budget=99, max_items=9, apart_from=10) == [[0, 3, 2, 5, 6, 1, 4]]
+    assert batch_limits(RunPlan(budget=256, apart_from=8), 4, None, 300).apart_from == 8

@@ -1,10 +1,11 @@
 import warnings
-from importlib import metadata
+from pathlib import Path
 
 import pytest
 
 from onnxembed import Device
 from onnxembed.errors import InputError, InputTypeError, ProviderError
+from onnxembed.runtime import provider_packages
 from onnxembed.runtime.providers import (
     Placement,
     ProviderRequest,
@@ -84,16 +85,13 @@ def test_cuda_that_is_not_there_is_refused() -> None:
 
 
 def test_two_runtimes_at_once_are_explained(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(metadata, "version", lambda name: "1.31.1")
+    installed(monkeypatch, "onnxruntime", "onnxruntime-gpu")
     with pytest.raises(ProviderError, match="uninstall both, then install onnxruntime-gpu alone"):
         place(parse_request(None, True, None), [CPU])
 
 
 def test_one_runtime_is_told_which_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    def version(name: str) -> str:
-        raise metadata.PackageNotFoundError(name)
-
-    monkeypatch.setattr(metadata, "version", version)
+    installed(monkeypatch)
     with pytest.raises(ProviderError, match="Uninstall onnxruntime and install onnxruntime-gpu"):
         place(parse_request(None, True, None), [CPU])
 
@@ -132,13 +130,8 @@ def test_requests_say_what_was_given() -> None:
 
 def installed(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
     """Have some distributions installed, and no others."""
-
-    def version(name: str) -> str:
-        if name not in names:
-            raise metadata.PackageNotFoundError(name)
-        return "1.31.1"
-
-    monkeypatch.setattr(metadata, "version", version)
+    known = {name: (Path("site-packages"), "1.31.1") for name in names}
+    monkeypatch.setattr(provider_packages, "unpacked", known.get)
 
 
 def test_auto_tells_of_a_gpu_build_that_was_overwritten(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,8 @@ from onnx import TensorProto, helper, save
 
 from onnxembed.errors import InferenceError, InputError, InputTypeError, ModelError, ProviderError
 from onnxembed.runtime.providers import Placement
-from onnxembed.runtime.session import Session, SessionSettings, parse_session_options
+from onnxembed.runtime.session import Session, SessionSettings
+from onnxembed.runtime.session_options import parse_session_options
 from tests.fixtures.spies import spied
 
 CPU = Placement((("CPUExecutionProvider", ()),), fallback_allowed=False)

@@ -42,9 +42,17 @@ class Copy:
         raised = self._raised(replace(node, inputs=tuple(node.inputs if inputs is None else inputs)))
         for name in raised.inputs:
             self.constant(name)
+        if raised.has_graphs:
+            self._constants_within(raised)
         self.graph.copied_node(
             raised.operator, raised.domain, raised.inputs, tuple(outputs or raised.outputs), raised.attributes
         )
+
+    def _constants_within(self, node: Node) -> None:
+        """Take over the constants whose names stand in the graphs of an operator."""
+        for name in self.model.constants:
+            if any(name.encode() in message for message in node.attributes.values()):
+                self.constant(name)
 
     def constant(self, name: str) -> None:
         """Take a constant over, once, if the name is that of one."""

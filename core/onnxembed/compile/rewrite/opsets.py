@@ -51,9 +51,7 @@ def unknown_operators(model: Model) -> Iterator[str]:
     if opset < _OLDEST:
         yield f"all of version {opset}"
     for node in model.nodes:
-        if node.has_graphs:
-            yield node.operator
-        elif node.domain == "" and node.operator not in _UNCHANGED and not _is_adapted(node.operator):
+        if node.domain == "" and node.operator not in _UNCHANGED and not _is_adapted(node.operator):
             if node.operator in _SOFTMAX and (opset >= _OPSET_OF_SOFTMAX or node.whole("axis", 1) == -1):
                 continue
             if node.operator == "Split" and (opset >= _AXES["Squeeze"] or "split" in node.attributes):
@@ -72,6 +70,13 @@ def axes_become_an_input(operator: str, opset: int) -> bool:
 
 def require_known(model: Model) -> None:
     """Refuse a graph with operators whose meaning in `OPSET` is not known here."""
+    holders = sorted({node.operator for node in model.nodes if node.has_graphs})
+    if holders and model.facts.opset < OPSET:
+        raise UnsupportedModelError(
+            f"{model.path}: the operators {', '.join(holders)} hold graphs of their own, which are not brought to "
+            f"version {OPSET}, which 8-bit products need; export the model with opset {OPSET} or later, or use "
+            "precision='fp32'"
+        )
     unknown = sorted(set(unknown_operators(model)))
     if unknown:
         raise UnsupportedModelError(

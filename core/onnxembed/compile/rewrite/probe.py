@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from onnxembed.formats.onnx_graph import TensorInfo
     from onnxembed.formats.onnx_model import Model
 
-ROWS, LENGTH = 16, 16
-"""Texts and tokens of each; measured: more change nothing, sentences in their place neither."""
+ROWS, LENGTH = 17, 16
+"""Texts and tokens of each; measured: more change nothing, sentences in their place neither. They differ, so that the
+shape of a value shows what its rows are."""
 _PICTURES, _SIDE = 2, 224
 _INTEGERS = {6: np.int32, 7: np.int64}
 _FLOATS = {1: np.float32}
@@ -30,7 +31,7 @@ _PICTURE_AXES = 4
 
 
 def inputs_of_products(model: Model, names: Sequence[str]) -> Mapping[str, NDArray[np.float32]]:
-    """Run the graph once on random input; give each named value as rows (rows, channels)."""
+    """Run the graph once on random input; give each named value, its last axis that of the channels."""
     runtime = import_onnxruntime()
     options = runtime.SessionOptions()
     options.log_severity_level = 4
@@ -47,10 +48,7 @@ def inputs_of_products(model: Model, names: Sequence[str]) -> Mapping[str, NDArr
                 f"{model.path}: random tokens show no activations ({describe(error)}); use precision='fp32'"
             ) from error
         del session
-    return {
-        name: np.asarray(value, np.float32).reshape(-1, value.shape[-1])
-        for name, value in zip(unique, values, strict=True)
-    }
+    return {name: np.asarray(value, np.float32) for name, value in zip(unique, values, strict=True)}
 
 
 def random_feeds(model: Model) -> dict[str, NDArray[Any]]:

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from onnxembed.formats.onnx_model import Model, Node
 
+OWN = "int8/"
+"""Before the names of values that are added, which must not meet those of the file."""
 SMALLEST_WEIGHT = 128 * 512
 """Numbers of a weight from which 8 bits are the faster; below, at a few rows, the plain product is."""
 # Operators whose output is never below this, exactly: GELU's least value is -0.16997, of its tanh form -0.17004.
 _GELU = frozenset(
     {("com.microsoft", "BiasGelu"), ("com.microsoft", "FastGelu"), ("com.microsoft", "Gelu"), ("", "Gelu")}
 )
+
+# Operators that multiply by a weight, whatever the form. Convolutions are not among them: they stay by rule.
+_MULTIPLYING = frozenset((
+    "Attention", "DecoderAttention", "Einsum", "FusedGemm", "FusedMatMul", "GRU", "Gemm", "LSTM", "LongformerAttention",
+    "MatMul", "MoE", "MultiHeadAttention", "PackedAttention", "RNN", "TransposeMatMul",
+))  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +46,11 @@ class Product:
     weight: str
     transposed: bool
     after_gelu: bool
+
+    def shape(self, model: Model) -> tuple[int, int]:
+        """Give the numbers of inputs and outputs."""
+        first, second = model.constants[self.weight].shape
+        return (second, first) if self.transposed else (first, second)
 
     def matrix(self, model: Model) -> NDArray[Any]:
         """Give the weights (inputs, outputs), a view of the constant."""
@@ -60,6 +74,18 @@ def find_products(model: Model, smallest: int) -> list[Product]:
             continue
         found.append(Product(node, x, weight, not plain and bool(node.whole("transB", 0)), x in gelus))
     return found
+
+
+def left_products(model: Model, products: Sequence[Product], smallest: int) -> Iterator[str]:
+    """Name the operators with a large weight that are not among the products, and their outputs."""
+    done = {id(product.node) for product in products}
+    for node in model.nodes:
+        if node.has_graphs:
+            yield f"{node.operator} {node.outputs[0]}"
+        elif node.operator in _MULTIPLYING and id(node) not in done:
+            weights = (model.constants[name] for name in node.inputs if name in model.constants)
+            if any(len(weight.shape) > 1 and prod(weight.shape) >= smallest for weight in weights):
+                yield f"{node.operator} {node.outputs[0]}"
 
 
 def gelu_outputs(model: Model) -> Collection[str]:

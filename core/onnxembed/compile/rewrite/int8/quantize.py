@@ -12,41 +12,30 @@ import logging
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from onnxembed.compile.graph_builder import FLOAT, LARGEST_INLINE_BYTES, MICROSOFT, GraphBuilder
 from onnxembed.compile.rewrite.copying import Copy
-from onnxembed.compile.rewrite.int8.products import SMALLEST_WEIGHT, Product, find_products
-from onnxembed.compile.rewrite.int8.rounding import (
-    GELU_LEAST,
-    GELU_ZERO,
-    ZERO,
-    column_scales,
-    rounded_weight,
-    row_error,
-)
-from onnxembed.compile.rewrite.int8.smoothing import Smoothing, find_smoothings
+from onnxembed.compile.rewrite.int8.planning import Plan, make_plan, require_single_precision, smoothed_weight
+from onnxembed.compile.rewrite.int8.products import OWN, SMALLEST_WEIGHT, Product
+from onnxembed.compile.rewrite.int8.rounding import GELU_LEAST, GELU_ZERO, ZERO, column_scales, rounded_weight
+from onnxembed.compile.rewrite.int8.unfusing import unfuse
 from onnxembed.compile.rewrite.opsets import require_known
-from onnxembed.compile.rewrite.probe import inputs_of_products
-from onnxembed.errors import UnsupportedModelError
 from onnxembed.formats.onnx_model import Constant, Model, Node, read_model
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
+    from onnxembed.compile.rewrite.int8.smoothing import Smoothing
+
 logger = logging.getLogger("onnxembed.models")
 
-OWN = "int8/"
-"""Before the names of values that are added, which must not meet those of the file."""
 _MOST = {8: 127, 7: 63}
 """Largest rounded weight, by its bits. Without 8-bit dot products two products are added in 16 bits, too few for 8."""
-_LARGEST_ERROR = 0.06
-"""Mean relative error of a product's rows from which it stays in single precision."""
-_SMALLEST_TABLE = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +46,13 @@ class Quantized:
         products: Number of products in 8 bits.
         kept: Names of the outputs of products that stayed in single precision, and the error that 8 bits would have.
         tables: Number of tables of vectors in 8 bits.
+        left: Operators that hold a large weight in a form that is not rewritten, each with the name of its output.
     """
 
     products: int
     kept: tuple[tuple[str, float], ...]
     tables: int
+    left: tuple[str, ...] = ()
 
 
 def quantize_graph(
@@ -80,90 +71,31 @@ def quantize_graph(
         What was done.
 
     Raises:
-        UnsupportedModelError: The graph has no large product of single precision, an operator that is not known in the
-            version of ONNX that has blocked rounding, or an input that cannot be made up.
+        UnsupportedModelError: The graph is quantised already, or has no large product of single precision, an operator
+            that is not known in the version of ONNX that has blocked rounding, or an input that cannot be made up.
         ModelError: The file is damaged.
     """
     most = _MOST[weight_bits]
     with read_model(source) as model:
+        require_single_precision(model)
         require_known(model)
-        products = find_products(model, smallest)
-        if not products:
-            raise UnsupportedModelError(
-                f"{source} has no product of single precision that is worth 8 bits; use precision='fp32'"
-            )
-        plan = _plan(model, products, most)
+        unfuse(model, smallest)
+        plan = make_plan(model, smallest, most)
         graph = _Rewriting(model, plan, most).run()
         graph.write(target, largest_inline_bytes=LARGEST_INLINE_BYTES if single_file else 0)
-        return Quantized(len(plan.products), plan.kept, len(plan.tables))
-
-
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    products: Mapping[str, Product]
-    smoothings: Mapping[str, Smoothing]
-    tables: frozenset[str]
-    kept: tuple[tuple[str, float], ...]
-
-
-def _plan(model: Model, products: Sequence[Product], most: int) -> _Plan:
-    """Decide by measuring: what each product is fed with on random input, and what 8 bits would cost it."""
-    seen = inputs_of_products(model, [product.x for product in products])
-    for value, rows in seen.items():
-        if not np.isfinite(rows).all():
-            raise UnsupportedModelError(
-                f"{model.path}: the value {value!r} holds numbers that are not finite for random tokens; the weights "
-                "are damaged, fetch the model again"
-            )
-    smoothings = find_smoothings(model, products, seen)
-    chosen, kept = {}, []
-    for product in products:
-        smoothing = smoothings.get(product.x)
-        rows, weight = seen[product.x], _weight(model, product, smoothing)
-        if smoothing is not None:
-            rows = np.asarray(rows / smoothing.scale, np.float32)
-        error = row_error(rows, weight, most, after_gelu=product.after_gelu)
-        if error > _LARGEST_ERROR:
-            kept.append((product.node.outputs[0], error))
-        else:
-            chosen[product.node.outputs[0]] = product
-    reading = {product.x for product in chosen.values()}
-    return _Plan(
-        chosen,
-        {value: smoothing for value, smoothing in smoothings.items() if value in reading},
-        frozenset(_tables(model)),
-        tuple(kept),
-    )
-
-
-def _tables(model: Model) -> set[str]:
-    """Name the large constants whose rows are looked up."""
-    found = set()
-    for node in model.nodes:
-        if node.operator == "Gather" and node.domain == "" and node.whole("axis", 0) == 0:
-            table = model.constants.get(node.inputs[0])
-            if (
-                table is not None
-                and table.is_float32
-                and len(table.shape) == 2
-                and _numbers(table.shape) >= _SMALLEST_TABLE
-            ):
-                found.add(node.inputs[0])
-    return found
-
-
-def _numbers(shape: tuple[int, ...]) -> int:
-    return int(np.prod(shape, dtype=np.int64))
+        return Quantized(len(plan.products), plan.kept, len(plan.tables), plan.left)
 
 
 class _Rewriting:
     """Writes the new graph, node by node in the order of the old one."""
 
-    def __init__(self, model: Model, plan: _Plan, most: int) -> None:
+    def __init__(self, model: Model, plan: Plan, most: int) -> None:
         self._model, self._plan, self._most = model, plan, most
         self._copy = Copy(model, OWN)
         self._graph = self._copy.graph
         self._rounded: dict[str, tuple[str, str]] = {}  # by value: its 8 bits, and the scales of its rows
+        self._zero_points: dict[tuple[tuple[int, ...], int], str] = {}  # by the rows' shape, and the number
+        self._groups = self._grouped()
         self._folded = {
             id(node): (smoothing, places)
             for smoothing in plan.smoothings.values()
@@ -174,7 +106,8 @@ class _Rewriting:
         for node in self._model.nodes:
             product = self._plan.products.get(node.outputs[0])
             if product is not None and product.node is node:
-                self._add_product(product)
+                if product.node.outputs[0] in self._groups:
+                    self._add_products(self._groups[product.node.outputs[0]])
             elif id(node) in self._folded:
                 self._add_smoothed(node, *self._folded[id(node)])
             elif node.operator == "Gather" and node.inputs[0] in self._plan.tables:
@@ -183,6 +116,15 @@ class _Rewriting:
                 self._copy.node(node)
         self._copy.outputs()
         return self._graph
+
+    def _grouped(self) -> dict[str, list[Product]]:
+        """Products of one value, by the output of the first; one whose bias is computed stays by itself."""
+        groups: dict[str, list[Product]] = {}
+        for product in self._plan.products.values():
+            bias = self._bias(product)
+            alone = bias is not None and bias not in self._model.constants
+            groups.setdefault(product.node.outputs[0] if alone else f"of {product.x}", []).append(product)
+        return {group[0].node.outputs[0]: group for group in groups.values()}
 
     def _add_smoothed(self, node: Node, smoothing: Smoothing, places: tuple[int, ...]) -> None:
         """Divide the constants of a node by the scale, and give other readers the value as it was."""
@@ -202,34 +144,46 @@ class _Rewriting:
     def _smoothed(self, value: str) -> str:
         return f"{OWN}{value}.smoothed"
 
-    def _add_product(self, product: Product) -> None:
-        graph, name = self._graph, f"{OWN}{product.node.outputs[0]}"
-        smoothing = self._plan.smoothings.get(product.x)
-        rounded, scales = self._round(product, smoothing)
-        constant = self._model.constants[product.weight]
-        shape = constant.shape[::-1] if product.transposed else constant.shape
+    def _add_products(self, products: Sequence[Product]) -> None:
+        """Multiply a value by the weights of all that read it at once, and split what comes out."""
+        graph, first = self._graph, products[0]
+        name = f"{OWN}{first.node.outputs[0]}"
+        rounded, scales = self._round(first, self._plan.smoothings.get(first.x))
+        sizes = [product.shape(self._model)[1] for product in products]
 
-        def columns() -> NDArray[np.float32]:
-            return column_scales(_weight(self._model, product, smoothing), self._most)
+        def joined(make: Callable[[NDArray[np.float32]], NDArray[Any]]) -> NDArray[Any]:
+            smoothing = self._plan.smoothings.get(first.x)
+            matrices = (smoothed_weight(self._model, product, smoothing) for product in products)
+            return np.concatenate([make(matrix) for matrix in matrices], axis=-1)
 
-        def weight() -> NDArray[np.int8]:
-            matrix = _weight(self._model, product, smoothing)
-            return rounded_weight(matrix, column_scales(matrix, self._most), self._most)
-
-        stored = graph.later(f"{name}.weight", shape, weight, "int8")
-        by_column = graph.later(f"{name}.columns", shape[1:], columns)
+        shape = (first.shape(self._model)[0], sum(sizes))
+        stored = graph.later(f"{name}.weight", shape, partial(joined, self._rounded_weight), "int8")
+        columns = graph.later(f"{name}.columns", shape[1:], partial(joined, partial(column_scales, most=self._most)))
         one = self._shared("one", np.array(1, np.float32))
-        zero = self._shared(f"zero{self._zero(product)}", np.array(self._zero(product), np.uint8))
-        product_name = graph.node(
-            "MatMulIntegerToFloat", [rounded, stored, one, by_column, zero], f"{name}.product", domain=MICROSOFT
-        )
-        bias = product.node.inputs[2] if len(product.node.inputs) > 2 and product.node.inputs[2] else None
-        if bias is None:
-            graph.node("Mul", [product_name, scales], product.node.outputs[0])
-            return
-        self._copy.constant(bias)
-        scaled = graph.node("Mul", [product_name, scales], f"{name}.scaled")
-        graph.node("Add", [scaled, bias], product.node.outputs[0])
+        zero = self._shared(f"zero{self._zero(first)}", np.array(self._zero(first), np.uint8))
+        inputs = [rounded, stored, one, columns, zero]
+        whole = graph.node("MatMulIntegerToFloat", inputs, f"{name}.product", domain=MICROSOFT)
+        biases = [self._bias(product) for product in products]
+        parts = [
+            product.node.outputs[0] if bias is None else f"{OWN}{product.node.outputs[0]}.scaled"
+            for product, bias in zip(products, biases, strict=True)
+        ]
+        if len(products) == 1:
+            graph.node("Mul", [whole, scales], parts[0])
+        else:
+            scaled = graph.node("Mul", [whole, scales], f"{name}.scaled_rows")
+            ends = graph.integers(f"{name}.sizes", sizes)
+            graph.node("Split", [scaled, ends], parts[0], {"axis": -1}, further_outputs=parts[1:])
+        for product, bias, part in zip(products, biases, parts, strict=True):
+            if bias is not None:
+                self._copy.constant(bias)
+                graph.node("Add", [part, bias], product.node.outputs[0])
+
+    def _bias(self, product: Product) -> str | None:
+        return product.node.inputs[2] if len(product.node.inputs) > 2 and product.node.inputs[2] else None
+
+    def _rounded_weight(self, matrix: NDArray[np.float32]) -> NDArray[np.int8]:
+        return rounded_weight(matrix, column_scales(matrix, self._most), self._most)
 
     def _round(self, product: Product, smoothing: Smoothing | None) -> tuple[str, str]:
         """Round a value once for all products that read it."""
@@ -254,14 +208,21 @@ class _Rewriting:
             scales = graph.node("Max", [above, below, tiny], f"{name}.scales")
             if smoothing is None:
                 scales = self._with_not_a_number(value, scales, name)
-        shape = graph.node("Shape", [scales], f"{name}.shape")
-        zeros = graph.filled(shape, self._zero(product), f"{name}.zeros")
-        constant = self._model.constants[product.weight]
-        channels = constant.shape[1] if product.transposed else constant.shape[0]
-        attributes = {"axis": -1, "block_size": channels}
+        zeros = self._zeros(product, scales)
+        attributes = {"axis": -1, "block_size": product.shape(self._model)[0]}
         rounded = graph.node("QuantizeLinear", [value, scales, zeros], f"{name}.rounded", attributes)
         self._rounded[product.x] = rounded, scales
         return rounded, scales
+
+    def _zeros(self, product: Product, scales: str) -> str:
+        """The zero points of the rows, one tensor for all values with such rows."""
+        value = self._zero(product)
+        key = (self._plan.spaces[product.x], value)
+        if key not in self._zero_points:
+            name = f"{OWN}{product.x}"
+            shape = self._graph.node("Shape", [scales], f"{name}.shape")
+            self._zero_points[key] = self._graph.filled(shape, value, f"{name}.zeros")
+        return self._zero_points[key]
 
     def _with_not_a_number(self, value: str, scales: str, name: str) -> str:
         """Make the scale of a row with a number that is none no number either: the largest passes over NaN.
@@ -299,13 +260,6 @@ class _Rewriting:
         if not self._graph.has_tensor(f"{OWN}{name}"):
             self._graph.initializer(f"{OWN}{name}", value)
         return f"{OWN}{name}"
-
-
-def _weight(model: Model, product: Product, smoothing: Smoothing | None) -> NDArray[np.float32]:
-    matrix: NDArray[np.float32] = product.matrix(model)
-    if smoothing is not None:
-        matrix = np.asarray(matrix * smoothing.scale[:, None], np.float32)
-    return matrix
 
 
 def _divided(constant: Constant, scale: NDArray[np.float32]) -> NDArray[np.float32]:

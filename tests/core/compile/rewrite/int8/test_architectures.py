@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from onnxembed.compile import compile_model
 from onnxembed.compile.rewrite.int8.quantize import quantize_graph
+from onnxembed.errors import UnsupportedModelError
 from onnxembed.formats.onnx_graph import TensorInfo, inspect_graph
 from onnxembed.spec import GraphHead, PoolingType
 from tests.fixtures.graph_runs import run_graph
@@ -49,6 +50,16 @@ def head_of(row: Row) -> dict[str, Any]:
     return {"pooling": PoolingType.MEAN}
 
 
+def test_convolutions_stay_in_single_precision(tmp_path: Path) -> None:
+    compile_model(
+        write_row(read_row(ROWS / "resnet-basic.json"), tmp_path / "model"),
+        tmp_path / "full.onnx",
+        head=GraphHead.PICTURE_VECTOR,
+    )
+    with pytest.raises(UnsupportedModelError, match="its large weights are those of convolutions"):
+        quantize_graph(tmp_path / "full.onnx", tmp_path / "int8.onnx", smallest=1000)
+
+
 @pytest.mark.parametrize("row", rows())
 def test_near_single_precision_and_apart_from_neighbours(row: Row, tmp_path: Path) -> None:
     full, rounded = tmp_path / "full.onnx", tmp_path / "int8.onnx"
@@ -60,6 +71,14 @@ def test_near_single_precision_and_apart_from_neighbours(row: Row, tmp_path: Pat
     exact, near = (run_graph(path, feed)["sentence_embedding"] for path in (full, rounded))
     assert (exact * near).sum(axis=1).min() > 0.995
     # Pictures have no padding; SigLIP's texts have one length.
-    for item, length in enumerate(LENGTHS if "attention_mask" in feed else ()):
-        alone = {name: values[item : item + 1, :length] if values.ndim else values for name, values in feed.items()}
+    whole = None if "attention_mask" in feed else len(near)
+    for item, length in enumerate(LENGTHS if whole is None else (None,) * whole):
+        alone = {
+            name: values[item : item + 1]
+            if length is None
+            else values[item : item + 1, :length]
+            if values.ndim
+            else values
+            for name, values in feed.items()
+        }
         assert np.abs(run_graph(rounded, alone)["sentence_embedding"][0] - near[item]).max() < 1e-6

@@ -91,7 +91,11 @@ def test_seven_bits_for_processors_without_dot_products(bert: Path, tmp_path: Pa
     stored = onnx.load(str(tmp_path / "seven.onnx"))
     weights = [numpy_helper.to_array(t) for t in stored.graph.initializer if t.name.endswith(".weight")]
     rounded_ones = [weight for weight in weights if weight.dtype == np.int8]
-    assert len(rounded_ones) == 12
+    # Two layers of four: query, key and value are one.
+    assert (
+        sorted(weight.shape for weight in rounded_ones)
+        == [(256, 256)] * 2 + [(256, 512)] * 2 + [(256, 768)] * 2 + [(512, 256)] * 2
+    )
     assert max(int(np.abs(weight.astype(int)).max()) for weight in rounded_ones) == 63
     feed = token_batch(LENGTHS, vocab=MAPPED_ID)
     exact, near = (run_graph(path, feed)["sentence_embedding"] for path in (bert, tmp_path / "seven.onnx"))

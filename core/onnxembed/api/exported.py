@@ -1,0 +1,115 @@
+"""A model in an exported folder: its description, its settings, and its graph, all by the folder's own word."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from onnxembed.api.plain_spec import plain_spec, read_spec
+from onnxembed.errors import InputError, ModelError, UnsupportedModelError
+from onnxembed.hub.exported import MANIFEST_FILE, Manifest, ReadyGraph, check_files, manifest_of, small_and_large
+from onnxembed.runtime.precision import AUTO, Precision, weight_bits
+from onnxembed.runtime.threads import Threads
+from onnxembed.spec import ModelSpec
+
+if TYPE_CHECKING:
+    from onnxembed.api.options import EngineOptions
+    from onnxembed.catalog.registry import Registry
+
+SpecT = TypeVar("SpecT", bound=ModelSpec)
+
+
+def exported_model(folder: Path, registry: Registry[SpecT], options: EngineOptions) -> SpecT | None:
+    """Give the description of the model that was exported to a folder.
+
+    Args:
+        folder: A folder.
+        registry: The known models of the kind that is opened.
+        options: Those of the caller.
+
+    Returns:
+        The description, named after the folder; ``None`` for a folder that was not exported.
+
+    Raises:
+        UnsupportedModelError: If another class exported it.
+        InputError: If another graph of it is asked for.
+        ModelError: If what the folder says of itself is damaged.
+    """
+    manifest = manifest_of(folder)
+    if manifest is None:
+        return None
+    if manifest.model_class != registry.facade:
+        raise UnsupportedModelError(
+            f"{folder} holds {manifest.name!r} as {manifest.model_class} exported it, without dense=; open it with "
+            "that class, or export the model again with the one that you need"
+        )
+    for name in ("model_file", "variant"):
+        if getattr(options, name) is not None:
+            raise InputError(
+                f"{name}={getattr(options, name)!r}: the exported folder {folder} holds one form of the model; "
+                f"leave {name} out, or export the model again with it"
+            )
+    return described(folder, manifest, registry.kind)
+
+
+def described(folder: Path, manifest: Manifest, kind: type[SpecT]) -> SpecT:
+    """Make the description of an exported model, named after its folder."""
+    try:
+        model = read_spec(kind, manifest.model)
+    except ValueError as error:
+        raise ModelError(
+            f"{folder / MANIFEST_FILE}: the description cannot be read ({error}); export the model again with this "
+            "version"
+        ) from error
+    return replace(model, name=str(folder))
+
+
+def exported_precision(folder: Path, manifest: Manifest, wanted: Precision | str) -> Precision:
+    """Give the precision that a folder was exported in.
+
+    Another one, 8 bits instead of 32, is an `InputError`; weights that would overflow on this processor are an
+    `UnsupportedModelError`.
+    """
+    stored = Precision(manifest.precision)
+    if wanted not in (stored, Precision.FP32, AUTO):
+        raise InputError(
+            f"precision={str(wanted)!r}: {folder} was exported with precision={stored.value!r}; leave it out, or "
+            f"export {manifest.name!r} again with precision={str(wanted)!r}"
+        )
+    if stored is Precision.INT8 and manifest.weight_bits > (here := weight_bits(stored)):
+        raise UnsupportedModelError(
+            f"{folder} holds weights of {manifest.weight_bits} bits, and this processor takes {here}: it lacks 8-bit "
+            "dot products, so that sums would overflow. Export the model on a processor like this one, or in fp32"
+        )
+    return stored
+
+
+@contextmanager
+def ready_graph(folder: Path, manifest: Manifest, model: ModelSpec) -> Iterator[ReadyGraph]:
+    """Give the graph of an exported model while its files are hashed; one that changed is an error at the end.
+
+    Hashing 90 MB takes a tenth of a second, in which ONNX Runtime's loading keeps one processor busy.
+    """
+    graph = manifest.graph(model.model_file, model.body_folder, folder)
+    if graph.compiled and (model.recipe is None or plain_spec(model.recipe) != graph.recipe):
+        raise InputError(
+            f"{folder} holds a graph that ends in {json.dumps(graph.recipe)}; another pooling cannot be had of it: "
+            f"leave pooling out, or export {manifest.name!r} again with it"
+        )
+    small, large = small_and_large(manifest, (graph.path, *graph.data))
+    check_files(folder, manifest, small)
+    if not large:
+        yield graph
+        return
+    with closing(Threads(1, "onnxembed-check")) as checker:
+        checked = checker.submit(lambda: check_files(folder, manifest, large))
+        try:
+            yield graph
+        except ModelError:
+            checker.result(checked)  # which file changed says more than what became of it
+            raise
+        checker.result(checked)

@@ -1,0 +1,5 @@
+"""Image models."""
+
+from fastembed.image.image_embedding import ImageEmbedding
+
+__all__ = ["ImageEmbedding"]

@@ -1,0 +1,5 @@
+"""Dense text models."""
+
+from fastembed.text.text_embedding import TextEmbedding
+
+__all__ = ["TextEmbedding"]
