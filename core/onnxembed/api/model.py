@@ -119,7 +119,7 @@ class Model(Generic[OptionsT, SpecT, EngineT]):
             options,
             model_name=spec.name,
             specific_model_path=None if folder == spec.name else folder,
-            precision=self._settings.precision,
+            precision=options.precision if self._settings.automatic else self._settings.precision,
         )
         self._make_engine = make_engine
         watch()
@@ -132,14 +132,19 @@ class Model(Generic[OptionsT, SpecT, EngineT]):
         holder = self if self._deferred_of is None else self._deferred_of
         process, held = os.getpid(), holder._held
         if held is None or held[0] != process:
-            settings = located(self._settings)
-            if settings.automatic:
-                from onnxembed.api.precision_check import checked
-
-                settings = checked(settings)
+            settings = self._located()
             holder._settled = settings.choice
             held = holder._held = (process, shared_engine(settings, self._make_engine))
         return held[1]
+
+    def _located(self) -> EngineSettings[SpecT]:
+        """The settings with the files, found or brought, and with a precision that was checked on them."""
+        settings = located(self._settings)
+        if not settings.automatic:
+            return settings
+        from onnxembed.api.precision_check import checked
+
+        return checked(settings)
 
     def __getstate__(self) -> Any:
         state: Any = super().__getstate__()
@@ -271,7 +276,7 @@ class Model(Generic[OptionsT, SpecT, EngineT]):
 
         target = target_folder(folder)
         fingerprint = str(getattr(self, "fingerprint", ""))
-        made = write_folder(located(self._settings), self._registry().facade, fingerprint, target)
+        made = write_folder(self._located(), self._registry().facade, fingerprint, target)
         try:
             self._check_exported(made, fingerprint)
             if target.is_dir():

@@ -11,14 +11,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from onnxembed.errors import InputError, ProviderError
+from onnxembed.runtime import precision as facts
 from onnxembed.runtime.precision import (
     AUTO,
     GraphForm,
     Precision,
-    has_bfloat16,
-    has_dot_products,
     integer_form,
-    is_arm,
 )
 from onnxembed.runtime.providers import CPU_PROVIDER, CUDA_PROVIDER, Placement
 from onnxembed.runtime.session_options import OptionValue
@@ -64,7 +62,7 @@ class Machine:
     @classmethod
     def here(cls) -> Machine:
         """This machine."""
-        return cls(has_dot_products(), has_bfloat16(), is_arm() and sys.platform == "linux")
+        return cls(facts.has_dot_products(), facts.has_bfloat16(), facts.is_arm() and sys.platform == "linux")
 
 
 @dataclass(frozen=True, slots=True)

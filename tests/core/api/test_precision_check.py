@@ -51,6 +51,8 @@ def test_what_was_found_is_used_and_said(folder: Path, tmp_path: Path, caplog: p
     np.testing.assert_array_equal(model.embed_to_array(TEXTS), asked.embed_to_array(TEXTS))
     again = pickle.loads(pickle.dumps(model))
     assert (again.precision, again.fingerprint) == ("int8", model.fingerprint)
+    exported = TextEmbedding(model.export(tmp_path / "exported"))
+    assert (exported.precision, exported.fingerprint) == ("int8", model.fingerprint)
 
 
 def test_it_is_measured_once(folder: Path, tmp_path: Path) -> None:
