@@ -6,7 +6,7 @@ import hashlib
 import logging
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -134,14 +134,13 @@ def prepared_graph(
         with kept_graph(store, full.path, *_rewriting(full.path, store, form)) as path:
             facts = inspect_graph(path)
             data = tuple(DataFile(path.parent / name) for name in facts.external_data)
-            file = _made_here(path, facts) if full.compiled else _describe(path, facts, data, compiled=False)
-            # It scales each row by itself, although its operators are those of dynamic quantisation. Rounding makes
-            # much of the little by which attention without a mask differs: no text may have it here and not there.
-            apart = LEAST_LENGTH if any(part.outline for part in file.data) else None
-            yield replace(file, dynamically_quantized=False, lengths_apart_from=apart)
+            yield _rounded(
+                _made_here(path, facts, data) if full.compiled else _describe(path, facts, data, compiled=False)
+            )
 
 
 def _ready(folder: Path, exported: Manifest, graph: ReadyGraph) -> GraphFile:
+    """The graph of an exported folder, as it was loaded where it was made."""
     path = folder / graph.path
     facts = inspect_graph(path)
     digests = {folder / name: exported.files[name][0] for name in graph.data}
@@ -149,8 +148,20 @@ def _ready(folder: Path, exported: Manifest, graph: ReadyGraph) -> GraphFile:
     if set(files) != set(digests):
         raise ModelError(f"{path} keeps weights in other files than {folder / MANIFEST_FILE} lists; export it again")
     data = tuple(DataFile(file, digests[file]) for file in files)
-    file = _describe(path, facts, data, compiled=graph.compiled)
-    return file if exported.weight_bits == FULL_BITS else replace(file, dynamically_quantized=False)
+    if graph.compiled:
+        file = _made_here(path, facts, data)
+    else:
+        file = _describe(path, facts, data or _own_data(path, lambda _: exported.files[graph.path][0]), compiled=False)
+    return file if exported.weight_bits == FULL_BITS else _rounded(file)
+
+
+def _rounded(file: GraphFile) -> GraphFile:
+    """A graph in 8 bits: it scales each row by itself, although its operators are those of dynamic quantisation.
+
+    Rounding makes much of the little by which attention without a mask differs: no text may have it here and not there.
+    """
+    apart = LEAST_LENGTH if any(part.outline for part in file.data) else None
+    return replace(file, dynamically_quantized=False, lengths_apart_from=apart)
 
 
 @contextmanager
@@ -167,7 +178,9 @@ def _full_graph(
             found, facts = _reduced(found, facts, store)
         path, memory = loadable_model_path(found, facts.external_data, store), digest_memory(store)
         data = (path.parent / name for name in facts.external_data)
-        described = tuple(DataFile(file, content_digest(file, memory)) for file in data) or _own_data(path, memory)
+        described = tuple(DataFile(file, content_digest(file, memory)) for file in data) or _own_data(
+            path, lambda file: content_digest(file, memory)
+        )
         yield _describe(path, facts, described, compiled=False)
         return
     if not weights:
@@ -188,25 +201,24 @@ def _full_graph(
     shards = "".join(f"\0{content_digest(folder.path / name, digest_memory(store))}" for name in weights[1:])
     with kept_graph(store, folder.path / weights[0], making + shards, compile_to) as path:
         facts = inspect_graph(path)
-        yield _made_here(path, facts)
+        # Without digests: a graph that was made here is loaded again after any change.
+        yield _made_here(path, facts, tuple(DataFile(path.parent / name) for name in facts.external_data))
 
 
-def _made_here(path: Path, facts: GraphFacts) -> GraphFile:
+def _made_here(path: Path, facts: GraphFacts, data: tuple[DataFile, ...]) -> GraphFile:
     """A compiled graph, which leaves the mask out of long attention; see `unpadded`."""
-    # Without digests: a graph that was made here is loaded again after any change.
-    data = [DataFile(path.parent / name) for name in facts.external_data]
     if data and path.stat().st_size <= _MOST_GRAPH_BYTES:
-        data[0] = replace(data[0], outline=unpadded(path.read_bytes()))
-    return _describe(path, facts, tuple(data), compiled=True)
+        data = (replace(data[0], outline=unpadded(path.read_bytes())), *data[1:])
+    return _describe(path, facts, data, compiled=True)
 
 
-def _own_data(graph: Path, memory: Path) -> tuple[DataFile, ...]:
+def _own_data(graph: Path, digest: Callable[[Path], str]) -> tuple[DataFile, ...]:
     """The graph's own file, where its weights are mapped instead of copied."""
     if sys.platform == "win32" or os.uname().machine not in _READ_ANYWHERE:
         return ()  # a mapped file cannot be replaced on Windows
     file = graph.resolve()
     outlined = outline(file)
-    return () if outlined is None else (DataFile(file, content_digest(file, memory), outlined),)
+    return () if outlined is None else (DataFile(file, digest(file), outlined),)
 
 
 def _rewriting(graph: Path, store: StoreSettings, form: GraphForm) -> tuple[str, Make]:

@@ -22,6 +22,7 @@ from onnxembed.kinds import KINDS, kind_of
 from onnxembed.runtime.precision import Precision
 
 _REPOSITORY = re.compile(r"models--(.+)")
+_ROUNDED = re.compile(r"\d+ bits\b")
 _PRIVATE = re.compile(r"\..+\.\d+\.[0-9a-f]{8}")
 # A file under a private name is renamed within moments of its making.
 _PRIVATE_SECONDS = 3600.0
@@ -295,7 +296,7 @@ def _precision(origin: dict[str, object]) -> str:
     making = origin.get("making")
     if not isinstance(making, str):
         return ""
-    return Precision.INT8.value if making.endswith(" bits") else Precision.FP32.value
+    return Precision.INT8.value if _ROUNDED.match(making) else Precision.FP32.value
 
 
 def _model_of(source: str, origins: dict[Path, dict[str, object]], settings: StoreSettings) -> str:
