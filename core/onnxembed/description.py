@@ -11,9 +11,10 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from onnxembed.api.exported import exported_model
-from onnxembed.api.find import chosen_files, named_folder, stated_name
+from onnxembed.api.find import chosen_files, named_folder, stated_name, with_chosen_weights
 from onnxembed.api.options import EngineOptions
-from onnxembed.api.repository import HubFiles, describe_repository, refusal_of, repository_files
+from onnxembed.api.preference import FIGURES, preference
+from onnxembed.api.repository import HubFiles, compiles, describe_repository, refusal_of, repository_files
 from onnxembed.api.settings import store_settings
 from onnxembed.errors import ModelNotFoundError
 from onnxembed.formats.facts import Facts
@@ -22,7 +23,7 @@ from onnxembed.hub.bring import open_repository
 from onnxembed.hub.choice import FULL, choose, shipped_graphs
 from onnxembed.hub.exported import MANIFEST_FILE, manifest_of
 from onnxembed.hub.files import FolderFiles, has_weights, inside, weights_names
-from onnxembed.hub.folder import CONFIG_FILE, OPTIONAL_FILES
+from onnxembed.hub.folder import CONFIG_FILE, GRAPH_LAYOUTS, OPTIONAL_FILES
 from onnxembed.kinds import Kind, kind_named, kind_of
 from onnxembed.metadata.stages import STAGES_FILE, read_stages
 from onnxembed.spec import TOKENIZER_FILE, ModelSpec
@@ -59,7 +60,7 @@ class Fact:
     """Something that a file says of a model.
 
     Attributes:
-        file: The file, relative to the model's folder, or `CATALOGUE`.
+        file: The file, relative to the model's folder, or `CATALOGUE`, or `FIGURES` of graphs and weights.
         key: The key, those that lead to it joined by dots.
         value: What stands there.
         decides: What it decides, such as ``pooling``; empty where it is part of the architecture, or decides more than
@@ -188,9 +189,23 @@ def describe(
         if exported is not None:
             return _exported(_described(chosen, exported, FolderFiles(folder), found_in="folder"), folder)
         files = chosen_files(FolderFiles(folder), options, chosen.registry.kind)
-        return _described(chosen, chosen.describe(files), files, found_in="folder")
+        why = _why(files, chosen, options)
+        model = with_chosen_weights(chosen.describe(files), files)
+        return _described(chosen, model, files, found_in="folder", facts=why)
     listed = repository_files(name, options, chosen.registry)
-    return _described(chosen, describe_repository(listed, options, chosen.describe), listed, found_in="repository")
+    model, why = describe_repository(listed, options, chosen.describe), _why(listed, chosen, options)
+    return _described(chosen, model, listed, found_in="repository", facts=why)
+
+
+def _why(files: Files, kind: Kind, options: EngineOptions) -> list[Fact]:
+    """Why the graph is used, or the weights, where there are both and nobody asked for one of them."""
+    if options.model_file is not None or options.variant is not None:
+        return []
+    graph = files.chosen
+    if graph is None or not graph.endswith(".onnx"):
+        graph = next((name for name in GRAPH_LAYOUTS if files.has(name)), None)
+    found = None if graph is None else preference(files, graph, kind.registry.kind, lambda: compiles(files))
+    return [] if found is None else [Fact(FIGURES, "graph or weights", found.why, "made_from")]
 
 
 def _exported(described: ModelDescription, folder: Path) -> ModelDescription:
@@ -253,7 +268,7 @@ def _described(
         limit=None if limit is None else limit[0],
         settings=_settings(model),
         files=_needed(model, files, [stage.file(WEIGHTS_FILE) for stage in stages if stage.path]),
-        facts=(*facts, *_facts(model, files, made_from)) if found_in != "catalogue" else tuple(facts),
+        facts=tuple(facts) if found_in == "catalogue" else (*_facts(model, files, made_from), *facts),
     )
 
 

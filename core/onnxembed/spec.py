@@ -158,6 +158,7 @@ class ModelSpec:
         stated: The fields that a row of the catalogue has to state in spite of their default.
         graph_stems: What the names of graphs of this kind begin with, before ``_fp16`` and the like; the preferred
             first.
+        graph_is_compiled_better: Whether figures of `onnxembed.compile.measured` are of graphs of this kind.
     """
 
     name: str
@@ -174,6 +175,7 @@ class ModelSpec:
 
     stated: ClassVar[tuple[str, ...]] = ("model_file", "license", "size_in_gb", "description")
     graph_stems: ClassVar[tuple[str, ...]] = ("model",)
+    graph_is_compiled_better: ClassVar[bool] = False
 
     @property
     def needs_files(self) -> bool:

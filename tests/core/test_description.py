@@ -47,7 +47,12 @@ def test_a_repository(hub: HubServer, tmp_path: Path) -> None:
 
     assert (found.name, found.found_in, found.revision) == (NAME, "repository", commit)
     assert (found.kind, found.model_class, found.architecture) == ("dense", "TextEmbedding", "bert BertModel")
-    assert (found.made_from, found.variant, found.variants, found.limit) == ("graph", "fp32", (), 48)
+    graph = "onnx/model.onnx"
+    assert (found.made_from, found.variant, found.variants, found.limit) == ("weights", "fp32", (graph,), 48)
+    (why,) = [fact for fact in found.facts if fact.decides == "made_from"]
+    assert str(why.value).startswith("a graph compiled of the weights is used: for 'bert' it is 1.")
+    asked = describe(NAME, model_file=graph)
+    assert (asked.made_from, asked.variants) == ("graph", ())
     assert found.stages == ("Transformer", "Pooling (1_Pooling)", "Normalize (2_Normalize)")
     assert found.settings["pooling"] in ("MEAN", ["MEAN"])
     assert found.settings["prompts"] is not None
@@ -58,10 +63,10 @@ def test_a_repository(hub: HubServer, tmp_path: Path) -> None:
     # Nothing large came; what is still to come is said with its size.
     assert all(name.endswith(".json") for name in hub.fetched(NAME))
     sizes = {file.name: file.size for file in found.files}
-    assert sizes["onnx/model.onnx"] == (folder / "onnx" / "model.onnx").stat().st_size
-    assert "model.safetensors" not in sizes
+    assert sizes["model.safetensors"] == (folder / "model.safetensors").stat().st_size
+    assert graph not in sizes
     lacking = {file.name for file in found.files if not file.here}
-    assert {"onnx/model.onnx", "tokenizer.json"} <= lacking
+    assert {"model.safetensors", "tokenizer.json"} <= lacking
     assert found.bytes_to_fetch == sum((folder / name).stat().st_size for name in lacking)
     TextEmbedding(NAME)
     again = describe(NAME, local_files_only=True)

@@ -206,7 +206,7 @@ class TestChoices:
 
     def test_weights_where_there_is_a_graph(self, hub: HubServer, tmp_path: Path) -> None:
         folder = publish(hub, tmp_path / "published", graph_beside_weights)
-        by_graph = TextEmbedding(NAME).embed_to_array(TEXTS)
+        by_graph = TextEmbedding(NAME, model_file="onnx/model.onnx").embed_to_array(TEXTS)
         hub.forget_requests()
         by_weights = TextEmbedding(NAME, model_file="model.safetensors")
         assert hub.fetched(NAME) == ["model.safetensors"]
@@ -291,9 +291,9 @@ class TestCachedByAnotherTool:
 
     def test_what_lacks_a_stage_is_completed(self, hub: HubServer, tmp_path: Path) -> None:
         publish(hub, tmp_path / "published", graph_beside_weights)
-        self.brought(hub, tmp_path / "cache", "onnx/model.onnx", "modules.json", "config.json", "tokenizer.json")
+        self.brought(hub, tmp_path / "cache", "model.safetensors", "modules.json", "config.json", "tokenizer.json")
         TextEmbedding(NAME)
-        rest = {"onnx/model.onnx", "modules.json", "config.json", "tokenizer.json"}
+        rest = {"model.safetensors", "modules.json", "config.json", "tokenizer.json"}
         assert hub.fetched(NAME) == sorted({*SHAPES[0].small} - rest)
 
     def test_a_quantized_graph_of_another_tool_is_no_choice(self, hub: HubServer, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "albert": ("Albert", {**_SHAPE, "embedding_size": 128}),
     "distilbert": ("DistilBert", {"dim": 384, "hidden_dim": 1536, "n_layers": 6, "n_heads": 12}),
     "xlm-roberta": ("XLMRoberta", _ROBERTA),
+    "roberta": ("Roberta", _ROBERTA),
     "qwen3": ("Qwen3", _DECODER),
     "gemma3_text": ("Gemma3Text", _DECODER),
     "eurobert": ("EuroBert", {**_DECODER, "pad_token_id": 0}),

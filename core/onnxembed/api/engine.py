@@ -22,6 +22,7 @@ from onnxembed.runtime.onnx import import_onnxruntime
 from onnxembed.runtime.per_process import PerProcess
 from onnxembed.runtime.plugins import available_providers
 from onnxembed.runtime.precision import Precision
+from onnxembed.runtime.precision_choice import placed, session_entries
 from onnxembed.runtime.provider_traits import GraphForm, graph_form
 from onnxembed.runtime.providers import Placement, place, place_quantized
 from onnxembed.runtime.session import Session, SessionSettings
@@ -139,6 +140,7 @@ class GraphEngine(Generic[SpecT]):
         placements = place(settings.request, available, device_found=cuda.driver().found)
         if settings.precision is Precision.INT8:
             placements = place_quantized(settings.request, placements)
+        placements = placed(placements, settings.choice)
         form = graph_form(placements[0])
         with (
             _prepared(self.folder, settings, form) as file,
@@ -154,7 +156,9 @@ class GraphEngine(Generic[SpecT]):
         return LoadedGraph(sessions, file, settings.threads or self.cpus, heads)
 
     def _open(self, file: GraphFile, placement: Placement, form: GraphForm) -> Session:
-        settings = SessionSettings(placement, self.settings.threads, self.settings.session_options)
+        entries = session_entries(self.settings.choice, placement.providers[0][0])
+        options = (*self.settings.session_options, *entries.items())
+        settings = SessionSettings(placement, self.settings.threads, options)
         # Of data alone: a session keeps no engine alive.
         again = partial(_prepared_again, self.folder, self.settings, form)
         return Session(file.path, settings, self.cpus, file.data, again)
@@ -170,7 +174,8 @@ def _attention_heads(folder: ModelFolder, model: ModelSpec) -> int:
 def _prepared(
     folder: ModelFolder, settings: EngineSettings[SpecT], form: GraphForm
 ) -> AbstractContextManager[GraphFile]:
-    return prepared_graph(folder, settings.model, settings.store, settings.accept_unknown, settings.weight_bits, form)
+    numbers = settings.choice.numbers
+    return prepared_graph(folder, settings.model, settings.store, settings.accept_unknown, numbers, form)
 
 
 @contextmanager

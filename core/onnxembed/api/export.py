@@ -140,7 +140,7 @@ def _write_graphs(made: Path, settings: EngineSettings[Any], folder: ModelFolder
                 f"{settings.model.name!r} makes two graphs of {model.model_file!r} with different ends, which an "
                 "exported folder cannot hold; use the model's own folder"
             )
-        with prepared_graph(folder, model, settings.store, settings.accept_unknown, settings.weight_bits) as file:
+        with prepared_graph(folder, model, settings.store, settings.accept_unknown, settings.choice.numbers) as file:
             name = _place(folder.path, model, file, len(written))
             written[key] = _copy_graph(made, name, model, file)
         yield written[key]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 from onnxembed.api.plain_spec import plain_spec, read_spec
 from onnxembed.errors import InputError, ModelError, UnsupportedModelError
 from onnxembed.hub.exported import MANIFEST_FILE, Manifest, ReadyGraph, check_files, manifest_of, small_and_large
-from onnxembed.runtime.precision import Precision, weight_bits
+from onnxembed.runtime.precision import AUTO, Precision, weight_bits
 from onnxembed.runtime.threads import Threads
 from onnxembed.spec import ModelSpec
 
@@ -68,19 +68,19 @@ def described(folder: Path, manifest: Manifest, kind: type[SpecT]) -> SpecT:
     return replace(model, name=str(folder))
 
 
-def exported_precision(folder: Path, manifest: Manifest, wanted: Precision) -> Precision:
+def exported_precision(folder: Path, manifest: Manifest, wanted: Precision | str) -> Precision:
     """Give the precision that a folder was exported in.
 
     Another one, 8 bits instead of 32, is an `InputError`; weights that would overflow on this processor are an
     `UnsupportedModelError`.
     """
     stored = Precision(manifest.precision)
-    if wanted not in (stored, Precision.FP32):
+    if wanted not in (stored, Precision.FP32, AUTO):
         raise InputError(
-            f"precision={wanted.value!r}: {folder} was exported with precision={stored.value!r}; leave it out, or "
-            f"export {manifest.name!r} again with precision={wanted.value!r}"
+            f"precision={str(wanted)!r}: {folder} was exported with precision={stored.value!r}; leave it out, or "
+            f"export {manifest.name!r} again with precision={str(wanted)!r}"
         )
-    if stored is not Precision.FP32 and manifest.weight_bits > (here := weight_bits(stored)):
+    if stored is Precision.INT8 and manifest.weight_bits > (here := weight_bits(stored)):
         raise UnsupportedModelError(
             f"{folder} holds weights of {manifest.weight_bits} bits, and this processor takes {here}: it lacks 8-bit "
             "dot products, so that sums would overflow. Export the model on a processor like this one, or in fp32"

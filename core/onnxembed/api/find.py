@@ -133,8 +133,14 @@ def chosen_files(files: Files, options: EngineOptions, kind: type[ModelSpec]) ->
     # Where two towers lie in files of their own, the graph in the usual place is the one of both.
     stem = kind.graph_stems[0]
     tower = stem != "model" and any(files.has(f"{place}{stem}.onnx") for place in ("onnx/", ""))
-    if asked or tower or (graph_name(files, GRAPH_LAYOUTS[0]) is None and not has_weights(files)):
+    graph = graph_name(files, GRAPH_LAYOUTS[0])
+    if asked or tower or (graph is None and not has_weights(files)):
         files.chosen = choose(files, kind.graph_stems, model_file=options.model_file, variant=options.variant)
+    elif graph is not None and has_weights(files):
+        from onnxembed.api.repository import preferred
+
+        better = preferred(files, graph, kind)
+        files.chosen = None if better == graph else better
     return files
 
 
@@ -147,7 +153,11 @@ def _describe_folder(
     files = chosen_files(FolderFiles(folder), options, kind)
     if options.model_file is None and options.variant is None:
         report(files)
-    model = describe(files)
+    return with_chosen_weights(describe(files), files)
+
+
+def with_chosen_weights(model: SpecT, files: Files) -> SpecT:
+    """Name the weights in a description where they were chosen, although a graph may lie beside them."""
     chosen = files.chosen
     return model if chosen is None or chosen.endswith(".onnx") else replace(model, model_file=chosen)
 

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from onnxembed.api.exported import ready_graph
@@ -25,7 +26,7 @@ from onnxembed.hub.external_data import loadable_model_path
 from onnxembed.hub.files import FolderFiles, find_graph, weights_names
 from onnxembed.hub.folder import CONFIG_FILE, GRAPH_LAYOUTS, ModelFolder, absent
 from onnxembed.hub.settings import StoreSettings
-from onnxembed.runtime.precision import FULL_BITS
+from onnxembed.runtime.precision import FULL_BITS, WEIGHT_BITS, GraphNumbers
 from onnxembed.runtime.provider_traits import PROCESSOR_FORM, GraphForm, Operators
 from onnxembed.runtime.session import DataFile
 from onnxembed.spec import GraphHead, ModelSpec, Recipe
@@ -33,6 +34,8 @@ from onnxembed.suggest import listed
 
 _NAMES_SHOWN = 8
 _MASK = "attention_mask"
+# Part of the name of a kept graph in 16 bits, raised when its making changes.
+_HALF_VERSION = 1
 # Larger ones are graphs that hold their weights.
 _MOST_GRAPH_BYTES = 16 * 1024 * 1024
 # Processors that load numbers from any address as fast as from a multiple of their size.
@@ -121,14 +124,14 @@ def prepared_graph(
     model: ModelSpec,
     store: StoreSettings,
     accept_unknown: tuple[str, ...] = (),
-    weight_bits: int = FULL_BITS,
+    numbers: GraphNumbers = GraphNumbers.SINGLE,
     form: GraphForm = PROCESSOR_FORM,
 ) -> Iterator[GraphFile]:
     """Give a graph that may be loaded while the context lasts; it runs no code and reads no foreign files.
 
-    ``accept_unknown`` are keys of ``config.json`` that the compiler passes over; fewer ``weight_bits`` than those of
-    single precision give a graph that is rewritten to products in 8-bit integers; ``form`` is what its provider
-    wants. A folder that holds neither a graph nor weights is a `ModelNotFoundError`.
+    ``accept_unknown`` are keys of ``config.json`` that the compiler passes over; other ``numbers`` than those of single
+    precision give a graph that is rewritten to them; ``form`` is what its provider wants. A folder that holds neither
+    a graph nor weights is a `ModelNotFoundError`.
     """
     exported = manifest_of(folder.path)
     if exported is not None:
@@ -136,10 +139,10 @@ def prepared_graph(
             yield _ready(folder.path, exported, ready)
         return
     with _full_graph(folder, model, store, accept_unknown, form) as full:
-        if weight_bits == FULL_BITS:
+        if numbers is GraphNumbers.SINGLE:
             yield full
             return
-        with kept_graph(store, full.path, *_rounding(full.path, store, weight_bits)) as path:
+        with kept_graph(store, full.path, *_rewriting(full.path, store, numbers)) as path:
             facts = inspect_graph(path)
             data = tuple(DataFile(path.parent / name) for name in facts.external_data)
             made = (
@@ -234,26 +237,38 @@ def _own_data(graph: Path, digest: Callable[[Path], str]) -> tuple[DataFile, ...
     return () if outlined is None else (DataFile(file, digest(file), outlined),)
 
 
-def _rounding(graph: Path, store: StoreSettings, weight_bits: int) -> tuple[str, Make]:
-    """What decides a graph in 8 bits beside the full one, and what makes it."""
-
-    def round_to(target: Path) -> None:
-        from onnxembed.compile.rewrite.int8.quantize import quantize_graph
-
-        done = quantize_graph(graph, target, weight_bits=weight_bits)
-        if done.kept:
-            names = listed([f"{name} ({error:.0%})" for name, error in done.kept], _NAMES_SHOWN)
-            logger.warning("%s: these products stay in single precision, 8 bits would spoil them: %s", graph, names)
-        if done.left:
-            names = listed(done.left, _NAMES_SHOWN)
-            logger.warning(
-                "%s: these operators stay in single precision, their form is not rewritten: %s", graph, names
-            )
-        logger.info("%s: %d products and %d tables are in 8 bits", graph, done.products, done.tables)
-
+def _rewriting(graph: Path, store: StoreSettings, numbers: GraphNumbers) -> tuple[str, Make]:
+    """What decides a graph in other numbers beside the full one, and what makes it."""
     data = inspect_graph(graph).external_data
     outside = "".join(f"\0{content_digest(graph.parent / name, digest_memory(store))}" for name in data)
-    return f"{weight_bits} bits, form 4{outside}", round_to
+    bits = WEIGHT_BITS.get(numbers)
+    if bits is not None:
+        return f"{bits} bits, form 4{outside}", partial(_round_to, graph, bits)
+    return f"{numbers.value} {_HALF_VERSION}{outside}", partial(_halve, graph, numbers)
+
+
+def _round_to(graph: Path, weight_bits: int, target: Path) -> None:
+    from onnxembed.compile.rewrite.int8.quantize import quantize_graph
+
+    done = quantize_graph(graph, target, weight_bits=weight_bits)
+    if done.kept:
+        names = listed([f"{name} ({error:.0%})" for name, error in done.kept], _NAMES_SHOWN)
+        logger.warning("%s: these products stay in single precision, 8 bits would spoil them: %s", graph, names)
+    if done.left:
+        names = listed(done.left, _NAMES_SHOWN)
+        logger.warning("%s: these operators stay in single precision, their form is not rewritten: %s", graph, names)
+    logger.info("%s: %d products and %d tables are in 8 bits", graph, done.products, done.tables)
+
+
+def _halve(graph: Path, numbers: GraphNumbers, target: Path) -> None:
+    from onnxembed.compile.rewrite.half.convert import halve_graph
+    from onnxembed.compile.rewrite.half.formats import BFLOAT16, FLOAT16
+
+    done = halve_graph(graph, target, FLOAT16 if numbers is GraphNumbers.FLOAT16 else BFLOAT16)
+    if done.kept:
+        names = listed([f"{name} ({number:.3g})" for name, number in done.kept], _NAMES_SHOWN)
+        logger.warning("%s: these products stay in single precision, their numbers are too large: %s", graph, names)
+    logger.info("%s: %d products and %d tables are in %s", graph, done.products, done.tables, numbers.value)
 
 
 def _describe(path: Path, facts: GraphFacts, data: tuple[DataFile, ...], *, compiled: bool) -> GraphFile:

@@ -18,7 +18,7 @@ from onnxembed.api.shared import pool_of, shared_engine, shared_engines
 from onnxembed.errors import InputTypeError, ModelError
 from onnxembed.runtime.batching import ANY_NUMBER
 from onnxembed.runtime.forks import watch
-from onnxembed.runtime.precision import FULL_BITS
+from onnxembed.runtime.precision import WEIGHT_BITS, Precision
 from onnxembed.suggest import nearest
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from onnxembed.catalog.registry import Registry
     from onnxembed.hub.folder import ModelFolder
     from onnxembed.runtime.bounded_pool import BoundedPool
+    from onnxembed.runtime.precision_choice import Choice
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -103,6 +104,7 @@ class Model(Generic[OptionsT, SpecT, EngineT]):
     _held: tuple[int, EngineT] | None = None
     _held_pool: BoundedPool | None = None
     _deferred_of: Self | None = None
+    _settled: Choice | None = None
 
     def _open(
         self,
@@ -118,7 +120,7 @@ class Model(Generic[OptionsT, SpecT, EngineT]):
             options,
             model_name=spec.name,
             specific_model_path=None if folder == spec.name else folder,
-            precision=self._settings.precision,
+            precision=options.precision if self._settings.automatic else self._settings.precision,
         )
         self._make_engine = make_engine
         watch()
@@ -131,13 +133,24 @@ class Model(Generic[OptionsT, SpecT, EngineT]):
         holder = self if self._deferred_of is None else self._deferred_of
         process, held = os.getpid(), holder._held
         if held is None or held[0] != process:
-            held = holder._held = (process, shared_engine(located(self._settings), self._make_engine))
+            settings = self._located()
+            holder._settled = settings.choice
+            held = holder._held = (process, shared_engine(settings, self._make_engine))
         return held[1]
+
+    def _located(self) -> EngineSettings[SpecT]:
+        """The settings with the files, found or brought, and with a precision that was checked on them."""
+        settings = located(self._settings)
+        if not settings.automatic:
+            return settings
+        from onnxembed.api.precision_check import checked
+
+        return checked(settings)
 
     def __getstate__(self) -> Any:
         state: Any = super().__getstate__()
         fields, *slots = state if isinstance(state, tuple) else (state,)  # a pair where a subclass has slots
-        fields = {name: value for name, value in fields.items() if name not in ("_held", "_held_pool")}
+        fields = {name: value for name, value in fields.items() if name not in ("_held", "_held_pool", "_settled")}
         return (fields, *slots) if slots else fields
 
     def __copy__(self) -> Self:
@@ -153,6 +166,28 @@ class Model(Generic[OptionsT, SpecT, EngineT]):
     def model_name(self) -> str:
         """The model's name as the catalogue spells it, or its folder."""
         return self._settings.model.name
+
+    @property
+    def precision(self) -> str:
+        """How the model is computed: ``fp32``, ``int8`` and so on, never ``auto``.
+
+        With ``auto`` this finds the files, and compares the precision that this machine has with single precision.
+        """
+        return self._choice.precision.value
+
+    @property
+    def precision_reason(self) -> str:
+        """Why ``auto`` chose `precision`, with the cosine that was measured; empty where the caller chose."""
+        return self._choice.why
+
+    @property
+    def _choice(self) -> Choice:
+        if not self._settings.automatic:
+            return self._settings.choice
+        holder = self if self._deferred_of is None else self._deferred_of
+        if holder._settled is None:
+            _ = self._engine
+        return holder._settled or self._settings.choice
 
     @property
     def options(self) -> dict[str, Any]:
@@ -242,7 +277,7 @@ class Model(Generic[OptionsT, SpecT, EngineT]):
 
         target = target_folder(folder)
         fingerprint = str(getattr(self, "fingerprint", ""))
-        made = write_folder(located(self._settings), self._registry().facade, fingerprint, target)
+        made = write_folder(self._located(), self._registry().facade, fingerprint, target)
         try:
             self._check_exported(made, fingerprint)
             if target.is_dir():
@@ -311,8 +346,9 @@ class Model(Generic[OptionsT, SpecT, EngineT]):
         base: GraphEngine[SpecT] = cast("Any", self._engine).base  # every engine that is made of files has one
         if self._settings.accept_unknown:
             relevant = (relevant, self._settings.accept_unknown)
-        if self._settings.weight_bits != FULL_BITS:
-            relevant = (relevant, self._settings.weight_bits)
+        choice = base.settings.choice
+        if choice.precision is not Precision.FP32:
+            relevant = (relevant, WEIGHT_BITS.get(choice.numbers, choice.precision.value))
         from hashlib import sha256
 
         return sha256(f"{base.settings.content}\0{relevant!r}".encode()).hexdigest()[:32]

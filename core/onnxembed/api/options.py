@@ -126,9 +126,10 @@ class EngineOptions:
             ``"onnx/model_O2.onnx"``, or its weights, ``"model.safetensors"``; ``None`` for the graph in full precision.
         variant: The same by the end of the graph's name: ``"fp16"``, ``"int8"``, ``"q4"``, ``"quantized"``, ``"O2"``
             and whatever else a repository ships; ``"fp32"`` for the graph in full precision.
-        precision: How the model is computed: ``"fp32"``, or ``"int8"`` for large products in 8-bit integers with one
-            scale per row, about twice as fast at a cosine of about 0.999 to fp32. ``variant`` chooses among the graphs
-            that a repository ships.
+        precision: How the model is computed: ``"fp32"``; ``"int8"`` for large products in 8-bit integers with one
+            scale per row, about twice as fast at a cosine of about 0.999 to fp32; ``"fp16"``, ``"bf16"`` and ``"tf32"``
+            on devices that have them; ``"auto"`` for the fastest of them that this machine has and that keeps a cosine
+            of 0.99 to fp32. ``variant`` chooses among the graphs that a repository ships.
         revision: Branch, tag or commit of the Hub repository.
         enable_cpu_mem_arena: Whether ONNX Runtime keeps freed memory for later runs.
         session_options: Further attributes of ``onnxruntime.SessionOptions``, or configuration entries.

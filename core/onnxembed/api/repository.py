@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, TypeVar
 
+from onnxembed.api.preference import preference
 from onnxembed.api.settings import store_settings
 from onnxembed.catalog.registry import NEARLY_THE_SAME, Registry, unknown_name
 from onnxembed.errors import ModelError, ModelNotFoundError, UnknownModelError, UnsupportedModelError
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 SpecT = TypeVar("SpecT", bound=ModelSpec)
 
 HubFiles = RepositoryFiles | SnapshotFiles
+
+logger = logging.getLogger("onnxembed.models")
 
 _NAMES_SHOWN = 8
 _FORMATS = {
@@ -94,7 +98,7 @@ def describe_repository(files: HubFiles, options: EngineOptions, describe: Calla
 
     What cannot be compiled is refused as an `UnsupportedModelError`, before anything large is fetched.
     """
-    if options.model_file is None and options.variant is None:
+    if not _is_asked(options):
         report(files)
     with reading(files.where):
         model = describe(files)
@@ -134,20 +138,41 @@ def _is_enough(files: SnapshotFiles, options: EngineOptions, kind: type[ModelSpe
         chosen = _choice(files, options, kind)
     except ModelNotFoundError:
         return False
-    asked = options.model_file is not None or options.variant is not None
-    full = chosen is not None and choose(files, kind.graph_stems, variant=None) == chosen
+    asked = _is_asked(options)
+    full = chosen is not None and (not chosen.endswith(".onnx") or choose(files, kind.graph_stems) == chosen)
     stem = "" if chosen is None else PurePosixPath(chosen).stem
     return asked or (full and (not str(chosen).endswith(".onnx") or stem in kind.graph_stems))
 
 
 def _choice(files: Files, options: EngineOptions, kind: type[ModelSpec]) -> str | None:
-    return choose(
+    chosen = choose(
         files,
         kind.graph_stems,
         model_file=options.model_file,
         variant=options.variant,
-        compiles=lambda: _is_static(files) or refusal_of(files, None, _config(files)) is None,
+        compiles=lambda: compiles(files),
     )
+    if _is_asked(options) or chosen is None or not chosen.endswith(".onnx"):
+        return chosen
+    return preferred(files, chosen, kind)
+
+
+def _is_asked(options: EngineOptions) -> bool:
+    return options.model_file is not None or options.variant is not None
+
+
+def preferred(files: Files, graph: str, kind: type[ModelSpec]) -> str:
+    """Give the graph that nobody asked for by name, or the weights beside it where they are known to be better."""
+    found = preference(files, graph, kind, lambda: compiles(files))
+    if found is None:
+        return graph
+    logger.info("%s: %s", files.where, found.why)
+    return found.weights or graph
+
+
+def compiles(files: Files) -> bool:
+    """Whether the weights can be used, as far as their configuration says; a table needs no compiling."""
+    return _is_static(files) or refusal_of(files, None, _config(files)) is None
 
 
 def _config(files: Files, name: str = CONFIG_FILE) -> Facts:

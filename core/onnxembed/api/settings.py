@@ -9,10 +9,20 @@ from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 from onnxembed.api.options import EngineOptions
 from onnxembed.errors import InputError
+from onnxembed.runtime import cuda
 from onnxembed.runtime.onnx import import_onnxruntime
 from onnxembed.runtime.plugins import available_providers
-from onnxembed.runtime.precision import FULL_BITS, Precision, weight_bits
-from onnxembed.runtime.providers import Device, ProviderRequest, check_request, parse_request
+from onnxembed.runtime.precision import AUTO, FULL_BITS, WEIGHT_BITS, GraphNumbers, Precision
+from onnxembed.runtime.precision_choice import Choice, Machine, check_entries, choose, placed
+from onnxembed.runtime.providers import (
+    CPU_PROVIDER,
+    Device,
+    Placement,
+    ProviderRequest,
+    check_request,
+    parse_request,
+    place,
+)
 from onnxembed.runtime.session_options import OptionValue, parse_session_options
 from onnxembed.spec import ModelSpec
 
@@ -55,11 +65,12 @@ class EngineSettings(Generic[SpecT_co]):
         max_length: The caller's token limit, or ``None`` for the model's own.
         folder: Where the files were found; ``None`` before they were looked for.
         content: The name of the files' content, by which engines of files that changed differ.
-        precision: How the graph is computed.
-        weight_bits: Bits that its weights are rounded to for that on this machine.
+        choice: In which precision the graph is computed, and what is loaded for that.
+        automatic: Whether that was found by the machine, and is still to be checked on this model.
         accept_unknown: Keys of the files that are passed over although they are not known here.
         by_files: What describes the model again when its files are here; ``None`` once that is done.
         opened: The description before that.
+        proposed: The precision before it was checked; ``None`` where the caller chose it.
     """
 
     model: SpecT_co
@@ -70,15 +81,35 @@ class EngineSettings(Generic[SpecT_co]):
     max_length: int | None
     folder: ModelFolder | None = None
     content: str = ""
-    precision: Precision = Precision.FP32
-    weight_bits: int = FULL_BITS
+    choice: Choice = field(default_factory=Choice)
+    automatic: bool = False
     accept_unknown: tuple[str, ...] = ()
     by_files: ByFiles[SpecT_co] | None = field(default=None, compare=False)
     opened: SpecT_co | None = None
+    proposed: Choice | None = field(default=None, compare=False)
+
+    @property
+    def precision(self) -> Precision:
+        """How the graph is computed."""
+        return self.choice.precision
+
+    @property
+    def weight_bits(self) -> int:
+        """Bits that its weights are rounded to; 32 where they are floats."""
+        return WEIGHT_BITS.get(self.choice.numbers, FULL_BITS)
 
     def before(self) -> EngineSettings[SpecT_co]:
         """Give the settings as they were before the files were looked for."""
-        return replace(self, model=self.opened or self.model, folder=None, content="", opened=None)
+        return replace(
+            self,
+            model=self.opened or self.model,
+            folder=None,
+            content="",
+            opened=None,
+            choice=self.proposed or self.choice,
+            automatic=self.automatic or self.proposed is not None,
+            proposed=None,
+        )
 
 
 def engine_settings(
@@ -87,29 +118,51 @@ def engine_settings(
     """Make the settings of an engine; ``folder`` and ``by_files`` are those that `find_model` found."""
     chosen = cast("Device | str", options.cuda)  # ``None`` was read when the options were made
     request = parse_request(options.providers, chosen, options.device_ids)
-    precision = cast("Precision", options.precision)
+    session_options = parse_session_options(options.session_options, options.enable_cpu_mem_arena)
+    request = require_available(request)
+    asked = options.precision
     exported = None if folder is None else _manifest(folder)
     if exported is not None and folder is not None:
         from onnxembed.api.exported import exported_precision
 
-        precision = exported_precision(Path(folder), exported, precision)
-    if precision is not Precision.FP32 and not model.is_computed:
-        raise InputError(
-            f"precision={precision.value!r}: {model.name!r} has no graph whose products could be rounded; leave it out"
-        )
+        asked = exported_precision(Path(folder), exported, asked)
+    choice = _choice(model, request, asked)
+    if exported is not None and choice.numbers in WEIGHT_BITS:
+        choice = replace(choice, numbers=GraphNumbers(f"int{exported.weight_bits}"))  # as stored
+    check_entries(choice, dict(session_options))
     return EngineSettings(
         model=model,
         # The branch may have moved since the files were listed.
         store=store_settings(folder, options) if by_files is None else _pinned(options, by_files.commit),
-        request=require_available(request),
+        request=request,
         threads=options.threads,
-        session_options=parse_session_options(options.session_options, options.enable_cpu_mem_arena),
+        session_options=session_options,
         max_length=getattr(options, "max_length", None),
-        precision=precision,
-        weight_bits=weight_bits(precision) if exported is None else exported.weight_bits,
+        choice=choice,
+        automatic=asked == AUTO and model.is_computed,
         accept_unknown=tuple(options.accept_unknown) if exported is None else exported.accept_unknown,
         by_files=by_files,
     )
+
+
+def _choice(model: ModelSpec, request: ProviderRequest, asked: Precision | str) -> Choice:
+    """Settle the precision for the provider that comes first; without a wish nothing is looked at."""
+    if not model.is_computed and asked == AUTO:
+        return Choice(why="the model has no graph")
+    if asked != Precision.FP32 and not model.is_computed:
+        raise InputError(
+            f"precision={str(asked)!r}: {model.name!r} has no graph whose products could be rounded; leave it out"
+        )
+    if asked == Precision.FP32 and request.providers is None:
+        return Choice()
+    if asked == Precision.INT8 and request.providers is None and request.device is Device.AUTO:
+        return choose(asked, Placement(((CPU_PROVIDER, ()),), fallback_allowed=False), Machine.here())
+    processor = request.device is Device.CPU and request.providers is None
+    available = () if processor else available_providers(import_onnxruntime(), request)
+    placements = place(request, available, warn=False, device_found=cuda.driver().found)
+    choice = choose(asked, placements[0], Machine.here())
+    placed(placements, choice)  # refuses options that contradict it
+    return choice
 
 
 def _manifest(folder: str | Path) -> Manifest | None:

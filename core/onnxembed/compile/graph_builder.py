@@ -31,6 +31,7 @@ INT32 = 6
 INT64 = 7
 BOOL = 9
 FLOAT16 = 10
+BFLOAT16 = 16
 MICROSOFT = "com.microsoft"
 """The domain of ONNX Runtime's own fused operators."""
 
@@ -38,6 +39,7 @@ AttributeValue = int | float | str | Sequence[int]
 Dimension = int | str
 
 _ELEMENT_TYPES = {
+    "bfloat16": BFLOAT16,
     "float16": FLOAT16,
     "float32": FLOAT,
     "float64": 11,

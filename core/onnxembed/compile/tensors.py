@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+_STORED_AS = {"bfloat16": "uint16"}
+"""Types that numpy lacks, and the type of its arrays that hold them."""
 BYTES_AT_A_TIME = 1 << 26
 """The size of the parts that large tensors are made in."""
 
@@ -21,8 +23,8 @@ class Part:
 
     Attributes:
         shape: Its shape.
-        element_type: Its type, as numpy names it.
-        make: Makes it, in whatever order of axes in memory.
+        element_type: Its type, as numpy names it, or ``bfloat16``.
+        make: Makes it, in whatever order of axes in memory; bfloat16 as uint16.
     """
 
     shape: tuple[int, ...]
@@ -32,17 +34,21 @@ class Part:
     def __len__(self) -> int:
         import numpy as np
 
-        return prod(self.shape) * np.dtype(self.element_type).itemsize
+        return prod(self.shape) * np.dtype(self._stored_as).itemsize
 
     def tobytes(self) -> memoryview:
         """Make the bytes."""
         import numpy as np
 
         value = self.make()
-        if value.shape != self.shape or value.dtype.name != self.element_type:
+        if value.shape != self.shape or value.dtype.name != self._stored_as:
             raise ValueError(f"a tensor of {self.element_type} {self.shape} is {value.dtype} {value.shape}")
         little = np.ascontiguousarray(value, dtype=value.dtype.newbyteorder("<"))
         return little.reshape(-1).view(np.uint8).data
+
+    @property
+    def _stored_as(self) -> str:
+        return _STORED_AS.get(self.element_type, self.element_type)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +60,7 @@ class Tensor:
 
     @property
     def element_type(self) -> str:
-        """Its type, as numpy names it."""
+        """Its type, as `Part` names it."""
         return self.parts[0].element_type
 
     def __len__(self) -> int:

@@ -59,13 +59,14 @@ class ImageEmbedding(VectorModel[ImageOptions, ImageModel, "ImageEngine"]):
     def description(self) -> dict[str, object]:
         """What is known of the model as it is used here, as plain data; finds the files, loads no weights if it can.
 
-        The entries of `list_supported_models`, with the effective ``dim`` and ``normalize``, and ``source`` for where
-        the files were found.
+        The entries of `list_supported_models`, with the effective ``dim`` and ``normalize``, `precision`, and
+        ``source`` for where the files were found.
         """
         return {
             **describe_image(self._settings.model),
             "dim": self.embedding_size,
             "normalize": self._normalized,
+            "precision": self.precision,
             "source": self._engine.base.folder.source,
         }
 

@@ -102,7 +102,7 @@ class TextEmbedding(VectorModel[DenseOptions, DenseModel, "DenseEngine | RoutedE
         """What is known of the model as it is used here, as plain data; reads the tokenizer.
 
         The entries of `list_supported_models`, with the effective ``dim``, ``normalize``, ``prompts``, ``max_length``
-        and ``max_length_source``, and ``source`` for where the files were found.
+        and ``max_length_source``, `precision`, and ``source`` for where the files were found.
         """
         model, options = self._settings.model, self._options
         return {
@@ -116,6 +116,7 @@ class TextEmbedding(VectorModel[DenseOptions, DenseModel, "DenseEngine | RoutedE
             },
             "max_length": self.max_length,
             "max_length_source": self.max_length_source,
+            "precision": self.precision,
             "source": self._engine.base.folder.source,
         }
 

@@ -105,6 +105,7 @@ class DenseModel(ModelSpec):
 
     stated: ClassVar[tuple[str, ...]] = (*ModelSpec.stated, "pooling", "normalize", "prompt_source")
     graph_stems: ClassVar[tuple[str, ...]] = ("text_model", "model")
+    graph_is_compiled_better: ClassVar[bool] = True
 
     @property
     def poolings(self) -> tuple[PoolingType, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 from pathlib import Path
 
@@ -10,7 +11,14 @@ import pytest
 
 from onnxembed import SparseTextEmbedding, TextEmbedding
 from onnxembed.errors import InputError, InputTypeError
-from onnxembed.runtime.precision import Precision, has_dot_products, parse_precision, weight_bits
+from onnxembed.runtime.precision import (
+    GraphNumbers,
+    Precision,
+    has_bfloat16,
+    has_dot_products,
+    integer_form,
+    parse_precision,
+)
 from tests.fixtures.small_models import write_bert_folder
 
 TEXTS = ["hello world", "the quick brown fox", "a", "of the world and the fox " * 5]
@@ -30,7 +38,8 @@ def test_names_in_any_case(name: str) -> None:
 
 
 def test_others_are_refused_by_name() -> None:
-    with pytest.raises(InputError, match=r"precision='int4' is no precision; known are 'fp32', 'int8'\. .*'int8'"):
+    known = r"'fp32', 'tf32', 'int8', 'fp16', 'bf16', 'auto'"
+    with pytest.raises(InputError, match=rf"precision='int4' is no precision; known are {known}\. .*'int8'"):
         TextEmbedding(precision="int4", lazy_load=True)
     with pytest.raises(InputTypeError, match=r"precision=8: expected a precision"):
         TextEmbedding(precision=8, lazy_load=True)  # type: ignore[arg-type]
@@ -59,12 +68,21 @@ def test_what_a_processor_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, f
     assert not has_dot_products(tmp_path / "missing")  # an unknown processor is taken for one without
 
 
-def test_bits_by_what_the_processor_has(caplog: pytest.LogCaptureFixture) -> None:
-    assert weight_bits(Precision.FP32) == weight_bits(Precision.FP32, dot_products=False) == 32
-    assert weight_bits(Precision.INT8, dot_products=True) == 8
+def test_form_by_what_the_processor_has(caplog: pytest.LogCaptureFixture) -> None:
+    assert integer_form(dot_products=True) is GraphNumbers.INT8
     assert not caplog.text
-    assert weight_bits(Precision.INT8, dot_products=False) == 7
+    assert integer_form(dot_products=False) is GraphNumbers.INT7
     assert "no 8-bit dot products" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("flags", "has"),
+    [("flags\t: avx512_vnni avx512_bf16", True), ("Features\t: asimddp bf16", True), ("flags\t: avx512_vnni", False)],
+)
+def test_products_of_bfloat16(tmp_path: Path, flags: str, has: bool) -> None:
+    path = tmp_path / "cpuinfo"
+    path.write_text(f"{flags}\n")
+    assert has_bfloat16(path) is has
 
 
 def test_vectors_near_full_precision_that_keep_to_themselves(folder: Path, tmp_path: Path) -> None:
@@ -90,3 +108,16 @@ def test_the_graph_is_made_once(folder: Path, tmp_path: Path) -> None:
     assert len(graphs) == 2
     sizes = sorted(path.with_name("model.onnx.data").stat().st_size for path in graphs)
     assert sizes[0] < 0.35 * sizes[1]
+
+
+def test_a_graph_that_is_loaded_again_stays_in_8_bits(folder: Path, tmp_path: Path) -> None:
+    model = TextEmbedding(folder, cache_dir=tmp_path, precision="int8")
+    near = model.embed_to_array(TEXTS)
+    for data in tmp_path.rglob("model.onnx.data"):
+        content = data.read_bytes()
+        data.unlink()  # the mapped file is another one from now on
+        data.write_bytes(content)
+    np.testing.assert_array_equal(model.embed_to_array(TEXTS), near)
+    for data in tmp_path.rglob("model.onnx.data"):
+        os.utime(data)
+    np.testing.assert_array_equal(model.embed_to_array(TEXTS), near)

@@ -169,7 +169,7 @@ def test_description(open_variant: OpenVariant, folder_of: FolderOf) -> None:
     model = open_variant("mean_norm", normalize=False, query_prompt="q: ")
     description = model.description
     listed = next(entry for entry in TextEmbedding.list_supported_models() if entry["model"] == description["model"])
-    assert description.keys() == listed.keys() | {"max_length", "max_length_source", "source"}
+    assert description.keys() == listed.keys() | {"max_length", "max_length_source", "precision", "source"}
     changed = {key for key in listed if listed[key] != description[key]}
     assert changed == {"dim", "normalize", "prompts"}
     assert (description["dim"], description["normalize"]) == (HIDDEN, False)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from onnxembed.compile.graph_builder import stored_attribute
-from onnxembed.compile.rewrite.int8.copying import OWN
+from onnxembed.compile.rewrite.int8.products import OWN
 from onnxembed.formats.onnx_model import Constant, Made, Node
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from onnxembed.compile.rewrite.int8.probe import inputs_of_products
 from onnxembed.compile.rewrite.int8.products import Product, find_products, left_products
 from onnxembed.compile.rewrite.int8.rounding import row_error
 from onnxembed.compile.rewrite.int8.smoothing import Smoothing, find_smoothings
+from onnxembed.compile.rewrite.probe import inputs_of_products
 from onnxembed.errors import UnsupportedModelError
 
 if TYPE_CHECKING:

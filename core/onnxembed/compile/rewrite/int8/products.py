@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from onnxembed.formats.onnx_model import Model, Node
 
+OWN = "int8/"
+"""Before the names of values that are added, which must not meet those of the file."""
 SMALLEST_WEIGHT = 128 * 512
 """Numbers of a weight from which 8 bits are the faster; below, at a few rows, the plain product is."""
 # Operators whose output is never below this, exactly: GELU's least value is -0.16997, of its tanh form -0.17004.

@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from onnxembed.compile.graph_builder import FLOAT, LARGEST_INLINE_BYTES, MICROSOFT, GraphBuilder
-from onnxembed.compile.rewrite.int8.copying import OWN, Copy
-from onnxembed.compile.rewrite.int8.opsets import require_known
+from onnxembed.compile.rewrite.copying import Copy
 from onnxembed.compile.rewrite.int8.planning import Plan, make_plan, require_single_precision, smoothed_weight
-from onnxembed.compile.rewrite.int8.products import SMALLEST_WEIGHT, Product
+from onnxembed.compile.rewrite.int8.products import OWN, SMALLEST_WEIGHT, Product
 from onnxembed.compile.rewrite.int8.rounding import GELU_LEAST, GELU_ZERO, ZERO, column_scales, rounded_weight
 from onnxembed.compile.rewrite.int8.unfusing import unfuse
+from onnxembed.compile.rewrite.opsets import require_known
 from onnxembed.formats.onnx_model import Constant, Model, Node, read_model
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ class _Rewriting:
 
     def __init__(self, model: Model, plan: Plan, most: int) -> None:
         self._model, self._plan, self._most = model, plan, most
-        self._copy = Copy(model)
+        self._copy = Copy(model, OWN)
         self._graph = self._copy.graph
         self._rounded: dict[str, tuple[str, str]] = {}  # by value: its 8 bits, and the scales of its rows
         self._zero_points: dict[tuple[tuple[int, ...], int], str] = {}  # by the rows' shape, and the number

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from onnxembed.compile.graph_builder import FLOAT, MICROSOFT, stored_attribute
-from onnxembed.compile.rewrite.int8.copying import OWN
 from onnxembed.compile.rewrite.int8.patches import patches_as_rows
+from onnxembed.compile.rewrite.int8.products import OWN
 from onnxembed.formats.onnx_model import Constant, Made, Node
 
 if TYPE_CHECKING:

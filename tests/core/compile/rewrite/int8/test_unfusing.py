@@ -14,7 +14,7 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from onnxembed.compile.rewrite.int8.copying import copied
+from onnxembed.compile.rewrite.copying import copied
 from onnxembed.compile.rewrite.int8.quantize import quantize_graph
 from onnxembed.compile.rewrite.int8.unfusing import unfuse
 from onnxembed.errors import UnsupportedModelError

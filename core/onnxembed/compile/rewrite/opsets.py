@@ -81,7 +81,7 @@ def require_known(model: Model) -> None:
     if unknown:
         raise UnsupportedModelError(
             f"{model.path}: the operators {', '.join(unknown)} of version {model.facts.opset} are not brought to "
-            f"version {OPSET}, which 8-bit products need; export the model with opset {OPSET} or later, or use "
+            f"version {OPSET}, which this precision needs; export the model with opset {OPSET} or later, or use "
             "precision='fp32'"
         )
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from onnxembed.compile.rewrite.int8.copying import copied
+from onnxembed.compile.rewrite.copying import copied
 from onnxembed.errors import UnsupportedModelError
 from onnxembed.foreign import describe
 from onnxembed.runtime.onnx import import_onnxruntime

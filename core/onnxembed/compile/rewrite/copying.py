@@ -7,16 +7,13 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from onnxembed.compile.graph_builder import GraphBuilder, stored_attribute
-from onnxembed.compile.rewrite.int8.opsets import OPSET, axes_become_an_input
+from onnxembed.compile.rewrite.opsets import OPSET, axes_become_an_input
 from onnxembed.errors import ModelError
 
 if TYPE_CHECKING:
     from onnxembed.formats.onnx_model import Model, Node
 
 _OPSET_OF_NUMBERED_SPLIT = 18
-
-OWN = "int8/"
-"""Before the names of values that are added, which must not meet those of the file."""
 
 
 @dataclass(slots=True)
@@ -25,14 +22,18 @@ class Copy:
 
     Attributes:
         model: The model.
+        own: Begins the names of values that are added, which must not meet those of the file.
+        opset: The version to bring its operators to, `OPSET` or, where it is the model's own, any.
         graph: The new graph.
     """
 
     model: Model
+    own: str
+    opset: int = OPSET
     graph: GraphBuilder = field(init=False)
 
     def __post_init__(self) -> None:
-        self.graph = GraphBuilder("int8", max(OPSET, self.model.facts.opset))
+        self.graph = GraphBuilder(self.own.strip("/"), max(self.opset, self.model.facts.opset))
         for message in self.model.inputs:
             self.graph.copied_input(message)
 
@@ -68,7 +69,7 @@ class Copy:
     def _raised(self, node: Node) -> Node:
         """Bring a node to the new version."""
         opset, attributes = self.model.facts.opset, dict(node.attributes)
-        if node.domain or opset >= OPSET:
+        if node.domain or opset >= self.opset:
             return node
         if node.operator == "Dropout":
             return replace(node, operator="Identity", inputs=node.inputs[:1], attributes={})
@@ -91,12 +92,12 @@ class Copy:
         values = node.wholes(attribute)
         if values is None:
             raise ModelError(f"{self.model.path}: an operator {node.operator} lacks its {attribute}")
-        return self.graph.integers(f"{OWN}{node.outputs[0]}.{attribute}", values)
+        return self.graph.integers(f"{self.own}{node.outputs[0]}.{attribute}", values)
 
 
 def copied(model: Model, outputs: Iterable[str] = ()) -> GraphBuilder:
     """Copy a model as it is, with further values as outputs."""
-    copy = Copy(model)
+    copy = Copy(model, "copy/")
     for node in model.nodes:
         copy.node(node)
     copy.outputs()
