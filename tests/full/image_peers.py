@@ -109,7 +109,7 @@ def main(folder: Path) -> None:
         attention_mask=torch.ones_like(row),
         pixel_values=torch.tensor(np.asarray(pixels)),
     )
-    named = {"specific_model_path": str(folder / "vision"), "cuda": False}
+    named: dict[str, Any] = {"specific_model_path": str(folder / "vision"), "cuda": False}
     theirs = list(ImageEmbedding("Qdrant/clip-ViT-B-32-vision", **named).embed(images))
     named["specific_model_path"] = str(folder / "text")
     np.savez(

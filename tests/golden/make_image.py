@@ -37,7 +37,7 @@ def results(one: ImageVariant, folder: Path) -> dict[str, Any]:
     Returns:
         The vectors of all pictures; of one that its EXIF data turn, and of one that is half transparent.
     """
-    model = ImageEmbedding(one.model, specific_model_path=str(write_image_variant(folder, one)), cuda=False)
+    model: Any = ImageEmbedding(one.model, specific_model_path=str(write_image_variant(folder, one)), cuda=False)
     # It cuts the output into rows of this length.
     model.model.model_description = replace(model.model.model_description, dim=HIDDEN)
     batch_size = 1 if one.alone else 16

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import transformers
-from fastembed.image.transform.operators import Compose
+from fastembed.image.transform.operators import Compose  # type: ignore[import-not-found]  # of the real one
 from PIL import Image, ImageOps
 
 from tests.fixtures.image_digest import digest

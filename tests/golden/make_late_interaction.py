@@ -40,7 +40,7 @@ def results(form: Form, folder: Path) -> dict[str, Any]:
         "documents": [vectors.astype(float).round(6).tolist() for vectors in model.embed(list(DOCUMENTS))],
         "queries": [vectors.astype(float).round(6).tolist() for vectors in model.query_embed(list(QUERIES))],
         "counts": counts,
-        "skipped": sorted(int(number) for number in model.model.skip_list),
+        "skipped": sorted(int(number) for number in model.model.skip_list),  # type: ignore[attr-defined]
     }
 
 
