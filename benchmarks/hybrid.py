@@ -10,7 +10,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,39 +23,46 @@ Searches = Mapping[str, Callable[[str], Sequence[str]]]
 
 def with_langchain(collection: Collection) -> Searches:
     """Search through LangChain: each side alone, its own hybrid searches, and ours in memory and in Qdrant."""
+    from langchain_classic.embeddings import CacheBackedEmbeddings
     from langchain_classic.retrievers import EnsembleRetriever
     from langchain_core.documents import Document
+    from langchain_core.stores import InMemoryByteStore
     from langchain_core.vectorstores import InMemoryVectorStore
     from langchain_qdrant import QdrantVectorStore, RetrievalMode
 
     from langchain_onnxembed import OnnxEmbeddings, OnnxHybridRetriever, OnnxSparse
 
     documents = [Document(text, metadata={"number": number}) for number, text in collection.documents.items()]
-    embeddings = OnnxEmbeddings(model=MODEL)
+    # Each text is embedded once, for all stores.
+    embeddings = CacheBackedEmbeddings.from_bytes_store(
+        OnnxEmbeddings(model=MODEL),
+        InMemoryByteStore(),
+        query_embedding_cache=InMemoryByteStore(),
+        key_encoder="sha256",
+    )
     store = InMemoryVectorStore(embeddings)
     ours = OnnxHybridRetriever.from_documents(documents, store, k=DEPTH)
     dense, sparse = store.as_retriever(search_kwargs={"k": DEPTH}), ours.sparse.model_copy(update={"k": DEPTH})
 
-    def in_qdrant(model: OnnxSparse) -> QdrantVectorStore:
-        return QdrantVectorStore.from_documents(
-            documents,
-            embedding=embeddings,
-            sparse_embedding=model,
-            sparse_vector_params=model.sparse_vector_params(),
-            retrieval_mode=RetrievalMode.HYBRID,
-            location=":memory:",
-        )
-
-    default, fitted = in_qdrant(OnnxSparse()), in_qdrant(OnnxSparse(avg_len=mean_length(collection)))
+    model = OnnxSparse()
+    default = QdrantVectorStore.from_documents(
+        documents,
+        embedding=embeddings,
+        sparse_embedding=model,
+        sparse_vector_params=model.sparse_vector_params(),
+        retrieval_mode=RetrievalMode.HYBRID,
+        location=":memory:",
+    )
+    measured = OnnxHybridRetriever.in_qdrant(documents, embeddings, k=DEPTH)
     ways: dict[str, Any] = {
         "dense": dense,
         "BM25": sparse,
         "EnsembleRetriever": EnsembleRetriever(retrievers=[dense, sparse], weights=[0.5, 0.5]),
         "QdrantVectorStore": default.as_retriever(search_kwargs={"k": DEPTH}),
-        "QdrantVectorStore, mean length measured": fitted.as_retriever(search_kwargs={"k": DEPTH}),
+        "QdrantVectorStore, mean length measured": measured.vectorstore.as_retriever(search_kwargs={"k": DEPTH}),
         OURS: ours,
         f"{OURS} over such a QdrantVectorStore": OnnxHybridRetriever(vectorstore=default, k=DEPTH),
-        f"{OURS}.in_qdrant": OnnxHybridRetriever.in_qdrant(documents, embeddings, k=DEPTH),
+        f"{OURS}.in_qdrant": measured,
     }
     return {name: _asked(retriever.invoke) for name, retriever in ways.items()}
 
@@ -67,6 +74,7 @@ def with_llama_index(collection: Collection) -> Searches:
     from llama_index.core.retrievers import QueryFusionRetriever
     from llama_index.core.retrievers.fusion_retriever import FUSION_MODES
     from llama_index.core.schema import TextNode
+    from llama_index.core.storage.kvstore import SimpleKVStore
     from llama_index.vector_stores.qdrant import QdrantVectorStore
     from qdrant_client import QdrantClient
 
@@ -79,17 +87,18 @@ def with_llama_index(collection: Collection) -> Searches:
         TextNode(text=text or ".", metadata={"number": number}, excluded_embed_metadata_keys=["number"])
         for number, text in collection.documents.items()
     ]
-    embedding = OnnxEmbedding(model_name=MODEL)
+    embedding = OnnxEmbedding(model_name=MODEL, embeddings_cache=SimpleKVStore())  # each text is embedded once
     ours = OnnxHybridRetriever.from_nodes(nodes, VectorStoreIndex([], embed_model=embedding), similarity_top_k=DEPTH)
     sparse = OnnxSparseRetriever.from_nodes(nodes, similarity_top_k=DEPTH)
 
-    def in_qdrant(model: OnnxSparseEmbedding) -> VectorStoreIndex:
-        store = QdrantVectorStore("documents", client=QdrantClient(":memory:"), **model.qdrant_kwargs())
-        context = StorageContext.from_defaults(vector_store=store)
-        return VectorStoreIndex(nodes, storage_context=context, embed_model=embedding)
-
-    default = in_qdrant(OnnxSparseEmbedding())
-    fitted = in_qdrant(OnnxSparseEmbedding(avg_len=mean_length(collection)))
+    store = QdrantVectorStore("documents", client=QdrantClient(":memory:"), **OnnxSparseEmbedding().qdrant_kwargs())
+    default = VectorStoreIndex(
+        nodes, storage_context=StorageContext.from_defaults(vector_store=store), embed_model=embedding
+    )
+    measured, client = OnnxSparseEmbedding(avg_len=mean_length(collection)), QdrantClient(":memory:")
+    inside = OnnxHybridRetriever.in_qdrant(nodes, embedding, client=client, similarity_top_k=DEPTH)
+    again = QdrantVectorStore("hybrid", client=client, **measured.qdrant_kwargs())
+    fitted = VectorStoreIndex.from_vector_store(again, embed_model=embedding)
     dense = default.as_retriever(similarity_top_k=DEPTH)
     ways: dict[str, Any] = {
         "dense": dense,
@@ -108,7 +117,7 @@ def with_llama_index(collection: Collection) -> Searches:
         ),
         OURS: ours,
         f"{OURS} over such a QdrantVectorStore": OnnxHybridRetriever(default, similarity_top_k=DEPTH),
-        f"{OURS}.in_qdrant": OnnxHybridRetriever.in_qdrant(nodes, embedding, similarity_top_k=DEPTH),
+        f"{OURS}.in_qdrant": inside,
     }
     return {name: _asked(retriever.retrieve) for name, retriever in ways.items()}
 
@@ -119,18 +128,19 @@ FRAMEWORKS: Mapping[str, Callable[[Collection], Searches]] = {
 }
 
 
-def measure(collection: Collection) -> dict[str, dict[str, float]]:
+def measure(collection: Collection, frameworks: Iterable[str] = FRAMEWORKS) -> dict[str, dict[str, float]]:
     """Ask all questions of a collection in all ways.
 
     Args:
         collection: What to search.
+        frameworks: Through which frameworks.
 
     Returns:
         nDCG@10 by framework and way.
     """
     found: dict[str, dict[str, float]] = {}
-    for framework, make in FRAMEWORKS.items():
-        for name, search in make(collection).items():
+    for framework in frameworks:
+        for name, search in FRAMEWORKS[framework](collection).items():
             started = time.monotonic()
             rankings = {number: search(question) for number, question in collection.questions.items()}
             seconds = time.monotonic() - started
@@ -158,9 +168,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.hybrid", description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--output", type=Path, default=RESULTS / "hybrid.json")
+    parser.add_argument("--framework", choices=FRAMEWORKS, action="append", help="one of them alone; keeps the other's")
     chosen = parser.parse_args(arguments)
     collection = read_collection(chosen.folder)
-    found = measure(collection)
+    found = measure(collection, chosen.framework or FRAMEWORKS)
+    if chosen.framework and chosen.output.is_file():
+        kept = json.loads(chosen.output.read_text(encoding="utf-8"))
+        found = {name: found.get(name, kept.get(name, {})) for name in FRAMEWORKS}
     results = {
         "documents": len(collection.documents),
         "questions": len(collection.relevant),
