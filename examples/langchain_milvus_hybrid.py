@@ -1,7 +1,7 @@
 """LangChain: hybrid search in Milvus, here in a file of Milvus Lite.
 
-``pip install "langchain-onnxembed[milvus]" milvus-lite``. Milvus multiplies sparse vectors as they are, so BM25 brings the
-rarity of words with the query: `statistics` measured of the documents, and `idf_in_query=True`.
+``pip install "langchain-onnxembed[milvus]" milvus-lite``. Milvus multiplies sparse vectors as they are, so BM25 brings
+the rarity of words with the query: `statistics` measured of the documents, and `idf_in_query=True`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """LangChain: vectors in PostgreSQL with pgvector.
 
-``pip install langchain-onnxembed langchain-postgres "psycopg[binary]"``, and a PostgreSQL server with the extension: its
-address is the first argument. Without one, `pgserver` brings a server of its own (``pip install pgserver``).
+``pip install "langchain-onnxembed[retriever]" langchain-postgres "psycopg[binary]"``, and a PostgreSQL server with the
+extension: its address is the first argument. Without one, `pgserver` brings a server of its own (``pip install
+pgserver``).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """LangChain: a language model reads conditions out of a question, and Qdrant filters by them.
 
-``pip install "langchain-onnxembed[qdrant]" langchain-classic langchain-community lark``. The language model here is a stand-in
-that knows the answer to one prompt; put a chat model in its place.
+``pip install "langchain-onnxembed[qdrant]" langchain-classic langchain-community lark``. The language model here is a
+stand-in that knows the answer to one prompt; put a chat model in its place.
 """
 
 from __future__ import annotations

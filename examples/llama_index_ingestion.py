@@ -1,6 +1,6 @@
 """LlamaIndex: an ingestion pipeline that embeds only what is new or changed.
 
-``pip install "llama-index-onnxembed[qdrant]"``. The document store remembers what was read, the cache what was computed.
+``pip install "llama-index-onnxembed[qdrant]"``. The document store remembers what was read.
 """
 
 from __future__ import annotations

@@ -17,12 +17,7 @@ from llama_index.core.schema import BaseNode, TextNode, TransformComponent
 from llama_index.embeddings.onnxembed import OnnxEmbedding
 
 MODEL = "sentence-transformers/all-MiniLM-L6-v2"
-SENTENCES = [
-    "violin is a string instrument",
-    "flour is a part of bread",
-    "yeast is a part of bread",
-    "moon is a satellite",
-]
+SENTENCES = ["violin is a string instrument", "yeast is a part of bread", "moon is a satellite"]
 
 
 class Statements(TransformComponent):

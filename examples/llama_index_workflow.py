@@ -1,6 +1,7 @@
 """LlamaIndex: a workflow that asks a hybrid retriever as a tool, and answers with what it found.
 
-``pip install "llama-index-onnxembed[retriever]"``. The answer is the best passage itself; put a language model in its place.
+``pip install "llama-index-onnxembed[retriever]"``. The answer is the best passage itself; put a language model in its
+place.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -15,7 +16,7 @@ def example(name: str) -> ModuleType:
     spec = importlib.util.spec_from_file_location(f"examples_{name}", FOLDER / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
+    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)  # where types of events are looked up
     spec.loader.exec_module(module)
     return module
 
