@@ -141,7 +141,7 @@ $(VENV)/.dependents: $(VENV)/.base Makefile
 $(VENV)/.stores: $(VENV)/.base pyproject.toml Makefile
 	$(PYTHON) -m venv $(VENV)/stores
 	$(VENV)/stores/bin/pip --quiet --disable-pip-version-check install --upgrade "pip>=25.1"
-	$(VENV)/stores/bin/pip --quiet --disable-pip-version-check install --group stores $(PACKAGES)
+	$(VENV)/stores/bin/pip --quiet --disable-pip-version-check install --group stores -e core[index] -e integrations/langchain
 	$(VENV)/stores/bin/pip --quiet --disable-pip-version-check install $(MODELS)
 	touch $@
 
