@@ -26,7 +26,7 @@ test: $(VENV)/.test
 	  PYTHONPATH=$(VENV)/hub-$$hub $(BIN)/python -m pytest -n $(WORKERS) -m "not full" tests/core/hub tests/core/test_hub_end_to_end.py $(ARGS) \
 	  || exit 1; done
 
-test-full: $(VENV)/.test $(VENV)/.peers $(VENV)/.gpu
+test-full: $(VENV)/.test $(VENV)/.peers $(VENV)/.gpu $(VENV)/.stores
 	$(BIN)/python -m pytest -m full $(ARGS)
 
 lint: $(VENV)/.test
@@ -146,6 +146,14 @@ $(VENV)/.dependents: $(VENV)/.base Makefile
 	$(VENV)/dependents/stand-in/bin/pip --quiet --disable-pip-version-check install $(VENV)/dependents/fastembed-*.whl $(DEPENDENTS)
 	for client in $(QDRANT_CLIENTS); do $(VENV)/dependents/real/bin/pip --quiet --disable-pip-version-check install --no-deps \
 	  --target $(VENV)/dependents/qdrant-client-$$client qdrant-client==$$client || exit 1; done
+	touch $@
+
+# Stores of other makers, with which examples run: a PostgreSQL with pgvector, Milvus Lite, LangGraph.
+$(VENV)/.stores: $(VENV)/.base pyproject.toml Makefile
+	$(PYTHON) -m venv $(VENV)/stores
+	$(VENV)/stores/bin/pip --quiet --disable-pip-version-check install --upgrade "pip>=25.1"
+	$(VENV)/stores/bin/pip --quiet --disable-pip-version-check install --group stores -e core[index] -e integrations/langchain
+	$(VENV)/stores/bin/pip --quiet --disable-pip-version-check install $(MODELS)
 	touch $@
 
 clean:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from onnxembed.api.fusion import reciprocal_rank_fusion
     from onnxembed.api.quantization import quantization_ranges, quantize_embeddings
     from onnxembed.api.ranking import RankedDocument
     from onnxembed.api.rescoring import hamming_top_k, rescore
@@ -82,6 +83,7 @@ __all__ = [
     "open_model",
     "quantization_ranges",
     "quantize_embeddings",
+    "reciprocal_rank_fusion",
     "rescore",
     "similarities",
 ]
@@ -127,6 +129,7 @@ _HOMES = {
     "open_model": "onnxembed.opening",
     "quantization_ranges": "onnxembed.api.quantization",
     "quantize_embeddings": "onnxembed.api.quantization",
+    "reciprocal_rank_fusion": "onnxembed.api.fusion",
     "rescore": "onnxembed.api.rescoring",
     "similarities": "onnxembed.late_interaction.maxsim",
 }

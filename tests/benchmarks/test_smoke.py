@@ -12,7 +12,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import cancelled, compare, cranfield, dense, machine, models, precision, report, tasks, texts, worker
+from benchmarks import (
+    cancelled,
+    compare,
+    cranfield,
+    dense,
+    hybrid,
+    machine,
+    models,
+    precision,
+    report,
+    tasks,
+    texts,
+    worker,
+)
 from scripts import precision_table
 
 
@@ -204,6 +217,16 @@ def test_ndcg_by_hand() -> None:
     assert cranfield.ndcg({"1": ["a", "b"]}, relevant) == 1.0
     assert cranfield.ndcg({"1": ["c", "a"]}, relevant) == pytest.approx((1 / math.log2(3)) / (1 + 1 / math.log2(3)))
     assert cranfield.ndcg({"1": []}, relevant) == 0.0
+
+
+def test_a_table_of_hybrid_searches() -> None:
+    drawn = hybrid.table({"LangChain": {"dense": 0.4, "only here": 0.1}, "LlamaIndex": {"dense": 0.41234}})
+    assert drawn.splitlines() == [
+        "| nDCG@10 | LangChain | LlamaIndex |",
+        "|---|---|---|",
+        "| dense | 0.4000 | 0.4123 |",
+        "| only here | 0.1000 |  |",
+    ]
 
 
 def test_a_collection_is_read(tmp_path: Path) -> None:

@@ -47,6 +47,12 @@ async def test_dictionaries_of_the_cores_values(milvus: Any) -> None:
     assert len(set(query.values())) == 2  # the rarer word weighs more
 
 
+def test_parameters_that_drop_no_weights(milvus: Any) -> None:
+    sparse = milvus.OnnxMilvusSparse()
+    assert sparse.index_params() == {"index_type": "SPARSE_INVERTED_INDEX", "metric_type": "IP", "params": {}}
+    assert sparse.search_params() == {"metric_type": "IP", "params": {}}
+
+
 def test_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "langchain_milvus", None)
     monkeypatch.delitem(sys.modules, "langchain_onnxembed.milvus", raising=False)

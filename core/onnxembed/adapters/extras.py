@@ -26,6 +26,14 @@ def _stand_in(name: str, module: str, error: ImportError) -> type:
 
     makers: dict[str, Callable[..., NoReturn]] = {
         maker: staticmethod(refuse)
-        for maker in ("__new__", "from_documents", "from_engine", "from_nodes", "from_persist_dir", "from_texts")
+        for maker in (
+            "__new__",
+            "from_documents",
+            "from_engine",
+            "from_nodes",
+            "from_persist_dir",
+            "from_texts",
+            "in_qdrant",
+        )
     }
     return type(name, (), {"__doc__": f"Not available: {error}", "__module__": module, **makers})

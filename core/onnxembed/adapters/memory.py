@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from onnxembed import SparseEmbedding, SparseIndex, SparseTextEmbedding
 
-__all__ = ["SAVED_FILE", "SparseMemory", "named", "read_file", "sparse_core_model", "write_file"]
+__all__ = ["SAVED_FILE", "SparseMemory", "mean_length", "named", "read_file", "sparse_core_model", "write_file"]
 
 ItemT = TypeVar("ItemT")
 
@@ -61,6 +61,9 @@ class SparseMemory(Generic[ItemT]):
 
     def __len__(self) -> int:
         return len(self._content.items)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._content.items
 
     def add(self, names: Iterable[str], items: Iterable[ItemT], vectors: Iterable[SparseEmbedding]) -> None:
         """Add items. One replaces the item that had its name, and takes the last place."""
@@ -144,6 +147,12 @@ def sparse_core_model(embedding: SparseTextEmbedding | SparseModel | None, texts
         return bm25.fit(texts)
     except InputError:  # not one word in them: there is no length to measure
         return bm25
+
+
+def mean_length(texts: Sequence[str]) -> float | None:
+    """Measure the words of an average text as English BM25 counts them; ``None`` where there is not one word."""
+    counted = sparse_core_model(None, texts).statistics
+    return None if counted is None else counted.avg_len
 
 
 def write_file(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from langchain_onnxembed.cross_encoder import OnnxCrossEncoder
     from langchain_onnxembed.embeddings import OnnxEmbeddings
+    from langchain_onnxembed.hybrid import OnnxHybridRetriever
     from langchain_onnxembed.late_interaction import OnnxLateInteractionRetriever
     from langchain_onnxembed.milvus import OnnxMilvusSparse
     from langchain_onnxembed.multimodal import OnnxMultimodalEmbeddings
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "OnnxCrossEncoder",
     "OnnxEmbeddings",
+    "OnnxHybridRetriever",
     "OnnxLateInteractionRerank",
     "OnnxLateInteractionRetriever",
     "OnnxMilvusSparse",
@@ -35,6 +37,7 @@ __all__ = [
 _HOMES = {
     "OnnxCrossEncoder": "langchain_onnxembed.cross_encoder",
     "OnnxEmbeddings": "langchain_onnxembed.embeddings",
+    "OnnxHybridRetriever": "langchain_onnxembed.hybrid",
     "OnnxLateInteractionRerank": "langchain_onnxembed.rerank",
     "OnnxLateInteractionRetriever": "langchain_onnxembed.late_interaction",
     "OnnxMilvusSparse": "langchain_onnxembed.milvus",

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeAlias
 
 from langchain_core.documents import Document
 
-from onnxembed.adapters.checks import as_list, as_texts
+from onnxembed.adapters.checks import as_list, as_texts, wrong_type
 from onnxembed.errors import InputError, InputTypeError
 
-__all__ = ["SCORE", "SINGLE", "as_documents", "as_ids", "documents_of", "texts_of"]
+__all__ = ["SCORE", "SINGLE", "Filter", "as_documents", "as_ids", "documents_of", "keeper", "texts_of"]
 
+Filter: TypeAlias = Mapping[str, Any] | Callable[[Document], bool]
+"""Which documents may be found: metadata that must be equal, or a function of a document."""
 SINGLE = "wrap a single one in a list"
 SCORE = "relevance_score"
 """The metadata key that documents have their score under."""
@@ -49,3 +51,14 @@ def documents_of(texts: Iterable[str], metadatas: Sequence[Mapping[str, Any]] | 
 def texts_of(documents: Iterable[Document]) -> list[str]:
     """Give the texts of documents."""
     return [document.page_content for document in documents]
+
+
+def keeper(only: Any) -> Callable[[Document], bool] | None:
+    """Make a function of a `Filter`."""
+    if only is None or callable(only):
+        return only  # type: ignore[no-any-return]  # what the user says of it
+    if not isinstance(only, Mapping):
+        raise wrong_type("filter", only, "a mapping of metadata, or a function of a Document")
+    absent = object()
+    wanted = dict(only)
+    return lambda document: all(document.metadata.get(name, absent) == value for name, value in wanted.items())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pydantic import Field
 from typing_extensions import override
 
@@ -27,9 +29,20 @@ class OnnxMilvusSparse(SparseModel, NamedModel, BaseSparseEmbedding):  # type: i
 
     Milvus multiplies vectors as they are. With BM25, give `statistics` (made by `SparseTextEmbedding.fit`) and
     `idf_in_query=True`, so that the query carries the inverse document frequency. Vectors are ``{id: value}``.
+
+    Pass the store `index_params()` and `search_params()`: left to itself, langchain-milvus asks for
+    ``drop_ratio_build=0.2`` in both, which drops the smallest fifth of all weights and which Milvus Lite refuses.
     """
 
     model_name: ModelName = Field(default=SPARSE_MODEL, alias="model")
+
+    def index_params(self) -> dict[str, Any]:
+        """Give the entry of the store's ``index_params=`` that belongs to this model: an exact inverted index."""
+        return {"index_type": "SPARSE_INVERTED_INDEX", "metric_type": "IP", "params": {}}
+
+    def search_params(self) -> dict[str, Any]:
+        """Give the entry of the store's ``search_params=`` that belongs to this model."""
+        return {"metric_type": "IP", "params": {}}
 
     @override
     def embed_documents(self, texts: list[str]) -> list[dict[int, float]]:

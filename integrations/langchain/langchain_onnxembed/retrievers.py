@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
@@ -10,9 +10,8 @@ from langchain_core.callbacks import AsyncCallbackManagerForRetrieverRun, Callba
 from langchain_core.documents import Document
 from pydantic import Field, PrivateAttr
 
-from langchain_onnxembed._documents import as_documents, as_ids, documents_of, texts_of
+from langchain_onnxembed._documents import Filter, as_documents, as_ids, documents_of, keeper, texts_of
 from langchain_onnxembed._retriever import ScoringRetriever
-from onnxembed.adapters.checks import wrong_type
 from onnxembed.adapters.memory import SparseMemory, named, sparse_core_model
 from onnxembed.adapters.sparse import SparseModel
 from onnxembed.errors import MissingExtraError
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
     from onnxembed import SparseTextEmbedding
 
 __all__ = ["OnnxSparseRetriever"]
-
-Filter = Mapping[str, Any] | Callable[[Document], bool]
 
 
 class OnnxSparseRetriever(ScoringRetriever):
@@ -129,7 +126,7 @@ class OnnxSparseRetriever(ScoringRetriever):
 
     def _scored(self, query: str, k: int, only: Any) -> list[tuple[Document, float]]:
         vector = next(self.embedding.query_embed([query]))
-        found = self._memory.search(vector, k, idf=self.embedding.requires_idf, keep=_keeper(only))
+        found = self._memory.search(vector, k, idf=self.embedding.requires_idf, keep=keeper(only))
         return [(document, score) for _, document, score in found]
 
     async def _ascored(self, query: str, k: int, only: Any) -> list[tuple[Document, float]]:
@@ -155,13 +152,3 @@ class OnnxSparseRetriever(ScoringRetriever):
         filter: Filter | None = None,  # noqa: A002 - LangChain's name
     ) -> list[Document]:
         return self._told(await self.asimilarity_search_with_score(query, k, filter))
-
-
-def _keeper(only: Any) -> Callable[[Document], bool] | None:
-    if only is None or callable(only):
-        return only  # type: ignore[no-any-return]  # what the user says of it
-    if not isinstance(only, Mapping):
-        raise wrong_type("filter", only, "a mapping of metadata, or a function of a Document")
-    absent = object()
-    wanted = dict(only)
-    return lambda document: all(document.metadata.get(name, absent) == value for name, value in wanted.items())

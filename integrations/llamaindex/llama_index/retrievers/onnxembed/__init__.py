@@ -1,4 +1,4 @@
-"""onnxembed's late-interaction and sparse models behind LlamaIndex's retriever interface.
+"""onnxembed's late-interaction, sparse and hybrid search behind LlamaIndex's retriever interface.
 
 The classes are loaded on first use, since each needs a package that the other does not.
 """
@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from llama_index.retrievers.onnxembed.base import OnnxLateInteractionRetriever
+    from llama_index.retrievers.onnxembed.hybrid import OnnxHybridRetriever
     from llama_index.retrievers.onnxembed.sparse import OnnxSparseRetriever
 
-__all__ = ["OnnxLateInteractionRetriever", "OnnxSparseRetriever"]
+__all__ = ["OnnxHybridRetriever", "OnnxLateInteractionRetriever", "OnnxSparseRetriever"]
 
 _HOMES = {
+    "OnnxHybridRetriever": "llama_index.retrievers.onnxembed.hybrid",
     "OnnxLateInteractionRetriever": "llama_index.retrievers.onnxembed.base",
     "OnnxSparseRetriever": "llama_index.retrievers.onnxembed.sparse",
 }

@@ -156,11 +156,36 @@ class OnnxSparseRetriever(BaseRetriever):
         """Remove nodes as `delete_nodes` does, without blocking the event loop."""
         await self._embedding.run_async(partial(self.delete_nodes, node_ids))
 
-    def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
-        query = _sum(self._embedding.query_embed(asked_of(query_bundle)))
-        idf, keep = self._embedding.requires_idf, _keeper(self.filters)
-        found = self._memory.search(query, self.similarity_top_k, idf=idf, keep=keep)
+    def holds(self, node_id: str) -> bool:
+        """Tell whether there is a node of this id."""
+        return node_id in self._memory
+
+    def search(
+        self, query: str | QueryBundle, similarity_top_k: int, filters: MetadataFilters | None = None
+    ) -> list[NodeWithScore]:
+        """Find nodes as `retrieve` does, but with another number and other filters, and without its events.
+
+        Args:
+            query: The query.
+            similarity_top_k: Most nodes to find.
+            filters: Which nodes may be found; ``None`` for all.
+
+        Returns:
+            Nodes and scores, best first.
+        """
+        asked = [query] if isinstance(query, str) else asked_of(query)
+        vector, keep = _sum(self._embedding.query_embed(asked)), _keeper(filters)
+        found = self._memory.search(vector, similarity_top_k, idf=self._embedding.requires_idf, keep=keep)
         return [NodeWithScore(node=node, score=score) for _, node, score in found]
+
+    async def asearch(
+        self, query: str | QueryBundle, similarity_top_k: int, filters: MetadataFilters | None = None
+    ) -> list[NodeWithScore]:
+        """Find nodes as `search` does, without blocking the event loop."""
+        return await self._embedding.run_async(partial(self.search, query, similarity_top_k, filters))
+
+    def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
+        return self.search(query_bundle, self.similarity_top_k, self.filters)
 
     @_dispatcher.span
     async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:

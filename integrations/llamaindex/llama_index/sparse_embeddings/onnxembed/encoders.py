@@ -16,6 +16,11 @@ EncodedTexts: TypeAlias = tuple[list[list[int]], list[list[float]]]
 class EncodingEmbedding(Protocol):
     """An adapter that encodes texts."""
 
+    @property
+    def requires_idf(self) -> bool:
+        """Whether the store must weigh terms by their rarity."""
+        ...
+
     def encode(self, texts: list[str], input_type: InputType) -> EncodedTexts:
         """Give the indices and the values of each text."""
         ...
