@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from onnxembed.api.asynchronous import awaited, streamed
@@ -55,6 +55,15 @@ class LateInteractionMultimodalEmbedding(VectorModel[MultimodalOptions, Multimod
     def __init__(self, options: MultimodalOptions) -> None:
         model, folder, by_files = find_model(multimodal_registry, options, _describe_files)
         self._open(model, folder, options, _make_engine, by_files)
+
+    @property
+    def fingerprint(self) -> str:
+        """32 hexadecimal digits that change whenever the vectors may: made of the files and of all options that count.
+
+        Finds, and if need be downloads, the files; loads no weights.
+        """
+        described = replace(self._settings.model, name="", sources=(), description="")
+        return self._digest((described, self._options.max_length, self._options.truncate))
 
     # texts
 
