@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from onnxembed.cli.model_options import (
     add_computing,
     add_model,
+    add_model_path,
     add_running,
     add_source,
     computing_of,
@@ -62,6 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--ranges", metavar="FILE", help="a .npy of (2, dim), with which int8 and uint8 vectors are made"
     )
+    add_model_path(parser)
     add_source(parser)
     add_running(parser)
 

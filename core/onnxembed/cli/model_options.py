@@ -31,6 +31,13 @@ def add_places(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> Non
     parser.add_argument("--offline", action="store_true", help="make no request")
 
 
+def add_model_path(parser: argparse.ArgumentParser) -> None:
+    """Declare a folder for a model that is named by the catalogue."""
+    parser.add_argument(
+        "--model-path", metavar="FOLDER", help="a folder with the files of MODEL; no other is looked at"
+    )
+
+
 def add_running(parser: argparse.ArgumentParser) -> None:
     """Declare what changes how fast a model runs, and no result."""
     group = parser.add_argument_group("how it runs")
@@ -79,6 +86,8 @@ def computing_of(arguments: argparse.Namespace) -> dict[str, Any]:
 def running_of(arguments: argparse.Namespace) -> dict[str, Any]:
     """Read the places and `add_running` into options of a model's constructor."""
     found: dict[str, Any] = {"cache_dir": arguments.cache_dir, "local_files_only": arguments.offline}
+    if getattr(arguments, "model_path", None) is not None:
+        found["specific_model_path"] = arguments.model_path
     if arguments.threads is not None:
         found["threads"] = arguments.threads
     if arguments.device is not None:

@@ -13,6 +13,7 @@ from typing import Any
 from onnxembed.cli.model_options import (
     add_computing,
     add_model,
+    add_model_path,
     add_running,
     add_source,
     computing_of,
@@ -37,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threshold", type=float, metavar="SCORE", help="the least score to show")
     parser.add_argument("--json", action="store_true", help="print a JSON object")
     add_computing(parser, KINDS)
+    add_model_path(parser)
     add_source(parser)
     add_running(parser)
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from onnxembed.api.inputs import describe_type
 from onnxembed.errors import InputError, MissingExtraError
 from onnxembed.suggest import nearest
 
@@ -193,14 +194,14 @@ class Source:
 def _row(number: int, found: Any, text: Any, where: str) -> Row | BadRow:
     """Check what was read."""
     if not isinstance(text, str):
-        return BadRow(number, f"{where}: the text is {_named(text)}; expected a string")
+        return BadRow(number, f"{where}: the text is {describe_type(text)}; expected a string")
     if not text.isascii():
         try:
             text.encode("utf-8")
         except UnicodeEncodeError as error:
             return BadRow(number, f"{where} holds the lone surrogate {text[error.start]!a}, which is no character")
     if isinstance(found, bool) or not isinstance(found, int | str):
-        return BadRow(number, f"{where}: the id is {_named(found)}; expected a string or an integer")
+        return BadRow(number, f"{where}: the id is {describe_type(found)}; expected a string or an integer")
     if isinstance(found, int) and not _LEAST_ID <= found <= _MOST_ID:
         return BadRow(number, f"{where}: the id is outside the integers of 64 bits")
     if isinstance(found, str) and not found.isascii() and any("\ud800" <= letter <= "\udfff" for letter in found):
@@ -208,20 +209,15 @@ def _row(number: int, found: Any, text: Any, where: str) -> Row | BadRow:
     return Row(number, found, text)
 
 
-def _named(value: Any) -> str:
-    return "missing" if value is None else f"a {type(value).__name__}"
-
-
 def _with_ids_of_one_type(rows: Iterable[Row | BadRow], name: str) -> Iterator[Row | BadRow]:
-    first: type | None = None
+    first = ""
     for row in rows:
         if isinstance(row, Row):
-            first = first or type(row.id)
-            if type(row.id) is not first:
-                reason = (
-                    f"{name}, row {row.number}: the id is {_named(row.id)}, that of the first is a {first.__name__}"
-                )
-                yield BadRow(row.number, f"{reason}; ids of one file are of one type")
+            kind = describe_type(row.id)
+            first = first or kind
+            if kind != first:
+                told = f"the id is {kind}, that of the first row {first}; ids of one file are of one type"
+                yield BadRow(row.number, f"{name}, row {row.number}: {told}")
                 continue
         yield row
 

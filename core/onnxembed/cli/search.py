@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from onnxembed.cli.model_options import M3, add_places, opened, running_of
+from onnxembed.cli.model_options import M3, add_model_path, add_places, opened, running_of
 from onnxembed.cli.ranking import ranked_lines
 from onnxembed.cli.rows import STDIN
 from onnxembed.errors import InputError
@@ -41,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--text-model", metavar="MODEL", help="for files of pictures: the text half of the model")
     parser.add_argument("--threads", type=int, metavar="N", help="processors that the model uses")
     parser.add_argument("--device", metavar="DEVICE", help="auto, cpu, cuda, or cuda:1 for one by its number")
+    add_model_path(parser)
     add_places(parser)
 
 

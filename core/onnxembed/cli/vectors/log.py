@@ -152,9 +152,7 @@ class Log:
         """Remove the folder."""
         remove(self.folder)
         self.close()
-        with suppress(OSError):
-            (self.folder / _LOCK).unlink()
-            self.folder.rmdir()
+        _remove_empty(self.folder)
 
 
 def journal(folder: Path) -> tuple[Record, dict[str, int]] | None:
@@ -179,6 +177,23 @@ def remove(folder: Path) -> None:
             shutil.rmtree(path, ignore_errors=True)
         elif path.name != _LOCK:
             path.unlink(missing_ok=True)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what a run has left that was ended while it removed its folder."""
+    if folder.is_dir():
+        lock = _locked(folder)
+        try:
+            remove(folder)
+        finally:
+            lock.release()
+        _remove_empty(folder)
+
+
+def _remove_empty(folder: Path) -> None:
+    with suppress(OSError):
+        (folder / _LOCK).unlink()
+        folder.rmdir()
 
 
 def write_whole(path: Path, content: str) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from onnxembed.cli.rows import Row, Source
 from onnxembed.cli.vectors.columns import LAYOUTS
 from onnxembed.cli.vectors.embedding import Call
-from onnxembed.cli.vectors.log import Log, journal
+from onnxembed.cli.vectors.log import Log, journal, sweep
 from onnxembed.cli.vectors.outputs import json_line, write_output, writer_of
 from onnxembed.cli.vectors.reading import Reader
 from onnxembed.cli.vectors.record import Making, Record
@@ -88,6 +88,7 @@ class Run:
         if not restart and journal(folder) is None:
             before = self._complete(output, making)
             if before is not None:
+                sweep(folder)
                 return Outcome(before.rows, before.skipped, before.rows, time.monotonic() - begun, ())
         log = Log(folder, making, LAYOUTS[self.call.kind], anew=restart)
         try:
