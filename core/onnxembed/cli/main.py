@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command = cast("Command", import_module(f"onnxembed.cli.{words[0]}"))
     parser = argparse.ArgumentParser(prog=f"onnxembed {words[0]}", description=command.__doc__)
     command.add_arguments(parser)
-    parsed = parser.parse_args(words[1:])
+    parsed = parser.parse_intermixed_args(words[1:])  # a file may follow options
     status: int | None = 0
     try:
         status = command.run(parsed)

@@ -154,7 +154,7 @@ class Sparse:
     def _of(self, terms: Array, weights: Array, indices: Array, values: Array, rows: Array, count: int) -> Array:
         places, known = _found(terms, indices)
         products = values[known] * weights[places[known]]
-        scores = np.bincount(rows[known], products, minlength=count)
+        scores = np.bincount(rows[known], products, minlength=count).astype(np.float64)  # of none, it gives integers
         scores[scores == 0] = np.nan
         return scores
 

@@ -26,7 +26,7 @@ METADATA = b"onnxembed"
 """The key of the record in a Parquet file."""
 _PLAIN = ("vector", "vectors")
 """Columns whose array has the name of the output itself."""
-_GROUP_BYTES = 32 << 20
+_GROUP_BYTES = 8 << 20
 _COPIED = 1 << 20
 # Digits after which numbers come back as they were.
 _DIGITS = {"float16": "%.5g", "float32": "%.9g", "float64": "%.17g"}
@@ -163,7 +163,9 @@ def _groups(found: Iterator[Block]) -> Iterator[list[Block]]:
     size = 0
     for block in found:
         group.append(block)
-        size += sum(numbers.nbytes for numbers in block.numbers.values())
+        size += sum(numbers.nbytes for numbers in block.numbers.values()) + sum(
+            len(str(told[-1])) for told in block.told
+        )
         if size >= _GROUP_BYTES:
             yield group
             group, size = [], 0

@@ -17,7 +17,8 @@ from onnxembed.cli.vectors.outputs import METADATA, array_file, ids_file, offset
 from onnxembed.cli.vectors.record import Record
 from onnxembed.errors import InputError
 
-_BLOCK_ROWS = 8192
+BLOCK_ROWS = 8192
+"""Most rows that are read at once."""
 _BLOCK_BYTES = 32 << 20
 
 
@@ -89,10 +90,12 @@ def _parquet_record(path: Path) -> Record:
 
 def stored(path: Path) -> Stored:
     """Open a file of vectors; an `InputError` if it is none."""
+    suffix = path.suffix.lower()
+    if suffix not in (".parquet", *_FORMS):
+        raise InputError(f"{path}: expected .parquet, .npy or .jsonl, as `onnxembed embed` makes them")
     record = read_record(path)
     if record is None:
         raise InputError(f"{path} is not there; make it with `onnxembed embed`")
-    suffix = path.suffix.lower()
     return _StoredParquet(path, record) if suffix == ".parquet" else _FORMS[suffix](path, record)
 
 
@@ -107,7 +110,7 @@ def _parquet(path: Path) -> Any:
 
 
 def _rows_of_block(size: int, rows: int) -> int:
-    return max(1, min(_BLOCK_ROWS, _BLOCK_BYTES * rows // max(1, size)))
+    return max(1, min(BLOCK_ROWS, _BLOCK_BYTES * rows // max(1, size)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +173,7 @@ class _StoredLines:
 
     def blocks(self, columns: Sequence[Column]) -> Iterator[Mapping[str, Entries]]:
         with self.path.open("rb") as stream:
-            while rows := [json.loads(line) for line in islice(stream, 256)]:
+            while rows := [json.loads(line) for line in islice(stream, min(BLOCK_ROWS, 256))]:
                 yield {column.name: _of_lists(column, [row[column.name] for row in rows]) for column in columns}
 
     def told(self, positions: Sequence[int]) -> dict[int, list[Any]]:
@@ -193,7 +196,9 @@ class _StoredParquet:
 
     def blocks(self, columns: Sequence[Column]) -> Iterator[Mapping[str, Entries]]:
         with _parquet(self.path) as file:
-            for batch in file.iter_batches(batch_size=1024, columns=[column.name for column in columns]):
+            for batch in file.iter_batches(
+                batch_size=min(BLOCK_ROWS, 1024), columns=[column.name for column in columns]
+            ):
                 yield {column.name: _of_arrow(column, batch.column(column.name)) for column in columns}
 
     def told(self, positions: Sequence[int]) -> dict[int, list[Any]]:
