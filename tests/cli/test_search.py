@@ -188,7 +188,7 @@ def test_table(
     assert capsys.readouterr().out.splitlines() == [
         "rank   score  id  text",
         f"   1  {best:.4f}  28  the red text of 7 words",
-        f"   2  {second:.4f}  8   the first text of 7 words",
+        f"   2  {second:.4f}  68  the other text of 7 words",
     ]
     monkeypatch.setattr("sys.stdin", io.StringIO("red 7\n\nlong\n"))
     assert main(["search", str(file), "-", "--top-k", "1"]) == 0
