@@ -9,7 +9,7 @@ An adapter's class inherits a kind's model from here and the framework's class, 
 - `checks`: arguments of methods; `extras`: classes that need an optional package
 - `described`: settings as a dictionary that names its vectors; `memory`: sparse vectors held and searched in memory
 - `qdrant`, `qdrant_points`, `two_stages`: a Qdrant collection of token vectors, and a first stage before it
-- `windows`: long lists in parts
+- `windows`: long lists in parts; `progress`: bars of a framework
 - `inside`, `fastembed_folder`: what the stand-in for fastembed needs; these two need no pydantic
 
 The others need pydantic; those that concern Qdrant need qdrant-client. The adapters' distributions declare both.

@@ -31,6 +31,7 @@ from onnxembed.cli.model_options import (
 from onnxembed.cli.rows import SKIPPED, add_rows, rows_of
 from onnxembed.cli.vectors.embedding import INPUT_TYPES, Call
 from onnxembed.errors import InputError
+from onnxembed.runtime.progress import framework_shows
 
 if TYPE_CHECKING:
     from onnxembed.cli.vectors.run import Outcome
@@ -85,7 +86,8 @@ def run(arguments: argparse.Namespace) -> int:
     call = Call(kind, arguments.input_type, arguments.output_precision, ranges, limits_of(arguments))
     process = Run(model, call, source, arguments.on_error == "skip", shows_progress(arguments))
     if output is None:
-        outcome = process.to_stdout(arguments.text)
+        with framework_shows():
+            outcome = process.to_stdout(arguments.text)
     else:
         making = Making(
             model=arguments.name,
@@ -99,7 +101,8 @@ def run(arguments: argparse.Namespace) -> int:
             id_field=arguments.id_field,
             text=arguments.text,
         )
-        outcome = process.to_file(output, making, restart=arguments.restart)
+        with framework_shows():
+            outcome = process.to_file(output, making, restart=arguments.restart)
     _tell(arguments, outcome)
     return SKIPPED if outcome.skipped else 0
 

@@ -85,7 +85,11 @@ def computing_of(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def running_of(arguments: argparse.Namespace) -> dict[str, Any]:
     """Read the places and `add_running` into options of a model's constructor."""
-    found: dict[str, Any] = {"cache_dir": arguments.cache_dir, "local_files_only": arguments.offline}
+    found: dict[str, Any] = {
+        "cache_dir": arguments.cache_dir,
+        "local_files_only": arguments.offline,
+        "show_progress": shows_progress(arguments),
+    }
     if getattr(arguments, "model_path", None) is not None:
         found["specific_model_path"] = arguments.model_path
     if arguments.threads is not None:
@@ -103,7 +107,7 @@ def limits_of(arguments: argparse.Namespace) -> dict[str, int]:
 
 def shows_progress(arguments: argparse.Namespace) -> bool:
     """Whether progress is shown: on a terminal, and where it was not switched off."""
-    return not arguments.quiet and sys.stderr.isatty()
+    return not getattr(arguments, "quiet", False) and sys.stderr.isatty()
 
 
 def opened(name: str, kind: str | None, options: dict[str, Any]) -> tuple[str, Any]:

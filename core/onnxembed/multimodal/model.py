@@ -20,6 +20,7 @@ from onnxembed.image.inputs import check_images, taken
 from onnxembed.multimodal.known import describe_multimodal, multimodal_registry
 from onnxembed.multimodal.options import MultimodalOptions
 from onnxembed.multimodal.spec import MultimodalModel
+from onnxembed.runtime.progress import Counting
 
 if TYPE_CHECKING:
     from typing import BinaryIO
@@ -161,7 +162,7 @@ class LateInteractionMultimodalEmbedding(VectorModel[MultimodalOptions, Multimod
         """
         choice = check_on_error(on_error)
         items = check_images(images, "images", self._options, choice)
-        return self._stream(items, _Pictures(choice), batch_size, parallel)
+        return self._stream(items, _Pictures(choice), batch_size, parallel, Counting("Embedding", "image"))
 
     @overload
     def embed_pdf(
@@ -222,8 +223,8 @@ class LateInteractionMultimodalEmbedding(VectorModel[MultimodalOptions, Multimod
 
         choice = check_on_error(on_error)
         drawn = pdf_pages(source, dpi, pages, self._options, password)
-        checked = Checked(taken(drawn.attempts(), self._options), empty=not drawn.numbers)
-        return self._stream(checked, _Pictures(choice), batch_size, parallel)
+        checked = Checked(taken(drawn.attempts(), self._options), empty=not drawn.numbers, count=len(drawn.numbers))
+        return self._stream(checked, _Pictures(choice), batch_size, parallel, Counting("Embedding", "page"))
 
     aembed_text = streamed(embed_text)
     aembed_query = streamed(embed_query)

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 _SECONDS = 0.2
 
 Advance = Callable[[int], object]
 """Tells that so many items more are done."""
+
+_framework_shows: ContextVar[bool] = ContextVar("onnxembed_framework_shows", default=False)
 
 
 @contextmanager
@@ -43,6 +50,61 @@ def progress(
         return
     with tqdm(desc=description, unit=unit, total=total, initial=initial) as bar:
         yield bar.update
+
+
+@dataclass(frozen=True, slots=True)
+class Counting:
+    """What a bar says.
+
+    Attributes:
+        description: What is done.
+        unit: What is counted, in the singular.
+    """
+
+    description: str
+    unit: str
+
+
+def counted(results: Iterator[T], total: int | None, counting: Counting) -> Iterator[T]:
+    """Show how many results are there as they are handed out.
+
+    Args:
+        results: The results; closed with what this gives.
+        total: How many there will be, where that is known.
+        counting: What the bar says.
+
+    Returns:
+        The results; as they are for a single item, or where a framework shows a bar of its own.
+    """
+    if total == 1 or _framework_shows.get():
+        return results
+    return _counted(results, counting, total)
+
+
+def _counted(results: Iterator[T], counting: Counting, total: int | None) -> Iterator[T]:
+    held: Any = results
+    with progress(counting.description, counting.unit, total, shown=True) as advance, closing(held):
+        for result in results:
+            advance(1)
+            yield result
+
+
+def while_read(items: Iterable[T], shown: AbstractContextManager[Advance]) -> Iterator[T]:
+    """Show how many items were read, by what `progress` gives."""
+    with shown as advance:
+        for item in items:
+            yield item
+            advance(1)
+
+
+@contextmanager
+def framework_shows() -> Iterator[None]:
+    """Have calls show no bar of their own, since a framework shows one over several of them."""
+    token = _framework_shows.set(True)
+    try:
+        yield
+    finally:
+        _framework_shows.reset(token)
 
 
 def _ignore(_: int) -> None:
