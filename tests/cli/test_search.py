@@ -196,6 +196,17 @@ def test_table(
     assert (shown[0], shown[3:5]) == ("red 7", ["", "long"])
 
 
+def test_a_model_in_a_folder_is_found_from_elsewhere(
+    lines: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_variant(tmp_path / "own", variant("custom_cls"))
+    monkeypatch.chdir(tmp_path)
+    file = embedded(tmp_path / "out.npy", "own", lines)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert ids(search(capsys, file, TEXTS[3], "--top-k", 1)) == [[4]]
+
+
 def test_no_text_is_kept(lines: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = embedded(tmp_path / "out.parquet", "Qdrant/bm25", lines, "--no-text")
     (found,) = search(capsys, file, "red", "--top-k", 1)

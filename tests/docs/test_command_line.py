@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from onnxembed.cli.main import COMMANDS, main
+from onnxembed.cli.main import main
 from tests.fixtures.hub_server import HubServer, hub_server
 from tests.fixtures.hub_shapes import publish_kinds
 from tests.walls.copies import ROOT
@@ -43,7 +43,3 @@ def test_commands_run(
     assert searched.splitlines()[1].split()[2] == "bern"
     assert [one["results"][0]["id"] for one in json.loads(words_found)] == ["paris", "bread"]
     assert len(reranked.splitlines()) == 3
-
-
-def test_the_page_names_every_command() -> None:
-    assert all(f"`{name}`" in PAGE or f"onnxembed {name}" in PAGE for name in COMMANDS)

@@ -22,6 +22,7 @@ from onnxembed.cli.model_options import (
     add_source,
     computing_of,
     kinds_of_vectors,
+    lasting_name,
     limits_of,
     opened,
     running_of,
@@ -90,7 +91,7 @@ def run(arguments: argparse.Namespace) -> int:
             outcome = process.to_stdout(arguments.text)
     else:
         making = Making(
-            model=arguments.name,
+            model=lasting_name(arguments.name),
             kind=kind,
             fingerprint=model.fingerprint,
             input_type=arguments.input_type,

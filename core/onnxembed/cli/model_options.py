@@ -110,6 +110,16 @@ def shows_progress(arguments: argparse.Namespace) -> bool:
     return not getattr(arguments, "quiet", False) and sys.stderr.isatty()
 
 
+def lasting_name(name: str) -> str:
+    """Give the name of a model that holds from any folder: where it is itself a folder, the whole path."""
+    from pathlib import Path
+
+    from onnxembed.kinds import KINDS
+
+    known = any(kind.registry.holds(name) for kind in KINDS)
+    return name if known or not Path(name).is_dir() else str(Path(name).absolute())
+
+
 def opened(name: str, kind: str | None, options: dict[str, Any]) -> tuple[str, Any]:
     """Open a model; its files are brought and its weights loaded when it is used.
 

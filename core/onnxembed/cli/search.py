@@ -17,6 +17,7 @@ from onnxembed.cli.model_options import M3, add_model_path, add_places, opened, 
 from onnxembed.cli.ranking import ranked_lines
 from onnxembed.cli.rows import STDIN
 from onnxembed.errors import InputError
+from onnxembed.runtime.progress import framework_shows
 
 if TYPE_CHECKING:
     from onnxembed.cli.vectors.nearest import Hit, Scorer
@@ -54,7 +55,8 @@ def run(arguments: argparse.Namespace) -> None:
     from onnxembed.cli.vectors.stored import stored
 
     file = stored(Path(arguments.file))
-    scorer = _scorer(arguments, file, questions)
+    with framework_shows():
+        scorer = _scorer(arguments, file, questions)
     found = best(file, scorer, len(questions), arguments.top_k)
     told = file.told([hit.position for hits in found for hit in hits])
     if arguments.json:

@@ -143,13 +143,17 @@ class Log:
 
     def close(self) -> None:
         """Let another process have the folder."""
+        self._close_files()
+        self._lock.release()
+
+    def _close_files(self) -> None:
         for stream in self._files.values():
             with suppress(OSError):  # nothing that counts is unwritten
                 stream.close()
-        self._lock.release()
 
     def remove(self) -> None:
         """Remove the folder."""
+        self._close_files()
         remove(self.folder)
         self.close()
         _remove_empty(self.folder)

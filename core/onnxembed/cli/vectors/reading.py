@@ -75,20 +75,25 @@ class Reader:
                 yield row.text
 
     def done(self) -> Row:
-        """Give the row that the next result belongs to."""
-        self.finish()
-        row = self._pending.popleft()
-        if not isinstance(row, Row):  # `finish` leaves none in front
-            raise AssertionError
-        self._count(row)
-        return row
+        """Give the row that the next result belongs to, and count it and the bad ones before it."""
+        while True:
+            row = self._next()
+            if row is not None:
+                return row
 
     def finish(self) -> None:
-        """Count the bad rows before the next good one."""
-        while self._pending and isinstance(bad := self._pending[0], BadRow):
-            self._pending.popleft()
-            self._count(bad)
-            self.skip(bad.reason)
+        """Count the bad rows after the last result."""
+        while self._pending:
+            self._next()
+
+    def _next(self) -> Row | None:
+        """Count the next row; ``None`` for a bad one."""
+        row = self._pending.popleft()
+        self._count(row)
+        if isinstance(row, Row):
+            return row
+        self.skip(row.reason)
+        return None
 
     def skip(self, reason: str) -> None:
         """Count a row as passed over."""
