@@ -459,6 +459,15 @@ def test_refused(
     assert "Traceback" not in shown.err
 
 
+def test_nothing_is_left_where_nothing_was_done(lines: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out.npy"
+    assert embed(small_model(), lines, "-o", output, "--batch-size", "0") == 1
+    lines.write_text("no JSON", "utf-8")
+    assert embed(small_model(), lines, "-o", output) == 1
+    assert embed(small_model(), lines, "-o", output, "--on-error", "skip") == 1
+    assert [path.name for path in tmp_path.iterdir()] == [lines.name]
+
+
 def test_options_that_a_kind_lacks(lines: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert embed("Qdrant/bm25", lines, "--dim", "4") == 1
     assert "--dim: sparse models have no such option; leave it out" in capsys.readouterr().err

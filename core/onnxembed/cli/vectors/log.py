@@ -160,7 +160,7 @@ class Log:
 
 
 def journal(folder: Path) -> tuple[Record, dict[str, int]] | None:
-    """Read what a folder holds, and the sizes of its files; ``None`` where nothing has begun."""
+    """Read what a folder holds, and the sizes of its files; ``None`` where it has no rows."""
     path = folder / _JOURNAL
     try:
         content = json.loads(path.read_text("utf-8"))
@@ -170,7 +170,7 @@ def journal(folder: Path) -> tuple[Record, dict[str, int]] | None:
         raise InputError(f"{path} is damaged: {error}; pass --restart to begin again") from None
     record = Record.of(content["record"], str(path))
     sizes: dict[str, int] = content["sizes"]
-    return record, sizes
+    return (record, sizes) if record.rows else None
 
 
 def remove(folder: Path) -> None:

@@ -101,7 +101,10 @@ class Run:
             write_output(folder, log.record, output)
             log.remove()
         finally:
-            log.close()
+            if log.record.rows:
+                log.close()
+            else:  # nothing that another run could go on with
+                log.remove()
         seconds = time.monotonic() - begun
         return Outcome(log.record.rows, reader.skipped, begun_at, seconds, tuple(reader.reasons))
 
