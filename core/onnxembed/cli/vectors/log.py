@@ -11,7 +11,7 @@ import os
 import shutil
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -128,11 +128,11 @@ class Log:
             self._files[name].write(content)
             sizes[name] += len(content)
         # Together, so that an interrupt before leaves a row that does not count.
-        self._sizes, self.record = sizes, replace(record, rows=record.rows + 1, **asdict(position))
+        self._sizes, self.record = sizes, record.at(position, record.rows + 1)
 
     def settle(self, position: Position) -> None:
         """Note that the rows up to a position are done, of which the last were passed over."""
-        self.record = replace(self.record, **asdict(position))
+        self.record = self.record.at(position, self.record.rows)
 
     def commit(self) -> None:
         """Make all rows count that were appended."""

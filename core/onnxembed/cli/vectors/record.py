@@ -93,6 +93,11 @@ class Record:
     digest: str = ""
     id_type: str = "int"
 
+    def at(self, position: Position, rows: int) -> Record:
+        """Give the record at another place of the input."""
+        read, skipped, digest = position.read, position.skipped, position.digest
+        return Record(self.making, self.columns, rows, read, skipped, digest, self.id_type)
+
     def as_dict(self) -> dict[str, Any]:
         """Give it as plain data for JSON."""
         return {"onnxembed": FORMAT, **asdict(self)}
