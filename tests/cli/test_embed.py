@@ -549,10 +549,10 @@ def _rows(output: Path) -> int:
 @pytest.mark.full
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("form", ["parquet", "npy", "jsonl"])
-def test_memory_of_a_hundred_thousand_lines(form: str, tmp_path: Path) -> None:
+def test_memory_beyond_a_hundred_thousand_lines(form: str, tmp_path: Path) -> None:
     peaks = []
-    for count in (20_000, 100_000):
+    for count in (100_000, 160_000):  # up to some 100,000 the memory pool of pyarrow still fills
         file = tmp_path / f"{count}.txt"
         written(file, count)
         peaks.append(peak_mb(small_model(), file, "-o", tmp_path / f"{count}.{form}", "--threads", 1))
-    assert peaks[1] - peaks[0] < 30, peaks
+    assert peaks[1] - peaks[0] < 20, peaks
