@@ -38,6 +38,7 @@ DEPENDENCIES = frozenset(
         "numpy",
         "onnxruntime",
         "py_rust_stemmers",
+        "pyarrow",
         "pypdfium2",
         "scipy",
         "tokenizers",
@@ -46,8 +47,9 @@ DEPENDENCIES = frozenset(
 """What the core's distribution and its extras bring."""
 DEPENDENCIES_OF_SHARED_PARTS = frozenset({"pydantic", "qdrant_client"})
 """What ``onnxembed.adapters`` imports, too; the distributions of the adapters bring it."""
-OPTIONAL = frozenset({(f"{CORE}.sparse.vector", "qdrant_client")})
-"""A module and what it imports inside one function: ``SparseEmbedding.to_qdrant`` makes the client's type."""
+OPTIONAL = frozenset({(f"{CORE}.sparse.vector", "qdrant_client"), (f"{CORE}.runtime.progress", "tqdm")})
+"""A module and what it imports inside one function: ``SparseEmbedding.to_qdrant`` makes the client's type, and progress
+is tqdm's bar where huggingface-hub has brought it."""
 ABOVE_THE_KINDS = ("adapters", "cli", "opening", "__main__")
 """Rooms of the core that may import from ``onnxembed`` itself."""
 ROOTS = ("core", "integrations/fastembed", "integrations/langchain", "integrations/llamaindex")

@@ -96,6 +96,30 @@ def test_other_errors_are_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
         main(["models"])
 
 
+@pytest.mark.parametrize(
+    ("error", "status", "said"),
+    [
+        (OSError(28, "No space left on device"), 1, "onnxembed models: [Errno 28] No space left on device\n"),
+        (KeyboardInterrupt(), 130, "onnxembed models: interrupted\n"),
+    ],
+    ids=["disk", "interrupt"],
+)
+def test_what_the_system_says(
+    error: BaseException, status: int, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(models, "run", fail)
+    assert main(["models"]) == status
+    assert capsys.readouterr() == ("", said)
+
+
+def test_a_command_chooses_its_status(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(models, "run", lambda _: 3)
+    assert main(["models"]) == 3
+
+
 def test_as_a_module() -> None:
     done = run("--version")
     assert (done.returncode, done.stdout, done.stderr) == (0, f"onnxembed {__version__}\n", "")

@@ -23,9 +23,8 @@ RENAMED = {
     "passage_prompt": "document_prompt",
     "passage_prompt_name": "document_prompt_name",
 }
-# Options of a call in the core, and options of the adapter itself.
+# Options of a call in the core.
 PER_CALL = {"batch_size", "output_precision", "parallel", "ranges"}
-OWN = {"show_progress"}
 
 
 def core_options() -> dict[str, inspect.Parameter]:
@@ -35,7 +34,7 @@ def core_options() -> dict[str, inspect.Parameter]:
 
 
 def test_fields_are_the_cores_options() -> None:
-    expected = {RENAMED.get(name, name) for name in core_options()} | PER_CALL | OWN
+    expected = {RENAMED.get(name, name) for name in core_options()} | PER_CALL
     assert set(OnnxEmbeddings.model_fields) == expected
 
 

@@ -13,6 +13,7 @@ import pytest
 from llama_index.core.base.embeddings.base import BaseEmbedding
 
 from llama_index.embeddings.onnxembed import OnnxEmbedding
+from llama_index.sparse_embeddings.onnxembed import OnnxSparseEmbedding
 from onnxembed import TextEmbedding
 from onnxembed.errors import InputTypeError, OnnxEmbedError
 from tests.fixtures.text_models import PROMPTS, REAL_MODEL, small_model
@@ -103,6 +104,23 @@ def test_windows_and_progress_change_nothing(embedding: OnnxEmbedding, capsys: p
     embedding.embed_batch_size = 2
     np.testing.assert_allclose(embedding.get_text_embedding_batch(TEXTS, show_progress=True), expected, atol=1e-6)
     assert "5/5" in capsys.readouterr().err
+
+
+async def test_one_bar_over_all_windows(capsys: pytest.CaptureFixture[str]) -> None:
+    embedding = OnnxEmbedding(model_name=small_model(), embed_batch_size=2, show_progress=True)
+    sparse = OnnxSparseEmbedding(model_name="Qdrant/bm25", show_progress=True)
+    for texts, asynchronously in (
+        (embedding.get_text_embedding_batch, embedding.aget_text_embedding_batch),
+        (sparse.get_text_embedding_batch, sparse.aget_text_embedding_batch),
+    ):
+        capsys.readouterr()
+        expected = texts(TEXTS)
+        assert await asynchronously(TEXTS) == expected
+        shown = capsys.readouterr().err
+        assert "Embedding:" not in shown  # the core's
+        assert shown.count("5/5") >= 1
+    embedding.get_query_embedding("Paris")
+    assert capsys.readouterr().err == ""
 
 
 def test_generators_are_taken(embedding: OnnxEmbedding) -> None:

@@ -10,7 +10,7 @@ An adapter's class inherits a kind's model from here and the framework's class, 
 - `described`: settings as a dictionary that names its vectors; `memory`: sparse vectors held and searched in memory
 - `fusion`, `qdrant_fusion`: one ranking of what dense and sparse vectors find, here and by Qdrant
 - `qdrant`, `qdrant_points`, `two_stages`: a Qdrant collection of token vectors, and a first stage before it
-- `windows`: long lists in parts
+- `windows`: long lists in parts; `progress`: bars of a framework
 - `inside`, `fastembed_folder`: what the stand-in for fastembed needs; these two need no pydantic
 
 The others need pydantic; those that concern Qdrant need qdrant-client. The adapters' distributions declare both.

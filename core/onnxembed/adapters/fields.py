@@ -58,6 +58,7 @@ class EngineFields(Refusing):
     model_path: PathText | None = None
     accept_unknown: list[str] | None = None
     precision: PlainText = "fp32"
+    show_progress: bool | None = None
     device: DeviceName = "auto"
     device_ids: list[int] | None = None
     providers: list[Provider] | None = None

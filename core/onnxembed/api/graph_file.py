@@ -212,7 +212,7 @@ def _full_graph(
             f"{folder.path} lacks files of its weights: {listed(missing, _NAMES_SHOWN)}; fetch the model again"
         )
     body = folder.path / model.body_folder
-    making, compile_to = _compiling(body, model.recipe, accept_unknown, form.operators)
+    making, compile_to = _compiling(body, model.recipe, accept_unknown, form.operators, store.show_progress)
     shards = "".join(f"\0{content_digest(folder.path / name, digest_memory(store))}" for name in weights[1:])
     with kept_graph(store, folder.path / weights[0], making + shards, compile_to) as path:
         facts = inspect_graph(path)
@@ -275,7 +275,13 @@ def _describe(path: Path, facts: GraphFacts, data: tuple[DataFile, ...], *, comp
     return GraphFile(path, facts.inputs, facts.outputs, compiled, facts.dynamically_quantized, data)
 
 
-def _compiling(folder: Path, recipe: Recipe, accept_unknown: tuple[str, ...], operators: Operators) -> tuple[str, Make]:
+def _compiling(
+    folder: Path,
+    recipe: Recipe,
+    accept_unknown: tuple[str, ...],
+    operators: Operators,
+    show_progress: bool | None,
+) -> tuple[str, Make]:
     """What decides a compiled graph beside the weights, and what compiles it."""
 
     def compile_to(target: Path) -> None:
@@ -292,6 +298,7 @@ def _compiling(folder: Path, recipe: Recipe, accept_unknown: tuple[str, ...], op
                 single_file=False,
                 accepted=accept_unknown,
                 operators=operators,
+                show_progress=show_progress,
             )
         except OSError:
             raise  # of the disk that is written to: `keep` goes on without keeping

@@ -19,14 +19,15 @@ class Checked(Generic[T]):
     """Items that have passed the border: those of a list already, those of an iterator as they are read.
 
     A list becomes a tuple, so that a later change of the list changes nothing. ``empty``: it is known that there are
-    none, so no model need be loaded.
+    none, so no model need be loaded. ``count``: how many there are, where that is known.
     """
 
-    __slots__ = ("empty", "items")
+    __slots__ = ("count", "empty", "items")
 
-    def __init__(self, items: Iterable[T], *, empty: bool) -> None:
+    def __init__(self, items: Iterable[T], *, empty: bool, count: int | None = None) -> None:
         self.items = items
         self.empty = empty
+        self.count = len(items) if isinstance(items, tuple) else count
 
 
 def plain(value: Any) -> Any:
@@ -69,7 +70,8 @@ def check_texts(texts: object, name: str) -> Checked[str]:
     if isinstance(texts, str):
         return Checked((check_text(texts, 0),), empty=False)
     listed = check_container(texts, name, "a string or an iterable of strings")
-    return Checked(_each(listed, check_text), empty=isinstance(listed, Sized) and not len(listed))
+    count = _count(listed)
+    return Checked(_each(listed, check_text), empty=count == 0, count=count)
 
 
 def check_container(items: object, name: str, expected: str) -> Iterable[object]:
@@ -100,7 +102,12 @@ def check_items(
         held = tuple(items)
         check_all(held)
         return Checked(cast("tuple[ItemT, ...]", held), empty=not held)
-    return Checked(_each(items, check), empty=isinstance(items, Sized) and not len(items))
+    count = _count(items)
+    return Checked(_each(items, check), empty=count == 0, count=count)
+
+
+def _count(items: Iterable[object]) -> int | None:
+    return len(items) if isinstance(items, Sized) else None
 
 
 def _each(items: Iterable[object], check: Callable[[object, int], ItemT]) -> Iterator[ItemT]:

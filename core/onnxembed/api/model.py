@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, Generic, ParamSpec, Protocol, Self, TypeVar, cast
 
 from onnxembed.api.inputs import Checked, check_count, check_parallel
 from onnxembed.api.options import EngineOptions, option_docs, settings_of
@@ -19,6 +19,7 @@ from onnxembed.errors import InputTypeError, ModelError
 from onnxembed.runtime.batching import ANY_NUMBER
 from onnxembed.runtime.forks import watch
 from onnxembed.runtime.precision import WEIGHT_BITS, Precision
+from onnxembed.runtime.progress import Counting, counted
 from onnxembed.suggest import nearest
 
 if TYPE_CHECKING:
@@ -105,6 +106,7 @@ class Model(Generic[OptionsT, SpecT, EngineT]):
     _held_pool: BoundedPool | None = None
     _deferred_of: Self | None = None
     _settled: Choice | None = None
+    _counting: ClassVar[Counting] = Counting("Embedding", "text")
 
     def _open(
         self,
@@ -324,7 +326,14 @@ class Model(Generic[OptionsT, SpecT, EngineT]):
         copy.__dict__.update(self.__dict__, _deferred_of=self)
         return copy
 
-    def _stream(self, items: Checked[ItemT], use: UseT, batch_size: int | None, parallel: int | None) -> Iterator[Any]:
+    def _stream(
+        self,
+        items: Checked[ItemT],
+        use: UseT,
+        batch_size: int | None,
+        parallel: int | None,
+        counting: Counting | None = None,
+    ) -> Iterator[Any]:
         """Check how a call is to run, and begin it; nothing is loaded for no items."""
         if batch_size is None:
             batch_size = ANY_NUMBER
@@ -334,8 +343,12 @@ class Model(Generic[OptionsT, SpecT, EngineT]):
         if items.empty:
             return iter(())
         if self._deferred_of is not None:
-            return _later(partial(self._run, items.items, use, batch_size, workers))
-        return self._run(items.items, use, batch_size, workers)
+            results = _later(partial(self._run, items.items, use, batch_size, workers))
+        else:
+            results = self._run(items.items, use, batch_size, workers)
+        if not self._options.show_progress:
+            return results
+        return counted(results, items.count, self._counting if counting is None else counting)
 
     def _run(self, items: Iterable[Any], use: Any, batch_size: int, workers: int | None) -> Iterator[Any]:
         """Load the model if need be, and begin; every kind does."""

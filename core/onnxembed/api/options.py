@@ -130,6 +130,8 @@ class EngineOptions:
             scale per row, about twice as fast at a cosine of about 0.999 to fp32; ``"fp16"``, ``"bf16"`` and ``"tf32"``
             on devices that have them; ``"auto"`` for the fastest of them that this machine has and that keeps a cosine
             of 0.99 to fp32. ``variant`` chooses among the graphs that a repository ships.
+        show_progress: Whether a bar on standard error shows how far a download, compiling, or a call of several items
+            is. ``None``: downloads alone, and only on a terminal. It changes no result.
         revision: Branch, tag or commit of the Hub repository.
         enable_cpu_mem_arena: Whether ONNX Runtime keeps freed memory for later runs.
         session_options: Further attributes of ``onnxruntime.SessionOptions``, or configuration entries.
@@ -150,6 +152,7 @@ class EngineOptions:
     model_file: str | None = option(None, graph_or_weights)
     variant: str | None = option(None, variant_name)
     precision: Precision | str = option(Precision.FP32, parse_precision)
+    show_progress: bool | None = option(None, check_flag)
     revision: str | None = option(None, revision_name)
     enable_cpu_mem_arena: bool | None = option(None, check_session_option)
     session_options: Mapping[str, OptionValue] | None = option(None, read_session_options)

@@ -186,6 +186,7 @@ def store_settings(folder: str | None, options: EngineOptions) -> StoreSettings:
         revision=options.revision,
         specific_model_path=folder,
         token=cast("HubToken | None", options.token),
+        show_progress=options.show_progress,
     )
 
 

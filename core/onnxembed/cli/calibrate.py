@@ -14,6 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from onnxembed.cli.model_options import add_model, add_source, source_of
 from onnxembed.errors import InputError
 
 if TYPE_CHECKING:
@@ -26,18 +27,15 @@ _JSON_LINES = (".jsonl", ".ndjson")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the model, the texts, the bound, and the form of the output."""
-    parser.add_argument("name", metavar="MODEL", help="a name of the catalogue, a folder, or a Hub repository")
+    add_model(parser)
     parser.add_argument("file", metavar="FILE", help="texts: one on each line, or JSON on each line of a .jsonl file")
     parser.add_argument("--field", default="text", metavar="KEY", help="the key of the text in objects of a .jsonl")
     parser.add_argument("--limit", type=int, default=1000, metavar="N", help="most texts, evenly spread over the file")
     parser.add_argument("--overlap", type=float, default=0.95, metavar="SHARE", help="of the nearest ten, at least")
     parser.add_argument("--threads", type=int, metavar="N", help="processors that the model uses")
-    parser.add_argument("--revision", help="branch, tag or commit of the repository")
-    parser.add_argument("--variant", help="which graph, such as fp16 or int8")
-    parser.add_argument("--cache-dir", metavar="FOLDER", help="where models are kept")
-    parser.add_argument("--offline", action="store_true", help="make no request")
     parser.add_argument("--plot", metavar="FILE", help="write a plot as SVG")
     parser.add_argument("--json", action="store_true", help="print a JSON object")
+    add_source(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -49,8 +47,7 @@ def run(arguments: argparse.Namespace) -> None:
 
     options = {
         "threads": arguments.threads,
-        "revision": arguments.revision,
-        "variant": arguments.variant,
+        **source_of(arguments),
         "cache_dir": arguments.cache_dir,
         "local_files_only": arguments.offline,
     }

@@ -10,6 +10,7 @@ import argparse
 import json
 from collections.abc import Iterator
 
+from onnxembed.cli.model_options import add_model, add_source
 from onnxembed.description import ModelDescription, describe
 from onnxembed.kinds import KINDS
 
@@ -18,14 +19,10 @@ _SHOWN = 88
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the model, the choices among what it ships, and the form of the output."""
-    parser.add_argument("name", help="a name of the catalogue, a folder, or a Hub repository")
+    add_model(parser)
     parser.add_argument("--kind", choices=[kind.name for kind in KINDS], help="where the files fit several kinds")
-    parser.add_argument("--revision", help="branch, tag or commit of the repository")
-    parser.add_argument("--variant", help="which graph, such as fp16 or int8")
-    parser.add_argument("--model-file", metavar="FILE", help="which graph or weights, by the file's name")
-    parser.add_argument("--cache-dir", metavar="FOLDER", help="where models are kept")
-    parser.add_argument("--offline", action="store_true", help="make no request")
     parser.add_argument("--json", action="store_true", help="print a JSON object")
+    add_source(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -18,10 +18,17 @@ COMMANDS = {
     "doctor": "examine the installation, and say what mends it",
     "download": "fill a cache, for machines without a network",
     "export": "write a model into one folder that starts anywhere",
+    "embed": "embed the rows of a file, and go on where an interrupted run stopped",
     "inspect": "say what a model is, and which file says so",
     "models": "list the known models",
+    "rerank": "sort the rows of a file by how well they answer a query",
+    "search": "find the rows of an embedded file that answer a question",
 }
 """What each command does. Its module, of the same name in this package, is imported when the command is called."""
+
+FAILED = 1
+INTERRUPTED = 130
+"""What shells say of a program that Ctrl-C has ended."""
 
 
 class Command(Protocol):
@@ -32,8 +39,8 @@ class Command(Protocol):
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Declare the command's arguments."""
 
-    def run(self, arguments: argparse.Namespace) -> None:
-        """Do the work and print the result."""
+    def run(self, arguments: argparse.Namespace) -> int | None:
+        """Do the work and print the result; a number is the exit status, ``None`` is 0."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -43,7 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: The words after the program's name; those of the process by default.
 
     Returns:
-        The exit status: 0, or 1 after an error of this package, whose message is on standard error.
+        The exit status: 0; 1 after an error of this package or of the system, whose message is on standard error; 3
+        when rows were passed over; 130 after an interrupt.
 
     Raises:
         SystemExit: With status 2 and the usage on standard error, if the words are not understood; with 0 after the
@@ -55,16 +63,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command = cast("Command", import_module(f"onnxembed.cli.{words[0]}"))
     parser = argparse.ArgumentParser(prog=f"onnxembed {words[0]}", description=command.__doc__)
     command.add_arguments(parser)
-    parsed = parser.parse_args(words[1:])
+    parsed = parser.parse_intermixed_args(words[1:])  # a file may follow options
+    status: int | None = 0
     try:
-        command.run(parsed)
+        status = command.run(parsed)
         sys.stdout.flush()
-    except OnnxEmbedError as error:
-        print(f"onnxembed {words[0]}: {' '.join(str(error).split())}", file=sys.stderr)
-        return 1
     except BrokenPipeError:  # the reader has what it wanted, as in ``onnxembed models | head``
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0
+    except (OnnxEmbedError, OSError) as error:
+        print(f"onnxembed {words[0]}: {' '.join(str(error).split())}", file=sys.stderr)
+        return FAILED
+    except KeyboardInterrupt:
+        print(f"onnxembed {words[0]}: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    return status or 0
 
 
 def _front_door() -> argparse.ArgumentParser:

@@ -35,6 +35,7 @@ def compile_model(
     single_file: bool = True,
     accepted: Collection[str] = (),
     operators: Operators = Operators.FUSED,
+    show_progress: bool | None = None,
 ) -> tuple[Path, ...]:
     """Make an ONNX file from the weights and the configuration in a folder.
 
@@ -54,6 +55,7 @@ def compile_model(
             ``<target>.data`` beside it, which ONNX Runtime maps instead of copying: it starts several times faster.
         accepted: Keys of ``config.json`` that are not known here and may be passed over; see `Facts.finish`.
         operators: What it is made of. With lengths in place of the mask, the tokens of a text must come first.
+        show_progress: Whether a bar on standard error counts the tensors, where they go beside the file.
 
     Returns:
         The files written, the ``.onnx`` file first.
@@ -81,7 +83,9 @@ def compile_model(
         if operators is not Operators.FUSED:
             body.into.graph.stand_ins = StandIns(operators)
         add_head(body, head, poolings, tokens)
-        return body.into.graph.write(target, largest_inline_bytes=LARGEST_INLINE_BYTES if single_file else 0)
+        return body.into.graph.write(
+            target, largest_inline_bytes=LARGEST_INLINE_BYTES if single_file else 0, show_progress=show_progress
+        )
 
 
 def refusal(

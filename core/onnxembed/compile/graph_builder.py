@@ -19,6 +19,7 @@ from onnxembed.errors import UnsupportedModelError
 from onnxembed.formats import onnx_schema as schema
 from onnxembed.formats.protobuf import MessageWriter
 from onnxembed.runtime.onnx import import_onnxruntime
+from onnxembed.runtime.progress import Advance, progress
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -247,10 +248,11 @@ class GraphBuilder:
         along = self.integers(f"{output}.axes", axes)
         return self.node(op_type, [value, along], output, attributes)
 
-    def write(self, target: Path, *, largest_inline_bytes: int) -> tuple[Path, ...]:
+    def write(self, target: Path, *, largest_inline_bytes: int, show_progress: bool | None = None) -> tuple[Path, ...]:
         """Write the model, whole or not at all, and return the files written.
 
-        With more bytes of tensors than ``largest_inline_bytes`` they go to ``<name>.data`` beside it.
+        With more bytes of tensors than ``largest_inline_bytes`` they go to ``<name>.data`` beside it;
+        ``show_progress`` shows how many of them are there.
         """
         total = sum(len(value) for value in self._initializers.values())
         if total <= largest_inline_bytes:
@@ -259,8 +261,9 @@ class GraphBuilder:
             return (target,)
         data = target.with_name(target.name + ".data")
         # Both are written before either takes its place: small tensors are read only now, and may be refused.
-        with replacing(target) as graph, replacing(data) as file:
-            self._model(_write_external(file, self._initializers, data.name)).write_to(graph)
+        shown = progress("Compiling", "tensor", len(self._initializers), shown=show_progress)
+        with replacing(target) as graph, replacing(data) as file, shown as advance:
+            self._model(_write_external(file, self._initializers, data.name, advance)).write_to(graph)
         return target, data
 
     def fields(self, tensors: Sequence[MessageWriter] | None = None) -> Iterator[tuple[int, MessageWriter]]:
@@ -308,10 +311,13 @@ class GraphBuilder:
         return model.message(schema.MODEL_GRAPH, graph)
 
 
-def _write_external(file: IO[bytes], tensors: Mapping[str, Tensor], location: str) -> list[MessageWriter]:
+def _write_external(
+    file: IO[bytes], tensors: Mapping[str, Tensor], location: str, advance: Advance
+) -> list[MessageWriter]:
     """Write the large tensors to a data file; return the descriptions of all."""
     described = []
     for name, value in tensors.items():
+        advance(1)
         if len(value) < _SMALLEST_EXTERNAL_BYTES:
             described.append(_inline_tensor(name, value))
             continue

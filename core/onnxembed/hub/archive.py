@@ -108,7 +108,7 @@ def _unpack(model: ModelSpec, source: ModelSource, settings: StoreSettings, stag
     address = shown_address(source.url or "")
     logger.info("the archive is %s", address)
     request = {"do": "archive", "url": source.url, "max_bytes": settings.limits.archive_bytes, "part": str(packed)}
-    with Worker(settings.limits) as worker:
+    with Worker(settings.limits, show_progress=settings.show_progress) as worker:
         worker.call("the archive", request)
     expected = dict(source.sha256).get("", "").lower()
     if expected and (found := sha256_of(packed)) != expected:

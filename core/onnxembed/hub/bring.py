@@ -98,7 +98,7 @@ def _repair(copy: CachedCopy, source: ModelSource, settings: StoreSettings) -> t
     listing = copy.place.listing(copy.commit)
     if listing is None and settings.offline:
         return ()
-    with Worker(settings.limits, settings.token) as worker:
+    with Worker(settings.limits, settings.token, settings.show_progress) as worker:
         bringing = start_download(worker, copy.place, settings, verify=True)
         listing = listing or bringing.listing(copy.commit)
         names = [name for name in sorted(listing.files) if has_content(copy.path / name)]
@@ -122,7 +122,7 @@ def list_repository(repository: str, settings: StoreSettings) -> RepositoryFiles
     place, revision = repository_place(repository, settings), settings.effective_revision
     commit = place.commit_of(revision)
     listing = None if commit is None else place.listing(commit)
-    worker = Worker(settings.limits, settings.token)
+    worker = Worker(settings.limits, settings.token, settings.show_progress)
     if listing is None:
         _refuse_offline(settings, f"the list of files of {repository} at {revision}")
         try:
@@ -197,7 +197,7 @@ def _bring(
     *,
     verify: bool,
 ) -> str:
-    with Worker(settings.limits, settings.token) as worker, _written(place):
+    with Worker(settings.limits, settings.token, settings.show_progress) as worker, _written(place):
         bringing = start_download(worker, place, settings, verify=verify)
         # What a commit holds never changes.
         listing = (place.listing(revision) if COMMIT.fullmatch(revision) else None) or bringing.listing(revision)

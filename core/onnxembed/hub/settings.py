@@ -89,6 +89,7 @@ class StoreSettings:
         specific_model_path: A folder that holds the model; no other source is tried.
         limits: Bounds on time and size.
         token: The login for the Hub; ``None`` for the one that is set up. It decides no result.
+        show_progress: Whether progress is shown; ``None`` for that of downloads, on a terminal. It decides none either.
     """
 
     cache_dir: str | None = None
@@ -97,6 +98,7 @@ class StoreSettings:
     specific_model_path: str | None = None
     limits: TransferLimits = field(default_factory=TransferLimits)
     token: HubToken | None = field(default=None, compare=False)
+    show_progress: bool | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         if self.revision is not None and (_REVISION.fullmatch(self.revision) is None or ".." in self.revision):

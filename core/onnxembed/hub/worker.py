@@ -49,9 +49,17 @@ class _Runner(Protocol):
 class Worker:
     """Fetches by a process that starts with the first request; a context manager that ends it."""
 
-    def __init__(self, limits: TransferLimits, token: HubToken | None = None) -> None:
-        """Start nothing yet; ``token`` is the login for the Hub, ``None`` for the one that is set up."""
-        self._limits, self._token = limits, token
+    def __init__(
+        self, limits: TransferLimits, token: HubToken | None = None, show_progress: bool | None = None
+    ) -> None:
+        """Start nothing yet.
+
+        Args:
+            limits: Bounds on time and size.
+            token: The login for the Hub, ``None`` for the one that is set up.
+            show_progress: Whether bars are drawn; ``None`` draws them on a terminal.
+        """
+        self._limits, self._token, self._show_progress = limits, token, show_progress
         self._runner: _Runner | None = None
         self._answers = 0
 
@@ -78,7 +86,7 @@ class Worker:
         if self._runner is not None and self._runner.failure() is not None:
             self.end()  # it ends when it has had nothing to do for a while
         if self._runner is None:
-            self._runner, self._answers = _start(self._limits, self._token), 0
+            self._runner, self._answers = _start(self._limits, self._token, self._show_progress), 0
             self._wait(self._runner, "the process that fetches", _START_SECONDS)
         self._runner.send({"label": label, **request})
         answer = self._wait(self._runner, label, bound)
@@ -108,11 +116,11 @@ class Worker:
             time.sleep(_POLL_SECONDS)
 
 
-def _start(limits: TransferLimits, token: HubToken | None) -> _Runner:
+def _start(limits: TransferLimits, token: HubToken | None, show_progress: bool | None) -> _Runner:
     # A frozen program is its own interpreter: to start it again would be to run it again.
     if sys.executable and not getattr(sys, "frozen", False):
         try:
-            return _Process(limits, token)
+            return _Process(limits, token, show_progress)
         except OSError as error:
             logger.info("no process can be started (%s); a thread fetches", error)
     return _Thread(limits, token)
@@ -121,13 +129,13 @@ def _start(limits: TransferLimits, token: HubToken | None) -> _Runner:
 class _Process:
     """A child process; it ends with this one."""
 
-    def __init__(self, limits: TransferLimits, token: HubToken | None) -> None:
+    def __init__(self, limits: TransferLimits, token: HubToken | None, show_progress: bool | None) -> None:
         self._scratch = tempfile.TemporaryDirectory(prefix="onnxembed-", ignore_cleanup_errors=True)
         report = Path(self._scratch.name, "report")
         report.touch()
         self._told = report.open("rb")
         self._size, self._line, self._answers = 0, b"", list[dict[str, Any]]()
-        silent = not _shows_bars()
+        silent = not (_shows_bars() if show_progress is None else show_progress)
         seconds = str(math.ceil(limits.effective_read_seconds))
         # Telemetry means a request of its own in some releases: nothing is asked but for the model.
         environment = {
@@ -140,6 +148,9 @@ class _Process:
         }
         if silent:
             environment["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
+        elif show_progress:
+            # Drawn off a terminal, too, and although a program has switched them off for itself.
+            environment |= {"TQDM_POSITION": "-1", "HF_HUB_DISABLE_PROGRESS_BARS": "0"}
         try:
             with Path(self._scratch.name, "words").open("wb") as words:
                 self._process = subprocess.Popen(  # noqa: S603 - this very interpreter

@@ -40,7 +40,7 @@ def check_images(images: object, name: str, limits: ImageLimits, on_error: OnErr
     and buffers that are filled again do: it is checked and copied as it is read.
     """
     if _is_image(images):
-        return Checked(taken((images,), limits), empty=False)
+        return Checked(taken((images,), limits), empty=False, count=1)
     if not isinstance(images, Iterable) or _is_table(images) or _dimensions(images) == 0:
         column = f". Pass one column of it, such as {name}['image']" if _is_table(images) else ""
         raise InputTypeError(
@@ -51,10 +51,10 @@ def check_images(images: object, name: str, limits: ImageLimits, on_error: OnErr
     held = _held(images)
     if held is None:
         found = (_checked(image, index, strict=strict) for index, image in enumerate(images))
-        return Checked(taken(found, limits, copied=True), empty=isinstance(images, Sized) and not len(images))
-    return Checked(
-        taken([_checked(image, index, strict=strict) for index, image in enumerate(held)], limits), empty=not held
-    )
+        count = len(images) if isinstance(images, Sized) else None
+        return Checked(taken(found, limits, copied=True), empty=count == 0, count=count)
+    items = [_checked(image, index, strict=strict) for index, image in enumerate(held)]
+    return Checked(taken(items, limits), empty=not held, count=len(held))
 
 
 def taken(images: Iterable[object], limits: ImageLimits, *, copied: bool = False) -> Iterator[GivenImage]:

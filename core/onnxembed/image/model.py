@@ -18,6 +18,7 @@ from onnxembed.image.inputs import GivenImage, check_images
 from onnxembed.image.known import describe_image, image_half, image_registry
 from onnxembed.image.options import ImageOptions
 from onnxembed.image.spec import ImageModel
+from onnxembed.runtime.progress import Counting
 
 if TYPE_CHECKING:
     from typing import BinaryIO
@@ -47,6 +48,8 @@ class ImageEmbedding(VectorModel[ImageOptions, ImageModel, "ImageEngine"]):
     travel, and the model is opened again where it is used. Two objects that need the same weights share them within a
     process. The options are those of `ImageOptions`.
     """
+
+    _counting = Counting("Embedding", "image")
 
     @constructor(ImageOptions)
     def __init__(self, options: ImageOptions) -> None:

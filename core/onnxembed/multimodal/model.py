@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from onnxembed.api.asynchronous import awaited, streamed
@@ -20,6 +20,7 @@ from onnxembed.image.inputs import check_images, taken
 from onnxembed.multimodal.known import describe_multimodal, multimodal_registry
 from onnxembed.multimodal.options import MultimodalOptions
 from onnxembed.multimodal.spec import MultimodalModel
+from onnxembed.runtime.progress import Counting
 
 if TYPE_CHECKING:
     from typing import BinaryIO
@@ -55,6 +56,15 @@ class LateInteractionMultimodalEmbedding(VectorModel[MultimodalOptions, Multimod
     def __init__(self, options: MultimodalOptions) -> None:
         model, folder, by_files = find_model(multimodal_registry, options, _describe_files)
         self._open(model, folder, options, _make_engine, by_files)
+
+    @property
+    def fingerprint(self) -> str:
+        """32 hexadecimal digits that change whenever the vectors may: made of the files and of all options that count.
+
+        Finds, and if need be downloads, the files; loads no weights.
+        """
+        described = replace(self._settings.model, name="", sources=(), description="")
+        return self._digest((described, self._options.max_length, self._options.truncate))
 
     # texts
 
@@ -152,7 +162,7 @@ class LateInteractionMultimodalEmbedding(VectorModel[MultimodalOptions, Multimod
         """
         choice = check_on_error(on_error)
         items = check_images(images, "images", self._options, choice)
-        return self._stream(items, _Pictures(choice), batch_size, parallel)
+        return self._stream(items, _Pictures(choice), batch_size, parallel, Counting("Embedding", "image"))
 
     @overload
     def embed_pdf(
@@ -213,8 +223,8 @@ class LateInteractionMultimodalEmbedding(VectorModel[MultimodalOptions, Multimod
 
         choice = check_on_error(on_error)
         drawn = pdf_pages(source, dpi, pages, self._options, password)
-        checked = Checked(taken(drawn.attempts(), self._options), empty=not drawn.numbers)
-        return self._stream(checked, _Pictures(choice), batch_size, parallel)
+        checked = Checked(taken(drawn.attempts(), self._options), empty=not drawn.numbers, count=len(drawn.numbers))
+        return self._stream(checked, _Pictures(choice), batch_size, parallel, Counting("Embedding", "page"))
 
     aembed_text = streamed(embed_text)
     aembed_query = streamed(embed_query)

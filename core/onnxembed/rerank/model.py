@@ -27,6 +27,7 @@ from onnxembed.rerank.options import CrossEncoderOptions
 from onnxembed.rerank.pairs import check_pairs
 from onnxembed.rerank.spec import Activation, CrossEncoderModel, parse_activation
 from onnxembed.runtime.batching import batch_limits
+from onnxembed.runtime.progress import Counting
 
 if TYPE_CHECKING:
     import numpy as np
@@ -51,6 +52,8 @@ class TextCrossEncoder(Model[CrossEncoderOptions, CrossEncoderModel, "CrossEncod
     is the softmax probability of "relevant". More labels have no order: such a model ranks nothing, and `label_scores`
     gives the score of each label.
     """
+
+    _counting = Counting("Scoring", "pair")
 
     @constructor(CrossEncoderOptions)
     def __init__(self, options: CrossEncoderOptions) -> None:

@@ -15,6 +15,7 @@ from onnxembed.api.model import Model, constructor
 from onnxembed.api.settings import EngineSettings, store_settings
 from onnxembed.catalog.registry import Registry
 from onnxembed.errors import InputError
+from onnxembed.runtime.progress import progress, while_read
 from onnxembed.sparse.known import describe_sparse, sparse_registry
 from onnxembed.sparse.options import SparseOptions, own_options, settle
 from onnxembed.sparse.spec import SparseKind, SparseModel
@@ -165,7 +166,9 @@ class SparseTextEmbedding(Model[SparseOptions, SparseModel, "SparseEngine | Auto
             raise InputError(
                 f"{self.model_name} is a {self.kind.value} model; only BM25 models measure a collection with fit()"
             )
-        measured = bm25.fit(check_texts(texts, "texts").items, check_parallel(parallel) or 1)
+        checked = check_texts(texts, "texts")
+        shown = progress("Measuring", "text", checked.count, shown=self._options.show_progress)
+        measured = bm25.fit(while_read(checked.items, shown), check_parallel(parallel) or 1)
         fitted = object.__new__(type(self))
         options = replace(self._options, avg_len=None, statistics=measured.statistics)
         make_engine = partial(_make_bm25_engine, measured)

@@ -6,10 +6,8 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from pydantic import Field
-from typing_extensions import override
 
-from langchain_onnxembed._model import SINGLE_TEXT, TextVectors
-from onnxembed.adapters.checks import as_texts
+from langchain_onnxembed._model import TextVectors
 from onnxembed.adapters.dense import DenseModel
 from onnxembed.adapters.fields import DENSE_MODEL
 from onnxembed.adapters.option_types import ModelName
@@ -88,27 +86,8 @@ class OnnxEmbeddings(DenseModel, TextVectors):
     model_name: ModelName = Field(default=DENSE_MODEL, alias="model")
     query_prompt: str | None = None
     document_prompt: str | None = None
-    show_progress: bool = Field(default=False, description="Whether embedding documents shows a progress bar.")
 
     def token_count(self, texts: str | list[str]) -> int:
         """Count the tokens of one text or of several together, for a text splitter's ``length_function``."""
         with self._in_our_words():
             return self.engine.token_count(texts)
-
-    @override
-    def embed_documents(self, texts: list[str]) -> list[list[float]]:
-        texts = as_texts(texts, "embed_documents", SINGLE_TEXT)
-        if not self.show_progress or not texts:
-            return super().embed_documents(texts)
-        from tqdm.auto import tqdm  # type: ignore[import-untyped]
-
-        with self._in_our_words():
-            vectors = self.engine.passage_embed(
-                texts,
-                batch_size=self.batch_size,
-                parallel=self.parallel,
-                output_precision=self.output_precision,
-                ranges=self.ranges,
-            )
-            bar = tqdm(vectors, total=len(texts), desc="Embedding documents", unit="document")
-            return [vector.tolist() for vector in bar]

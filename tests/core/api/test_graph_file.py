@@ -180,8 +180,9 @@ def test_many_who_ask_at_once_compile_once(folder: Path, store: StoreSettings, m
         accepted: tuple[str, ...],
         tokens: tuple[int, ...],
         operators: Operators,
+        show_progress: bool | None,
     ) -> None:
-        assert (accepted, tokens, operators) == ((), (), Operators.FUSED)
+        assert (accepted, tokens, operators, show_progress) == ((), (), Operators.FUSED, None)
         calls.append(target)
         time.sleep(0.2)  # long enough for the others to have looked, and to wait
         original(source, target, head=head, pooling=pooling)

@@ -440,16 +440,18 @@ class TestProgress:
 
     @pytest.mark.skipif(os.name == "nt", reason="needs a terminal of POSIX")
     @pytest.mark.parametrize(
-        ("prelude", "variables", "drawn"),
+        ("prelude", "variables", "asked", "drawn"),
         [
-            ("", {}, True),
-            ("", {"HF_HUB_DISABLE_PROGRESS_BARS": "1"}, False),
-            ("from huggingface_hub.utils import disable_progress_bars; disable_progress_bars()", {}, False),
+            ("", {}, None, True),
+            ("", {}, False, False),
+            ("", {"HF_HUB_DISABLE_PROGRESS_BARS": "1"}, None, False),
+            ("", {"HF_HUB_DISABLE_PROGRESS_BARS": "1"}, True, True),
+            ("from huggingface_hub.utils import disable_progress_bars; disable_progress_bars()", {}, None, False),
         ],
-        ids=["terminal", "variable", "call"],
+        ids=["terminal", "unwanted", "variable", "wanted", "call"],
     )
     def test_bars_are_the_clients_own(
-        self, hub: HubServer, cache: Path, prelude: str, variables: dict[str, str], drawn: bool
+        self, hub: HubServer, cache: Path, prelude: str, variables: dict[str, str], asked: bool | None, drawn: bool
     ) -> None:
         import termios
 
@@ -459,7 +461,7 @@ class TestProgress:
             "from onnxembed.hub.settings import StoreSettings\n"
             f"from tests.core.hub.small import MODEL\n{prelude}\n"
             "model = dataclasses.replace(MODEL, additional_files=('large.bin',))\n"
-            "locate(model, StoreSettings(cache_dir=sys.argv[1]))\n"
+            f"locate(model, StoreSettings(cache_dir=sys.argv[1], show_progress={asked}))\n"
         )
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **variables}
         terminal, inside = os.openpty()

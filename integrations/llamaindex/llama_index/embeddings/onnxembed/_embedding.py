@@ -17,6 +17,7 @@ from llama_index.embeddings.onnxembed.cache import Role, RoleCache
 from onnxembed.adapters.checks import as_texts
 from onnxembed.adapters.dense import VectorModel
 from onnxembed.adapters.described import Described
+from onnxembed.adapters.progress import framework_shows
 
 __all__ = ["VectorEmbedding"]
 
@@ -101,7 +102,8 @@ class VectorEmbedding(VectorModel, BaseEmbedding):
         if not texts:
             return []
         twin = self if self.embeddings_cache is None else self._as_role("text")
-        return cast("list[Embedding]", _get_texts(twin, texts, show_progress, **kwargs))
+        with framework_shows():
+            return cast("list[Embedding]", _get_texts(twin, texts, self._shows(show_progress), **kwargs))
 
     @override
     async def aget_text_embedding_batch(
@@ -110,7 +112,13 @@ class VectorEmbedding(VectorModel, BaseEmbedding):
         texts = _as_texts(texts)
         if not texts:
             return []
-        return cast("list[Embedding]", await _aget_texts(await self._prepared("text"), texts, show_progress, **kwargs))
+        twin = await self._prepared("text")
+        with framework_shows():
+            return cast("list[Embedding]", await _aget_texts(twin, texts, self._shows(show_progress), **kwargs))
+
+    def _shows(self, show_progress: bool) -> bool:
+        """Whether the framework shows its bar: as the call says, or the object."""
+        return show_progress or bool(self.show_progress)
 
     def _get_query_embedding(self, query: str) -> Embedding:
         return self._vectors([query], "query")[0]

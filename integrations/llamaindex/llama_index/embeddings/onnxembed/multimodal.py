@@ -21,6 +21,7 @@ from onnxembed.adapters.checks import as_items
 from onnxembed.adapters.fields import MULTIMODAL_TEXT_MODEL
 from onnxembed.adapters.images import ImageHalf
 from onnxembed.adapters.option_types import ModelName
+from onnxembed.adapters.progress import framework_shows
 
 __all__ = ["OnnxMultiModalEmbedding"]
 
@@ -82,7 +83,8 @@ class OnnxMultiModalEmbedding(ImageHalf, OnnxEmbedding, MultiModalEmbedding):
     def get_image_embedding_batch(
         self, img_file_paths: list[ImageType], show_progress: bool = False
     ) -> list[Embedding]:
-        return cast("list[Embedding]", _get_images(self, _listed(img_file_paths), show_progress))
+        with framework_shows():
+            return cast("list[Embedding]", _get_images(self, _listed(img_file_paths), self._shows(show_progress)))
 
     @_dispatcher.span
     @override
@@ -93,7 +95,8 @@ class OnnxMultiModalEmbedding(ImageHalf, OnnxEmbedding, MultiModalEmbedding):
         if not given:
             return []
         await self._in_pool(self.to_payload)
-        return cast("list[Embedding]", await _aget_images(self, given, show_progress))
+        with framework_shows():
+            return cast("list[Embedding]", await _aget_images(self, given, self._shows(show_progress)))
 
     def _get_image_embedding(self, img_file_path: ImageType) -> Embedding:
         return self._embedded([img_file_path], alone=True)[0]

@@ -13,6 +13,7 @@ from llama_index.sparse_embeddings.onnxembed.encoders import EncodedTexts, Spars
 from onnxembed.adapters.checks import as_texts
 from onnxembed.adapters.fields import SPARSE_MODEL
 from onnxembed.adapters.option_types import InputType, ModelName
+from onnxembed.adapters.progress import framework_shows
 from onnxembed.adapters.sparse import SparseModel
 from onnxembed.errors import MissingExtraError
 
@@ -109,12 +110,14 @@ class OnnxSparseEmbedding(SparseModel, BaseSparseEmbedding):
         self, texts: list[str], show_progress: bool = False, **kwargs: Any
     ) -> list[SparseEmbedding]:
         texts = as_texts(texts, "get_text_embedding_batch", _SINGLE)
-        return super().get_text_embedding_batch(texts, show_progress, **kwargs)
+        with framework_shows():
+            return super().get_text_embedding_batch(texts, show_progress or bool(self.show_progress), **kwargs)
 
     @override
     async def aget_text_embedding_batch(self, texts: list[str], show_progress: bool = False) -> list[SparseEmbedding]:
         texts = as_texts(texts, "get_text_embedding_batch", _SINGLE)
-        return await super().aget_text_embedding_batch(texts, show_progress)
+        with framework_shows():
+            return await super().aget_text_embedding_batch(texts, show_progress or bool(self.show_progress))
 
     def _get_query_embedding(self, query: str) -> SparseEmbedding:
         return self._sparse([query], "query")[0].as_dict()

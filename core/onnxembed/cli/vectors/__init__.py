@@ -1,0 +1,1 @@
+"""Files of vectors: written row by row, gone on with after an interruption, and searched."""
