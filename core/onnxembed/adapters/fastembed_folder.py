@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from onnxembed.care.stand_in import write_stand_in
 from onnxembed.runtime.fastembed_packages import OURS, STAND_IN_VERSION, both_installed, real_fastembed
 
-__all__ = ["OURS", "STAND_IN_VERSION", "refuse_real_fastembed"]
+__all__ = ["OURS", "STAND_IN_VERSION", "refuse_real_fastembed", "write_stand_in"]
 
 
 def refuse_real_fastembed() -> None:

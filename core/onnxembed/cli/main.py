@@ -23,6 +23,7 @@ COMMANDS = {
     "models": "list the known models",
     "rerank": "sort the rows of a file by how well they answer a query",
     "search": "find the rows of an embedded file that answer a question",
+    "wheel": "keep onnxruntime away where onnxruntime-gpu or another build is installed",
 }
 """What each command does. Its module, of the same name in this package, is imported when the command is called."""
 

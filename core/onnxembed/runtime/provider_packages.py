@@ -10,6 +10,9 @@ from onnxembed.suggest import nearest
 
 _ENDING = "ExecutionProvider"
 GPU_RUNTIME = "onnxruntime-gpu"
+CPU_RUNTIME = "onnxruntime"
+STAND_IN_MARK = "onnxembed"
+"""The local part of the version of a distribution that has a name and no files; see `onnxembed.care.stand_in`."""
 
 PACKAGES: Mapping[str, str] = {
     "CUDAExecutionProvider": GPU_RUNTIME,
@@ -33,7 +36,7 @@ PACKAGES: Mapping[str, str] = {
 
 # Distributions that install the folder ``onnxruntime``, so that each overwrites the others. Plugins stand beside it.
 _RUNTIMES = (
-    "onnxruntime",
+    CPU_RUNTIME,
     GPU_RUNTIME,
     *("onnxruntime-directml", "onnxruntime-migraphx", "onnxruntime-openvino", "onnxruntime-qnn", "onnxruntime-rocm"),
     *("onnxruntime-cann", "onnxruntime-trt-rtx", "onnxruntime-webgpu", "onnxruntime-windowsml"),
@@ -41,19 +44,25 @@ _RUNTIMES = (
 
 
 def is_installed(distribution: str) -> bool:
-    """Whether a distribution is installed, whatever has become of its files."""
-    if unpacked(distribution) is not None:
-        return True
+    """Whether a distribution is installed with files of its own, whatever has become of these."""
+    version = runtime_version(distribution)
+    return bool(version) and not version.endswith(f"+{STAND_IN_MARK}")
+
+
+def runtime_version(distribution: str) -> str:
+    """The version of an installed distribution, or nothing."""
+    found = unpacked(distribution)
+    if found is not None:
+        return found[1]
     if all_unpacked():
-        return False
+        return ""
     with forks.whole():  # a fork during the import would leave its lock held in the child
         from importlib import metadata
 
         try:
-            metadata.version(distribution)
+            return metadata.version(distribution)
         except metadata.PackageNotFoundError:
-            return False
-        return True
+            return ""
 
 
 def installed_runtimes() -> set[str]:
