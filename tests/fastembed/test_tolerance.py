@@ -75,7 +75,7 @@ def first(model: TextEmbedding) -> np.ndarray:
         {"threads": np.int64(1)},
         {"providers": []},
         {"providers": ("CPUExecutionProvider",), "device_ids": None},
-        {"mmap": True, "nonsense": object()},
+        {"mmap": True, "nonsense": b"any"},
         {"max_length": 100_000},
         {"max_length": np.int32(512), "lazy_load": np.bool_(True)},
         {"local_files_only": None, "enable_cpu_mem_arena": False},
