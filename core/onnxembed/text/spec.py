@@ -75,6 +75,7 @@ class DenseModel(ModelSpec):
         prompt_source: Where the prompts and the Matryoshka lengths are published.
         stated: The fields that a row of the catalogue has to state in spite of their default.
         graph_stems: What the names of its graphs begin with.
+        graph_is_compiled_better: Whether a graph compiled of the weights is taken where figures say that it is faster.
     """
 
     dim: int
