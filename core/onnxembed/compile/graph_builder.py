@@ -24,7 +24,7 @@ from onnxembed.runtime.progress import Advance, progress
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from onnxembed.compile.operators import StandIns
+    from onnxembed.compile.operators import AttributeValue, StandIns
 
 FLOAT = 1
 UINT8 = 2
@@ -36,7 +36,6 @@ BFLOAT16 = 16
 MICROSOFT = "com.microsoft"
 """The domain of ONNX Runtime's own fused operators."""
 
-AttributeValue = int | float | str | Sequence[int]
 Dimension = int | str
 
 _ELEMENT_TYPES = {

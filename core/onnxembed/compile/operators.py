@@ -8,12 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, cast
+from typing import Protocol, cast
 
 from onnxembed.runtime.provider_traits import Operators
-
-if TYPE_CHECKING:
-    from onnxembed.compile.graph_builder import AttributeValue, GraphBuilder
 
 FLOAT = 1
 # Providers without fused operators often compute in half precision, which ends at 65504.
@@ -21,7 +18,44 @@ _LOWEST_SCORE = -3e4
 _END = 1 << 62
 _QUERY, _KEY, _VALUE, _BIAS, _MASK, _SCORE_BIAS = range(6)
 
-Attributes = Mapping[str, "AttributeValue"]
+AttributeValue = int | float | str | Sequence[int]
+Attributes = Mapping[str, AttributeValue]
+
+
+class Nodes(Protocol):
+    """What of a graph's builder is needed here."""
+
+    def integers(self, name: str, values: int | Sequence[int]) -> str:
+        """Add a constant, int64; return its name."""
+
+    def floats(self, name: str, values: float | Sequence[float]) -> str:
+        """Add a constant, float32; return its name."""
+
+    def has_tensor(self, name: str) -> bool:
+        """Whether a value is a constant."""
+
+    def tensor_shape(self, name: str) -> tuple[int, ...]:
+        """The shape of a constant."""
+
+    def node(
+        self,
+        op_type: str,
+        inputs: Sequence[str],
+        output: str,
+        attributes: Attributes | None = None,
+        *,
+        domain: str = "",
+        further_outputs: Sequence[str] = (),
+    ) -> str:
+        """Add an operator, or what stands for it; return its output."""
+
+    def own_node(
+        self, op_type: str, inputs: Sequence[str], output: str, attributes: Attributes, domain: str = ""
+    ) -> str:
+        """Add an operator as it is; return its output."""
+
+    def reduce(self, op_type: str, value: str, axes: Sequence[int], output: str, *, keepdims: bool) -> str:
+        """Add a reduction over axes; return its output."""
 
 
 class StandIns:
@@ -30,7 +64,7 @@ class StandIns:
     def __init__(self, operators: Operators) -> None:
         """Take the operators that the graph may have."""
         self._made: dict[str, str] = {}
-        self._table: Mapping[str, Callable[[GraphBuilder, Sequence[str], str, Attributes], str]] = {}
+        self._table: Mapping[str, Callable[[Nodes, Sequence[str], str, Attributes], str]] = {}
         if operators is Operators.PLAIN:
             self._table = {
                 "MultiHeadAttention": self._attention,
@@ -45,9 +79,7 @@ class StandIns:
         elif operators is Operators.LENGTHS:
             self._table = {"MultiHeadAttention": self._attention_by_lengths, "ArgMax": self._place_of_largest}
 
-    def add(
-        self, graph: GraphBuilder, op_type: str, inputs: Sequence[str], output: str, attributes: Attributes
-    ) -> str | None:
+    def add(self, graph: Nodes, op_type: str, inputs: Sequence[str], output: str, attributes: Attributes) -> str | None:
         """Add what stands for an operator; ``None`` where it stays."""
         make = self._table.get(op_type)
         return None if make is None else make(graph, inputs, output, attributes)
@@ -58,15 +90,13 @@ class StandIns:
             self._made[name] = make(name)
         return self._made[name]
 
-    def _number(self, graph: GraphBuilder, value: float) -> str:
+    def _number(self, graph: Nodes, value: float) -> str:
         return self._once(f"number.{value!r}", lambda name: graph.floats(name, value))
 
-    def _whole(self, graph: GraphBuilder, *values: int) -> str:
+    def _whole(self, graph: Nodes, *values: int) -> str:
         return self._once("whole." + "_".join(map(str, values)), lambda name: graph.integers(name, list(values)))
 
-    def _attention_by_lengths(
-        self, graph: GraphBuilder, inputs: Sequence[str], output: str, attributes: Attributes
-    ) -> str:
+    def _attention_by_lengths(self, graph: Nodes, inputs: Sequence[str], output: str, attributes: Attributes) -> str:
         """The operator with one length a text, int32 (batch,); padding is on the right.
 
         Not the form with offsets, (3 x batch + 2,): kernels that are not fused read its offsets as first positions.
@@ -79,7 +109,7 @@ class StandIns:
             )
         return graph.own_node("MultiHeadAttention", given, output, attributes, "com.microsoft")
 
-    def _place_of_largest(self, graph: GraphBuilder, inputs: Sequence[str], output: str, attributes: Attributes) -> str:
+    def _place_of_largest(self, graph: Nodes, inputs: Sequence[str], output: str, attributes: Attributes) -> str:
         """The place of the largest of some whole numbers, for which CUDA has a kernel for floats alone.
 
         The last of a mask's ones, which begin at the first place, is at their number less one.
@@ -92,7 +122,7 @@ class StandIns:
         number = graph.node("Cast", [value], f"{output}.number", {"to": FLOAT})
         return graph.own_node("ArgMax", [number], output, attributes)
 
-    def _attention(self, graph: GraphBuilder, inputs: Sequence[str], output: str, attributes: Attributes) -> str:
+    def _attention(self, graph: Nodes, inputs: Sequence[str], output: str, attributes: Attributes) -> str:
         """``softmax(scale * q k' + bias) v`` by head, of (batch, sequence, heads x size) each."""
         given = [*inputs, *[""] * (_SCORE_BIAS + 1 - len(inputs))]
         heads = int(str(attributes["num_heads"]))
@@ -124,7 +154,7 @@ class StandIns:
         by_token = graph.node("Transpose", [context], f"{output}.by_token", {"perm": [0, 2, 1, 3]})
         return graph.node("Reshape", [by_token, self._whole(graph, 0, 0, -1)], output)
 
-    def _scale(self, graph: GraphBuilder, query: str, attributes: Attributes) -> str:
+    def _scale(self, graph: Nodes, query: str, attributes: Attributes) -> str:
         """What products are multiplied by: what is stated, else one over the root of a head's size."""
         stated = float(str(attributes.get("scale", 0)))
         if stated:
@@ -137,7 +167,7 @@ class StandIns:
 
         return self._once(f"scale.{attributes['num_heads']}", root)
 
-    def _added_third(self, graph: GraphBuilder, row: str, bias: str, place: int) -> str:
+    def _added_third(self, graph: Nodes, row: str, bias: str, place: int) -> str:
         """Add the query's, the key's or the value's third of a joined bias."""
         size = graph.tensor_shape(bias)[0] // 3
         bounds = [self._whole(graph, size * end) for end in (place, place + 1)]
@@ -146,7 +176,7 @@ class StandIns:
         )
         return graph.node("Add", [row, third], f"{row}.biased")
 
-    def _padding(self, graph: GraphBuilder, mask: str, lowest: float) -> str:
+    def _padding(self, graph: Nodes, mask: str, lowest: float) -> str:
         """What a mask (batch, sequence) adds to scores, (batch, 1, 1, sequence)."""
 
         def make(name: str) -> str:
@@ -157,7 +187,7 @@ class StandIns:
 
         return self._once(f"{mask}.as_scores", make)
 
-    def _later_tokens(self, graph: GraphBuilder, query: str, lowest: float) -> str:
+    def _later_tokens(self, graph: Nodes, query: str, lowest: float) -> str:
         """What hides later tokens, (sequence, sequence)."""
 
         def make(name: str) -> str:
@@ -172,7 +202,7 @@ class StandIns:
 
         return self._once("later_tokens", make)
 
-    def _rotary(self, graph: GraphBuilder, inputs: Sequence[str], output: str, attributes: Attributes) -> str:
+    def _rotary(self, graph: Nodes, inputs: Sequence[str], output: str, attributes: Attributes) -> str:
         """Turn pairs of each head's numbers.
 
         Cosines and sines are (sequence, pairs), from position 0 on, or (rows, pairs) with the row of each token.
@@ -207,10 +237,10 @@ class StandIns:
             whole = graph.node("Concat", [whole, *rest], f"{output}.with_rest", {"axis": 3})
         return graph.node("Reshape", [whole, self._whole(graph, 0, 0, -1)], output)
 
-    def _index(self, graph: GraphBuilder, value: int) -> str:
+    def _index(self, graph: Nodes, value: int) -> str:
         return self._once(f"index.{value}", lambda name: graph.integers(name, value))
 
-    def _for_heads(self, graph: GraphBuilder, angle: str, positions: str) -> str:
+    def _for_heads(self, graph: Nodes, angle: str, positions: str) -> str:
         """Cosines or sines with an axis for the heads, (1 or batch, sequence, 1, pairs)."""
 
         def make(name: str) -> str:
@@ -221,7 +251,7 @@ class StandIns:
 
         return self._once(f"{angle}.for_heads", make)
 
-    def _root_mean_square(self, graph: GraphBuilder, inputs: Sequence[str], output: str, attributes: Attributes) -> str:
+    def _root_mean_square(self, graph: Nodes, inputs: Sequence[str], output: str, attributes: Attributes) -> str:
         """Divide each vector by its root mean square, then scale it."""
         value, scale = inputs
         squares = graph.node("Mul", [value, value], f"{output}.squares")
@@ -230,7 +260,7 @@ class StandIns:
         root = graph.node("Sqrt", [graph.node("Add", [mean, epsilon], f"{output}.above_zero")], f"{output}.root")
         return graph.node("Mul", [graph.node("Div", [value, root], f"{output}.normalized"), scale], output)
 
-    def _length(self, graph: GraphBuilder, inputs: Sequence[str], output: str, attributes: Attributes) -> str:
+    def _length(self, graph: Nodes, inputs: Sequence[str], output: str, attributes: Attributes) -> str:
         """The root of the sum of squares: a standard operator of its own, which several providers lack."""
         axes = attributes.get("axes")
         along = inputs[1] if axes is None else self._whole(graph, *cast("Sequence[int]", axes))
@@ -238,13 +268,13 @@ class StandIns:
         total = graph.node("ReduceSum", [squares, along], f"{output}.total", {"keepdims": attributes["keepdims"]})
         return graph.node("Sqrt", [total], output)
 
-    def _gelu(self, graph: GraphBuilder, inputs: Sequence[str], output: str, _: Attributes) -> str:
+    def _gelu(self, graph: Nodes, inputs: Sequence[str], output: str, _: Attributes) -> str:
         """``x / 2 * (1 + erf(x / sqrt(2)))``, of the sum where there is a bias."""
         value = self._sum(graph, inputs, output)
         part = graph.node("Mul", [value, self._number(graph, math.sqrt(0.5))], f"{output}.scaled")
         return self._half_of(graph, value, graph.node("Erf", [part], f"{output}.erf"), output)
 
-    def _fast_gelu(self, graph: GraphBuilder, inputs: Sequence[str], output: str, _: Attributes) -> str:
+    def _fast_gelu(self, graph: Nodes, inputs: Sequence[str], output: str, _: Attributes) -> str:
         """``x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3)))``, of the sum where there is a bias."""
         value = self._sum(graph, inputs, output)
         square = graph.node("Mul", [value, value], f"{output}.square")
@@ -253,16 +283,16 @@ class StandIns:
         inner = graph.node("Mul", [value, slope], f"{output}.inner")
         return self._half_of(graph, value, graph.node("Tanh", [inner], f"{output}.tanh"), output)
 
-    def _quick_gelu(self, graph: GraphBuilder, inputs: Sequence[str], output: str, attributes: Attributes) -> str:
+    def _quick_gelu(self, graph: Nodes, inputs: Sequence[str], output: str, attributes: Attributes) -> str:
         """``x * sigmoid(alpha * x)``."""
         (value,), alpha = inputs, float(str(attributes["alpha"]))
         inner = value if alpha == 1 else graph.node("Mul", [value, self._number(graph, alpha)], f"{output}.inner")
         return graph.node("Mul", [value, graph.node("Sigmoid", [inner], f"{output}.share")], output)
 
-    def _sum(self, graph: GraphBuilder, inputs: Sequence[str], output: str) -> str:
+    def _sum(self, graph: Nodes, inputs: Sequence[str], output: str) -> str:
         return inputs[0] if len(inputs) == 1 else graph.node("Add", inputs, f"{output}.sum")
 
-    def _half_of(self, graph: GraphBuilder, value: str, curve: str, output: str) -> str:
+    def _half_of(self, graph: Nodes, value: str, curve: str, output: str) -> str:
         share = graph.node("Add", [curve, self._number(graph, 1.0)], f"{output}.share")
         half = graph.node("Mul", [value, self._number(graph, 0.5)], f"{output}.half")
         return graph.node("Mul", [half, share], output)

@@ -16,6 +16,7 @@ from typing import Any
 from onnxembed.errors import InputError, ModelError, ProviderError
 from onnxembed.runtime import cuda
 from onnxembed.runtime.assignment import RECORD, can_record, warn_of_unused
+from onnxembed.runtime.provider_traits import compiles_by_shape
 from onnxembed.runtime.providers import (
     CPU_PROVIDER,
     CUDA_PROVIDER,
@@ -60,10 +61,12 @@ class Opened:
     Attributes:
         session: Its own object.
         placement: The providers that it was opened with, without those that did not start.
+        by_shape: Whether the first of them compiles the graph for every shape that it meets.
     """
 
     session: Any
     placement: Placement
+    by_shape: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +241,7 @@ def _accepted(onnxruntime: Any, session: Any, placement: Placement, lost: Sequen
         said = _said(onnxruntime, placement, lost)
         warnings.warn(f"{said}. {', '.join(running)} is used instead", RuntimeWarning, stacklevel=2)
     warn_of_unused(session, placement.providers[0][0])
-    return Opened(session, placement)
+    return Opened(session, placement, compiles_by_shape(placement.providers[0][0]))
 
 
 def _said(onnxruntime: Any, placement: Placement, lost: Sequence[_Lost]) -> str:

@@ -31,9 +31,15 @@ def lacks_memory(error: BaseException) -> bool:
 
 
 class Room:
-    """How large a batch a device has room for, as far as it has shown."""
+    """How large a batch a device has room for, as far as it has shown.
+
+    Attributes:
+        limited: Whether it has shown anything.
+    """
 
     def __init__(self) -> None:
+        """Start without a limit."""
+        self.limited = False
         self._most: int | None = None
         self._lock = threading.Lock()
 
@@ -48,7 +54,7 @@ class Room:
         with self._lock:
             if self._most is not None and self._most <= most:
                 return
-            self._most = most
+            self._most, self.limited = most, True
         shapes = ", ".join(f"{name} {list(array.shape)}" for name, array in feed.items())
         logger.warning("the device has no memory for a batch with %s; such batches are halved from now on", shapes)
 

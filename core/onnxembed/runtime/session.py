@@ -20,7 +20,6 @@ from onnxembed.runtime.cuda import CUDA_PROVIDERS
 from onnxembed.runtime.mapped_file import MappedFile, changed_while_in_use
 from onnxembed.runtime.onnx import import_onnxruntime
 from onnxembed.runtime.onnx_session import Opened, Outlined, open_session
-from onnxembed.runtime.provider_traits import compiles_by_shape
 from onnxembed.runtime.providers import CUDA_PROVIDER, Placement
 from onnxembed.runtime.room import NO_ROOM, Room, halves, item_count, joined, lacks_memory
 from onnxembed.runtime.session_options import OptionValue
@@ -157,7 +156,7 @@ class Session:
 
         A batch that the device has no memory for is run in halves, and later ones of its size at once so.
         """
-        if not self._room.has(feed):
+        if self._room.limited and not self._room.has(feed):
             return self._in_halves(outputs, feed)
         opened, mapped = loaded = self._loaded
         for file in mapped:
@@ -165,7 +164,9 @@ class Session:
                 opened, mapped = loaded = self._load_again(loaded, file)
                 break
         try:
-            return self._run_on(opened, outputs, feed)
+            if opened.by_shape or self._shrink:
+                return self._run_apart(opened, outputs, feed)
+            return list(opened.session.run(list(outputs), dict(feed)))
         except Exception as error:  # ONNX Runtime raises a dozen classes with no common root
             if type(error).__name__ == _PROVIDER_FAILED and self._may_move(opened):
                 self._move(loaded, error)
@@ -179,11 +180,12 @@ class Session:
         self._shrink = True
         return self._in_halves(outputs, feed)
 
-    def _run_on(
+    def _run_apart(
         self, opened: Opened, outputs: Sequence[str], feed: Mapping[str, np.ndarray[Any, Any]]
     ) -> list[np.ndarray[Any, Any]]:
+        """Run with options of this run, or with a feed filled up to a shape that the provider has met."""
         options = self._run_options(opened)
-        if not compiles_by_shape(opened.placement.providers[0][0]):
+        if not opened.by_shape:
             return list(opened.session.run(list(outputs), dict(feed), *options))
         whole, count = filled(feed), item_count(feed)
         arrays = opened.session.run(list(outputs), whole, *options)
@@ -198,9 +200,9 @@ class Session:
     def _run_options(self, opened: Opened) -> tuple[Any, ...]:
         """After a lack of memory, once: give back what CUDA's arena holds and no longer needs."""
         provider, pairs = opened.placement.providers[0]
-        if not self._shrink or provider != CUDA_PROVIDER:
+        shrink, self._shrink = self._shrink, False
+        if not shrink or provider != CUDA_PROVIDER:
             return ()
-        self._shrink = False
         options = import_onnxruntime().RunOptions()
         options.add_run_config_entry(_SHRINK, f"gpu:{dict(pairs).get('device_id', '0')}")
         return (options,)

@@ -82,8 +82,8 @@ def test_what_falls_below_the_bound_is_computed_in_single_precision(
 
 def test_a_device_that_does_not_start(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     providers = ["CUDAExecutionProvider", "CPUExecutionProvider"]
-    monkeypatch.setattr("onnxembed.api.settings.available_providers", lambda: providers)
-    monkeypatch.setattr("onnxembed.api.precision_check.available_providers", lambda: providers)
+    monkeypatch.setattr("onnxembed.api.settings.available_providers", lambda *_: providers)
+    monkeypatch.setattr("onnxembed.api.precision_check.available_providers", lambda *_: providers)
     monkeypatch.setattr(cuda, "driver", lambda: cuda.Driver(found=True, text="an NVIDIA driver was found"))
     model = TextEmbedding(folder, cache_dir=tmp_path, precision="auto", lazy_load=True)
     with pytest.warns(UserWarning, match="CUDAExecutionProvider"):  # of ONNX Runtime, which has none

@@ -140,7 +140,7 @@ def cuda_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """An ONNX Runtime that says it has CUDA, on a machine that shows a device."""
     from onnxembed.runtime import cuda
 
-    monkeypatch.setattr("onnxembed.api.settings.available_providers", lambda: [CUDA, CPU])
+    monkeypatch.setattr("onnxembed.api.settings.available_providers", lambda *_: [CUDA, CPU])
     monkeypatch.setattr(cuda, "driver", lambda: cuda.Driver(found=True, text="an NVIDIA driver was found"))
 
 
@@ -157,7 +157,7 @@ def test_models_take_what_the_machine_has(cuda_machine: None, tmp_path: Path) ->
 
 
 def test_contradicting_options_are_refused_at_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("onnxembed.api.settings.available_providers", lambda: [CUDA, CPU])
+    monkeypatch.setattr("onnxembed.api.settings.available_providers", lambda *_: [CUDA, CPU])
     providers: Any = [(CUDA, {"use_tf32": 1}), CPU]
     with pytest.raises(InputError, match=r"use_tf32='1' and precision='fp32' differ"):
         TextEmbedding(providers=providers, lazy_load=True)

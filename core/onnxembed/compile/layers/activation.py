@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from onnxembed.compile.graph_builder import MICROSOFT, AttributeValue, GraphBuilder
+from onnxembed.compile.graph_builder import MICROSOFT, GraphBuilder
+from onnxembed.compile.operators import AttributeValue
 
 # The operator, its domain and its attributes.
 _Operator = tuple[str, str, Mapping[str, AttributeValue]]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from onnxembed.compile.graph_builder import AttributeValue
 from onnxembed.compile.layers.weighted_graph import WeightedGraph
+from onnxembed.compile.operators import AttributeValue
 
 # Of the cubic convolution: what PyTorch takes without and with smoothing (Keys 1981, with a = -3/4 and -1/2).
 _SHARP, _SMOOTH = -0.75, -0.5
