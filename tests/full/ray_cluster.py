@@ -135,7 +135,9 @@ def questions(model: str) -> dict[str, Any]:
     with urllib.request.urlopen(request, timeout=60) as response:
         http = json.load(response)
     result = {
-        "furthest": max(float(np.abs(vector - want).max()) for (_, vector), want in zip(answers, expected, strict=True)),
+        "furthest": max(
+            float(np.abs(vector - want).max()) for (_, vector), want in zip(answers, expected, strict=True)
+        ),
         "p50": seconds[len(seconds) // 2],
         "p95": seconds[int(0.95 * len(seconds))],
         "seen": handle.batches.remote().result(),

@@ -44,9 +44,10 @@ class EmbedBatches:
     is a dictionary of NumPy arrays, a ``pyarrow.Table`` or ``RecordBatch``, or a ``pandas.DataFrame``, and the result
     is one of the same class with all its rows in their order. The vectors stand in these columns:
 
-    - dense text and images: ``output``, float32: ``fixed_size_list[dim]`` in Arrow, (rows, dim) in NumPy, arrays in pandas
+    - dense text and images: ``output``, float32: ``fixed_size_list[dim]`` in Arrow, (rows, dim) in NumPy, arrays in
+      pandas
     - sparse: ``output`` with ``_indices`` (int64, ascending) and with ``_values`` (float64), a list per row each
-    - late interaction, text or pictures: ``output``, float32: a list of vectors per row; in NumPy a (tokens, dim) array
+    - late interaction, text or pictures: ``output``, float32: a list of vectors per row, in NumPy a (tokens, dim) array
 
     A row that is null, no text, no image, or too long with ``truncate=False``, is bad: ``on_error`` says what happens.
 
@@ -72,16 +73,17 @@ class EmbedBatches:
         """Check the arguments; no model is opened.
 
         Args:
-            model: A name, a folder, or a repository as `open_model` takes them, which each worker must reach; or an object
-                of a model class, with any of its options, such as ``TextEmbedding(name, lazy_load=True,
+            model: A name, a folder, or a repository as `open_model` takes them, which each worker must reach; or an
+                object of a model class, with any of its options, such as ``TextEmbedding(name, lazy_load=True,
                 truncate=False)``.
-            column: The column with the texts; with the images (paths, bytes, or ``{"bytes", "path"}``) for models of images.
+            column: The column with the texts; for models of images, with these: paths, bytes, or ``{"bytes", "path"}``.
             output: The name of the columns with the vectors.
             kind: As for `open_model`, with a name.
-            input_type: ``"document"``, or ``"query"`` for models that treat queries otherwise.
+            input_type: ``"document"``, or ``"query"`` for the form of queries. For models of late interaction over
+                pictures, documents are pictures and queries are texts.
             on_error: ``"raise"``: the first bad row ends the batch, with its number. ``"skip"``: the row stays and its
-                vector is null (NaN in a NumPy matrix), a warning in the log counts such rows of the batch, and `skipped`
-                those of this object.
+                vector is null (NaN in a NumPy matrix), a warning in the log counts such rows of the batch, and
+                `skipped` those of this object.
             id_column: A column that names the rows in errors.
             error_column: With ``"skip"``, the name of a further column that says why a row has no vector; null for
                 others.
@@ -100,9 +102,7 @@ class EmbedBatches:
         self._id_column = None if id_column is None else _name(id_column, "id_column")
         self._error_column = None if error_column is None else _name(error_column, "error_column")
         if self._error_column is not None and not self._skips:
-            raise InputError(
-                "error_column goes with on_error='skip'; with 'raise' the error itself says which row it is"
-            )
+            raise InputError("error_column goes with on_error='skip'; with 'raise' the error itself names the row")
         self.skipped = 0
 
     def __getstate__(self) -> dict[str, Any]:

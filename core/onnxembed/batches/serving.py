@@ -37,7 +37,7 @@ class Questions:
     """A deployment of Ray Serve: ``serve.run(serve.deployment(Questions).bind("BAAI/bge-small-en-v1.5"))``.
 
     Serve's own batching joins the questions that wait; they run in the pool of the model's asynchronous twins. A bad
-    question is an error for who asked it, and for nobody else in its batch. Replicas, processors and GPUs are options of
+    question is an error for its caller, and for no other in its batch. Replicas, processors and GPUs are options of
     Serve's deployment: ``serve.deployment(Questions).options(num_replicas=2, max_ongoing_requests=200)``.
     """
 

@@ -63,7 +63,7 @@ class SparkFunctions:
         """Give a ``pandas_udf`` of one column of texts or images.
 
         Returns:
-            A function of a column. It gives a column of lists; of sparse vectors a struct of ``indices`` and ``values``.
+            A function of a column. It gives a column of lists; of sparse vectors structs of ``indices`` and ``values``.
 
         Raises:
             MissingExtraError: pyspark is not installed.
@@ -86,8 +86,8 @@ class SparkFunctions:
                 yield pandas.DataFrame({"indices": columns[0], "values": columns[1]}) if sparse else columns[0]
 
         # Spark reads the annotations, which cannot name pandas before it is imported.
-        result = pandas.DataFrame if sparse else pandas.Series
-        vectors.__annotations__ = {"batches": Iterator[pandas.Series], "return": Iterator[result]}
+        series = Iterator[pandas.Series]
+        vectors.__annotations__ = {"batches": series, "return": Iterator[pandas.DataFrame] if sparse else series}
         made: Callable[[Any], Any] = pandas_udf(vectors, returned)
         return made
 
