@@ -26,7 +26,7 @@ test: $(VENV)/.test
 	  PYTHONPATH=$(VENV)/hub-$$hub $(BIN)/python -m pytest -n $(WORKERS) -m "not full" tests/core/hub tests/core/test_hub_end_to_end.py $(ARGS) \
 	  || exit 1; done
 
-test-full: $(VENV)/.test $(VENV)/.peers $(VENV)/.gpu $(VENV)/.stores
+test-full: $(VENV)/.test $(VENV)/.peers $(VENV)/.gpu $(VENV)/.stores $(VENV)/.cluster
 	$(BIN)/python -m pytest -m full $(ARGS)
 
 lint: $(VENV)/.test
@@ -135,6 +135,17 @@ $(VENV)/.gpu: $(VENV)/.base Makefile
 	  && $(VENV)/gpu/bin/pip --quiet uninstall -y onnxruntime \
 	  && $(VENV)/gpu/bin/pip --quiet --disable-pip-version-check install $(MODELS) $(GPU) ) \
 	|| rm -rf $(VENV)/gpu
+	touch $@
+
+# Batch engines, and mteb, which needs PyTorch; Spark also needs Java, without which its tests say so.
+$(VENV)/.cluster: $(VENV)/.base Makefile
+	$(PYTHON) -m venv $(VENV)/cluster
+	$(VENV)/cluster/bin/pip --quiet --disable-pip-version-check install "ray[data,serve]==2.60.0" pyspark==4.3.0 \
+	  pyarrow==26.0.1 pandas==3.1.1 onnx -e core
+	$(PYTHON) -m venv $(VENV)/mteb
+	$(VENV)/mteb/bin/pip --quiet --disable-pip-version-check install torch==2.13.0
+	$(VENV)/mteb/bin/pip --quiet --disable-pip-version-check install mteb==2.26.24 onnx -e core
+	$(VENV)/mteb/bin/pip --quiet --disable-pip-version-check install $(MODELS)
 	touch $@
 
 $(VENV)/.dependents: $(VENV)/.base Makefile

@@ -1,4 +1,4 @@
-"""Models of this package as `mteb` takes them, for its tasks and leaderboards: ``mteb.evaluate(MtebEncoder(...), tasks)``.
+"""Models of this package as `mteb` takes them: ``mteb.evaluate(MtebEncoder(...), tasks)``.
 
 mteb is imported when an object is made: the extra ``onnxembed[mteb]``.
 """
@@ -26,13 +26,16 @@ __all__ = ["MtebCrossEncoder", "MtebEncoder"]
 class MtebEncoder:
     """A dense or late interaction model for mteb's tasks of texts (its ``EncoderProtocol``).
 
-    Queries and documents of retrieval get the model's own prompts; texts of other tasks are embedded as they are. Scores
-    are cosine for dense models, MaxSim for late interaction.
+    Queries and documents of retrieval get the model's own prompts; texts of other tasks are embedded as they are.
+    Scores are cosines for dense models, MaxSim for late interaction.
 
     Attributes:
         model: The model's object.
         mteb_model_meta: Its description for mteb, and the name under which results are kept.
     """
+
+    model: TextEmbedding | LateInteractionTextEmbedding
+    mteb_model_meta: Any
 
     def __init__(
         self,
@@ -126,6 +129,9 @@ class MtebCrossEncoder:
         model: The model's object.
         mteb_model_meta: Its description for mteb, and the name under which results are kept.
     """
+
+    model: TextCrossEncoder
+    mteb_model_meta: Any
 
     def __init__(
         self,

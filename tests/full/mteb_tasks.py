@@ -62,7 +62,7 @@ def metadata(name: str, kind: str, score: str) -> TaskMetadata:
     )
 
 
-class Retrieval(AbsTaskRetrieval):
+class Retrieval(AbsTaskRetrieval):  # type: ignore[misc]  # mteb is not installed where types are checked
     metadata = metadata("SmallRetrieval", "Retrieval", "ndcg_at_10")
     candidates: dict[str, list[str]] | None = None
 
@@ -84,7 +84,7 @@ class Reranking(Retrieval):
     candidates = {f"q{query}": [f"d{document}" for document in range(len(CORPUS))] for query in range(len(QUERIES))}  # noqa: RUF012
 
 
-class Similarity(AbsTaskSTS):
+class Similarity(AbsTaskSTS):  # type: ignore[misc]
     metadata = metadata("SmallSts", "STS", "cosine_spearman")
     min_score, max_score = 0, 5
 
@@ -102,17 +102,15 @@ def score(model: Any, task: Any) -> dict[str, Any]:
 
 
 def main(folder: Path) -> None:
-    dense = MtebEncoder(TextEmbedding(MINILM, threads=1))
+    model = TextEmbedding(MINILM, threads=1)
+    dense = MtebEncoder(model)
     late = MtebEncoder(LateInteractionTextEmbedding(MINILM, dense=True, threads=1))
     cross_model = TextCrossEncoder(write_variant(folder / "cross", VARIANTS[0]), threads=1)
     cross = MtebCrossEncoder(cross_model)
-    left, right, _ = zip(*PAIRS, strict=True)
-    cosines = np.sum(dense.model.embed_to_array(left) * dense.model.embed_to_array(right), axis=1)
+    left, right = [first for first, *_ in PAIRS], [second for _, second, _ in PAIRS]
+    cosines = np.sum(model.embed_to_array(left) * model.embed_to_array(right), axis=1)
     ranked = {query: cross_model.rank(query, CORPUS) for query in QUERIES}
-    ranks = [
-        1 + [one.index for one in ranked[query]].index(number)
-        for number, query in enumerate(QUERIES)
-    ]
+    ranks = [1 + [one.index for one in ranked[query]].index(number) for number, query in enumerate(QUERIES)]
     found = {
         "protocols": [
             isinstance(dense, EncoderProtocol),

@@ -32,7 +32,9 @@ def main(model: str, folder: Path) -> None:
         .getOrCreate()
     )
     texts = [f"hello world {'fox ' * (row % 7)}" for row in range(ROWS)]
-    frame = spark.createDataFrame([(row, text) for row, text in enumerate(texts)], "id long, text string").repartition(4)
+    frame = spark.createDataFrame([(row, text) for row, text in enumerate(texts)], "id long, text string").repartition(
+        4
+    )
     found: dict[str, Any] = {}
 
     dense = EmbedBatches(model, kind="dense").for_spark()
