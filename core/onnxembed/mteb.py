@@ -13,7 +13,6 @@ import onnxembed
 from onnxembed.api.inputs import describe_type
 from onnxembed.api.options import EngineOptions
 from onnxembed.errors import InputTypeError, MissingExtraError
-from onnxembed.opening import opened_lazily
 
 if TYPE_CHECKING:
     from onnxembed.late_interaction.model import LateInteractionTextEmbedding
@@ -199,6 +198,8 @@ def _opened(model: Any, revision: str | None, device: str | None, kind: str | No
         raise MissingExtraError("mteb is not installed: pip install 'onnxembed[mteb]'") from error
     if not isinstance(model, str | os.PathLike):
         return model
+    from onnxembed.opening import opened_lazily  # it loads all kinds
+
     return opened_lazily(EngineOptions(model, cuda=device, revision=revision), kind)
 
 

@@ -14,7 +14,6 @@ from onnxembed.batches.models import model_here
 from onnxembed.batches.rows import Rows, described, embed_images, embed_texts, logger
 from onnxembed.batches.tables import Table, read_table
 from onnxembed.errors import InputError, InputTypeError
-from onnxembed.kinds import kind_named
 from onnxembed.suggest import nearest
 
 if TYPE_CHECKING:
@@ -112,7 +111,7 @@ class EmbedBatches:
     @cached_property
     def model(self) -> Any:
         """The model's object in this process; its weights are loaded by the first batch."""
-        return model_here(self._model, self._kind, self._threads)
+        return _with_vectors(model_here(self._model, self._kind, self._threads))
 
     def __call__(self, batch: Any) -> Any:
         """Embed a batch.
@@ -231,19 +230,27 @@ _WITH_VECTORS = (
 
 
 def _checked_model(model: Any, kind: str | None, threads: int | None) -> Any:
-    if kind is not None and kind_named(kind).name == "rerank":
-        raise InputError("kind='rerank' gives scores of pairs, no vectors; pass a model of another kind")
+    if kind is not None:
+        from onnxembed.kinds import kind_named  # it loads all kinds
+
+        if kind_named(kind).name == "rerank":
+            raise InputError("kind='rerank' gives scores of pairs, no vectors; pass a model of another kind")
     if threads is not None:
         at_least(1)(threads, "threads")
     if isinstance(model, str | os.PathLike):
         return os.fspath(model)
+    _with_vectors(model)
+    if kind is not None or threads is not None:
+        given = "kind" if kind is not None else "threads"
+        raise InputError(f"{given} goes with a model's name; an object of a model class has its own")
+    return model
+
+
+def _with_vectors(model: Any) -> Any:
     if not isinstance(model, tuple(getattr(onnxembed, name) for name in _WITH_VECTORS)):
         raise InputTypeError(
             f"model is {describe_type(model)}; expected a name, a folder, or an object of {', '.join(_WITH_VECTORS)}"
         )
-    if kind is not None or threads is not None:
-        given = "kind" if kind is not None else "threads"
-        raise InputError(f"{given} goes with a model's name; an object of a model class has its own")
     return model
 
 

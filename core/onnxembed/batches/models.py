@@ -9,7 +9,6 @@ from typing import Any
 
 from onnxembed.api.options import EngineOptions
 from onnxembed.errors import MissingExtraError
-from onnxembed.opening import opened_lazily
 
 # Spark makes its functions anew for every task, so the models last used are held here; equal ones share their weights.
 _held: deque[Any] = deque(maxlen=4)
@@ -18,6 +17,8 @@ _held: deque[Any] = deque(maxlen=4)
 def model_here(model: Any, kind: str | None, threads: int | None) -> Any:
     """Open a model by its name or folder, or take an object of a model class, and hold it in this process."""
     if isinstance(model, str | os.PathLike):
+        from onnxembed.opening import opened_lazily  # it loads all kinds
+
         threads = assigned_processors() if threads is None else threads
         model = opened_lazily(EngineOptions(model, threads=threads), kind)
     _held.append(model)

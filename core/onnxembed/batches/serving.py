@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 from dataclasses import asdict, dataclass
@@ -109,11 +108,13 @@ class Questions:
         Returns:
             Starlette's response; 400 with the reason for input that cannot be used.
         """
+        from asyncio import gather
+
         from starlette.responses import JSONResponse
 
         try:
             asked = _asked(await request.body())
-            vectors = await asyncio.gather(*map(self.embed, asked))
+            vectors = await gather(*map(self.embed, asked))
         except (InputError, InputTypeError) as error:
             return JSONResponse({"error": {"message": str(error), "type": "invalid_request_error"}}, status_code=400)
         data = [

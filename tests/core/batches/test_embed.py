@@ -93,7 +93,7 @@ def test_sparse_vectors_are_two_columns(table: pa.Table) -> None:
     assert result.schema.field("vector_indices").type == pa.list_(pa.int64())
     assert result.schema.field("vector_values").type == pa.list_(pa.float64())
     assert result["vector_indices"].to_pylist() == [vector.indices.tolist() for vector in wanted]
-    assert result["vector_values"].to_pylist() == [vector.values.tolist() for vector in wanted]  # noqa: PD011
+    assert result["vector_values"].to_pylist() == [vector.values.tolist() for vector in wanted]
     arrays = embed({"text": TEXTS})
     frame = embed(pd.DataFrame({"text": TEXTS}))
     for row, vector in enumerate(wanted):
@@ -224,7 +224,7 @@ def test_rerankers_are_refused_by_their_files(tmp_path: Path) -> None:
 
     folder = write_variant(tmp_path / "cross", VARIANTS[0])
     (folder / "config.json").write_text(json.dumps({"architectures": ["BertForSequenceClassification"]}))
-    with pytest.raises((InputError, InputTypeError)):
+    with pytest.raises(InputTypeError, match="model is a TextCrossEncoder; expected a name, a folder, or an object of"):
         EmbedBatches(folder)({"text": TEXTS})
 
 
@@ -233,8 +233,8 @@ def test_outside_of_engines_no_processors_are_assigned() -> None:
 
 
 def test_nothing_heavy_is_imported_with_the_class() -> None:
-    heavy = {"numpy", "pandas", "pyarrow", "ray", "pyspark", "onnxruntime", "tokenizers", "asyncio.events"}
-    code = f"import sys, onnxembed.batches, onnxembed.mteb; print(sorted(set(sys.modules) & {heavy - {'asyncio.events'}}))"
+    heavy = {"numpy", "pandas", "pyarrow", "ray", "pyspark", "onnxruntime", "tokenizers"}
+    code = f"import sys, onnxembed.batches, onnxembed.mteb; print(sorted(set(sys.modules) & {heavy}))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
