@@ -22,7 +22,8 @@ def main(source: str, target: str, model: str = "sentence-transformers/all-MiniL
         fn_constructor_kwargs={"model": model, "on_error": "skip", "error_column": "why"},
         batch_format="pyarrow",
         batch_size=2048,
-        # Actors; each opens the model once. Reading and writing need a processor that no actor holds, or Ray waits for ever.
+        # Actors; each opens the model once. Reading and writing need a processor that none of them holds, or Ray waits
+        # for ever.
         concurrency=max(1, int(ray.cluster_resources()["CPU"]) - 1),
         num_cpus=1,
     )

@@ -1,8 +1,8 @@
 """Embed Parquet files on a Ray cluster, into a collection of Qdrant.
 
 ``python examples/ray_to_qdrant.py IN URL COLLECTION [MODEL]``; needs ``pip install 'onnxembed[ray]' qdrant-client`` on
-each machine. IN has the columns ``id`` (whole numbers) and ``text``. A batch that is written again, after a worker died, writes
-the same points again: nothing is doubled.
+each machine. IN has the columns ``id`` (whole numbers) and ``text``. A batch that comes again, after a worker died,
+writes the same points again: nothing is doubled.
 """
 
 from __future__ import annotations
@@ -36,9 +36,7 @@ class Upsert:
         return {"id": batch["id"]}
 
 
-def main(
-    source: str, url: str, collection: str, model: str = "sentence-transformers/all-MiniLM-L6-v2"
-) -> None:
+def main(source: str, url: str, collection: str, model: str = "sentence-transformers/all-MiniLM-L6-v2") -> None:
     """Make the collection if need be, then read, embed and write."""
     client = QdrantClient(url=url)
     if not client.collection_exists(collection):

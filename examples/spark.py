@@ -1,7 +1,7 @@
 """Embed a Parquet data set with Spark, into another one.
 
-``python examples/spark.py IN OUT [MODEL]``; needs ``pip install 'onnxembed[spark]'`` on each machine, and Java. IN has a column
-``text``.
+``python examples/spark.py IN OUT [MODEL]``; needs ``pip install 'onnxembed[spark]'`` on each machine, and Java. IN has
+a column ``text``.
 """
 
 from __future__ import annotations

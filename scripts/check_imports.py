@@ -47,10 +47,22 @@ DEPENDENCIES = frozenset(
 """What the core's distribution and its extras bring."""
 DEPENDENCIES_OF_SHARED_PARTS = frozenset({"pydantic", "qdrant_client"})
 """What ``onnxembed.adapters`` imports, too; the distributions of the adapters bring it."""
-OPTIONAL = frozenset({(f"{CORE}.sparse.vector", "qdrant_client"), (f"{CORE}.runtime.progress", "tqdm")})
-"""A module and what it imports inside one function: ``SparseEmbedding.to_qdrant`` makes the client's type, and progress
-is tqdm's bar where huggingface-hub has brought it."""
-ABOVE_THE_KINDS = ("adapters", "cli", "opening", "__main__")
+OPTIONAL = frozenset(
+    {
+        (f"{CORE}.sparse.vector", "qdrant_client"),
+        (f"{CORE}.runtime.progress", "tqdm"),
+        (f"{CORE}.batches.serving", "ray"),
+        (f"{CORE}.batches.serving", "starlette"),
+        (f"{CORE}.batches.spark", "pandas"),
+        (f"{CORE}.batches.spark", "pyspark"),
+        (f"{CORE}.batches.tables", "pandas"),
+        (f"{CORE}.mteb", "mteb"),
+        (f"{CORE}.mteb", "torch"),
+    }
+)
+"""A module and what it imports inside one function: ``SparseEmbedding.to_qdrant`` makes the client's type, progress is
+tqdm's bar where huggingface-hub has brought it, and engines are those that their users have."""
+ABOVE_THE_KINDS = ("adapters", "batches", "cli", "mteb", "opening", "__main__")
 """Rooms of the core that may import from ``onnxembed`` itself."""
 ROOTS = ("core", "integrations/fastembed", "integrations/langchain", "integrations/llamaindex")
 """Folders on the module path, relative to the repository."""
