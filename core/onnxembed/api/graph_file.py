@@ -243,7 +243,7 @@ def _rewriting(graph: Path, store: StoreSettings, numbers: GraphNumbers) -> tupl
     outside = "".join(f"\0{content_digest(graph.parent / name, digest_memory(store))}" for name in data)
     bits = WEIGHT_BITS.get(numbers)
     if bits is not None:
-        return f"{bits} bits, form 4{outside}", partial(_round_to, graph, bits)
+        return f"{bits} bits, form 5{outside}", partial(_round_to, graph, bits)
     return f"{numbers.value} {_HALF_VERSION}{outside}", partial(_halve, graph, numbers)
 
 

@@ -66,12 +66,13 @@ def require_single_precision(model: Model) -> None:
 
 def make_plan(model: Model, smallest: int, most: int) -> Plan:
     """Decide by measuring: what each product is fed with on random input, and what 8 bits would cost it."""
-    products = find_products(model, smallest)
+    found = find_products(model, smallest)
+    values = inputs_of_products(model, [product.x for product in found]) if found else {}
+    products = [product for product in found if values[product.x].ndim > 1]  # blocked rounding needs rows
     left = tuple(left_products(model, products, smallest))
     if not products:
         raise UnsupportedModelError(f"{model.path} {_why_none(model, left, smallest)}; use precision='fp32'")
-    values = inputs_of_products(model, [product.x for product in products])
-    seen = {name: value.reshape(-1, value.shape[-1]) for name, value in values.items()}
+    seen = {name: value.reshape(-1, value.shape[-1]) for name, value in values.items() if value.ndim > 1}
     for value, rows in seen.items():
         if not np.isfinite(rows).all():
             raise UnsupportedModelError(

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from onnxembed.compile.graph_builder import FLOAT, LARGEST_INLINE_BYTES, MICROSOFT, GraphBuilder
-from onnxembed.compile.rewrite.copying import Copy
+from onnxembed.compile.rewrite.copying import Copy, require_free_names
 from onnxembed.compile.rewrite.int8.planning import Plan, make_plan, require_single_precision, smoothed_weight
 from onnxembed.compile.rewrite.int8.products import OWN, SMALLEST_WEIGHT, Product
 from onnxembed.compile.rewrite.int8.rounding import GELU_LEAST, GELU_ZERO, ZERO, column_scales, rounded_weight
@@ -79,6 +79,7 @@ def quantize_graph(
     with read_model(source) as model:
         require_single_precision(model)
         require_known(model)
+        require_free_names(model, OWN)
         unfuse(model, smallest)
         plan = make_plan(model, smallest, most)
         graph = _Rewriting(model, plan, most).run()
