@@ -253,7 +253,9 @@ def _round_to(graph: Path, weight_bits: int, target: Path) -> None:
     done = quantize_graph(graph, target, weight_bits=weight_bits)
     if done.kept:
         names = listed([f"{name} ({error:.0%})" for name, error in done.kept], _NAMES_SHOWN)
-        logger.warning("%s: these products stay in single precision, 8 bits would spoil them: %s", graph, names)
+        logger.warning(
+            "%s: these products and tables stay in single precision, 8 bits would spoil them: %s", graph, names
+        )
     if done.left:
         names = listed(done.left, _NAMES_SHOWN)
         logger.warning("%s: these operators stay in single precision, their form is not rewritten: %s", graph, names)

@@ -43,6 +43,10 @@ class Precision(StrEnum):
     """In floats of 16 bits, 8 of them for the number."""
 
 
+PRECISION_NAMES = (*(one.value for one in Precision), AUTO)
+"""All that ``precision=`` takes."""
+
+
 class GraphNumbers(StrEnum):
     """The numbers of the graph that is loaded for a precision."""
 
@@ -62,10 +66,10 @@ def parse_precision(value: object, name: str) -> Precision | str:
     """Read a precision, or its name in any case; `AUTO` stays as it is."""
     if not isinstance(value, str):
         raise InputTypeError(f"{name}={value!r}: expected a precision such as 'fp32' or 'int8'")
-    names = [*(precision.value for precision in Precision), AUTO]
-    if value.lower() not in names:
+    if value.lower() not in PRECISION_NAMES:
         raise InputError(
-            f"{name}={value!r} is no precision; known are {', '.join(map(repr, names))}.{nearest(value.lower(), names)}"
+            f"{name}={value!r} is no precision; known are {', '.join(map(repr, PRECISION_NAMES))}."
+            f"{nearest(value.lower(), PRECISION_NAMES)}"
         )
     return AUTO if value.lower() == AUTO else Precision(value.lower())
 

@@ -23,6 +23,7 @@ VOCABULARY, INPUTS, OUTPUTS = 50, 32, 48
 RANDOM = np.random.default_rng(12)
 IDS = {"input_ids": RANDOM.integers(0, VOCABULARY, (5, 7)).astype(np.int64)}
 TABLE = RANDOM.standard_normal((VOCABULARY, INPUTS)).astype(np.float32)
+LARGE_TABLE = RANDOM.standard_normal((1 << 15, INPUTS)).astype(np.float32)
 WEIGHT = (RANDOM.standard_normal((INPUTS, OUTPUTS)) * 0.1).astype(np.float32)
 GAMMA, BETA = (RANDOM.uniform(0.1, 2, INPUTS).astype(np.float32) for _ in range(2))
 ROWS = helper.make_node("Gather", ["table", "input_ids"], ["rows"])
@@ -130,3 +131,37 @@ def test_constants_of_other_types_are_refused(tmp_path: Path) -> None:
     source = written(tmp_path / "model.onnx", nodes, ["y"], {"odd": np.array([1, 2], np.uint16)})
     with pytest.raises(UnsupportedModelError, match="the ONNX element type 4, which is not rewritten"):
         quantize_graph(source, tmp_path / "int8.onnx", smallest=1)
+
+
+def test_columns_of_a_table_that_is_looked_up_by_rows_stay(tmp_path: Path) -> None:
+    """The same table read in both directions: only whole rows are looked up in 8 bits."""
+    nodes = [
+        ROWS,
+        helper.make_node("MatMul", ["rows", "w"], ["y"]),
+        helper.make_node("Gather", ["table", "places"], ["columns"], axis=1),
+    ]
+    constants = {"table": LARGE_TABLE, "places": np.array([0, 5], np.int64)}
+    source = written(tmp_path / "model.onnx", nodes, ["rows", "y", "columns"], constants)
+    done = quantize_graph(source, tmp_path / "int8.onnx", smallest=1)
+    assert (done.tables, done.kept) == (1, ())
+    errors = worst(source, tmp_path / "int8.onnx")
+    assert errors["columns"] == 0
+    assert 0 < errors["rows"] < 0.005
+
+
+def test_a_table_whose_small_columns_8_bits_would_drop_stays(tmp_path: Path) -> None:
+    """A column a thousand times as large as the others, which counts for nothing in what follows."""
+    table, weight = LARGE_TABLE.copy(), WEIGHT.copy()
+    table[:, 3] *= 1000
+    nodes = [
+        ROWS,
+        helper.make_node("Mul", ["rows", "others"], ["read"]),
+        helper.make_node("MatMul", ["read", "w"], ["y"]),
+    ]
+    others = np.ones(INPUTS, np.float32)
+    others[3] = 0
+    source = written(tmp_path / "model.onnx", nodes, ["y"], {"table": table, "w": weight, "others": others})
+    done = quantize_graph(source, tmp_path / "int8.onnx", smallest=1)
+    assert done.tables == 0
+    assert [name for name, error in done.kept if error > 0.5] == ["table"]
+    assert worst(source, tmp_path / "int8.onnx")["y"] < 0.02
