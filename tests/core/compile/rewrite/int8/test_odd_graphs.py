@@ -35,11 +35,12 @@ def written(
     outputs: list[str],
     further: dict[str, NDArray[Any]] | None = None,
     listed: tuple[str, ...] = (),
+    sizes: tuple[str | int, str | int] = ("batch", "sequence"),
 ) -> Path:
     """A graph over a table and a weight; ``listed`` are constants that stand among its inputs, too."""
     constants = {"table": TABLE, "w": WEIGHT, **(further or {})}
     shapes = {"table": [VOCABULARY, INPUTS], "w": [INPUTS, OUTPUTS]}
-    inputs = [helper.make_tensor_value_info("input_ids", TensorProto.INT64, ["batch", "sequence"])]
+    inputs = [helper.make_tensor_value_info("input_ids", TensorProto.INT64, sizes)]
     inputs += [helper.make_tensor_value_info(name, TensorProto.FLOAT, shapes[name]) for name in listed]
     graph = helper.make_graph(
         nodes,
@@ -140,7 +141,7 @@ def test_columns_of_a_table_that_is_looked_up_by_rows_stay(tmp_path: Path) -> No
         helper.make_node("MatMul", ["rows", "w"], ["y"]),
         helper.make_node("Gather", ["table", "places"], ["columns"], axis=1),
     ]
-    constants = {"table": LARGE_TABLE, "places": np.array([0, 5], np.int64)}
+    constants: dict[str, NDArray[Any]] = {"table": LARGE_TABLE, "places": np.array([0, 5], np.int64)}
     source = written(tmp_path / "model.onnx", nodes, ["rows", "y", "columns"], constants)
     done = quantize_graph(source, tmp_path / "int8.onnx", smallest=1)
     assert (done.tables, done.kept) == (1, ())
@@ -165,3 +166,13 @@ def test_a_table_whose_small_columns_8_bits_would_drop_stays(tmp_path: Path) -> 
     assert done.tables == 0
     assert [name for name, error in done.kept if error > 0.5] == ["table"]
     assert worst(source, tmp_path / "int8.onnx")["y"] < 0.02
+
+
+@pytest.mark.parametrize("sizes", [(5, 7), ("batch", 7), (5, "sequence"), ("batch", 17), (16, "sequence")])
+def test_graphs_of_fixed_sizes(sizes: tuple[str | int, str | int], tmp_path: Path) -> None:
+    source = written(
+        tmp_path / "model.onnx", [ROWS, helper.make_node("MatMul", ["rows", "w"], ["y"])], ["y"], sizes=sizes
+    )
+    assert quantize_graph(source, tmp_path / "int8.onnx", smallest=1).products == 1
+    if sizes[0] in (5, "batch") and sizes[1] in (7, "sequence"):
+        assert 0 < worst(source, tmp_path / "int8.onnx")["y"] < 0.02
