@@ -35,7 +35,7 @@ from onnxembed.suggest import listed
 _NAMES_SHOWN = 8
 _MASK = "attention_mask"
 # Part of the name of a kept graph in 16 bits, raised when its making changes.
-_HALF_VERSION = 1
+_HALF_VERSION = 2
 # Larger ones are graphs that hold their weights.
 _MOST_GRAPH_BYTES = 16 * 1024 * 1024
 # Processors that load numbers from any address as fast as from a multiple of their size.
@@ -269,7 +269,9 @@ def _halve(graph: Path, numbers: GraphNumbers, target: Path) -> None:
     done = halve_graph(graph, target, FLOAT16 if numbers is GraphNumbers.FLOAT16 else BFLOAT16)
     if done.kept:
         names = listed([f"{name} ({number:.3g})" for name, number in done.kept], _NAMES_SHOWN)
-        logger.warning("%s: these products stay in single precision, their numbers are too large: %s", graph, names)
+        logger.warning(
+            "%s: these products stay in single precision, their numbers are too large or too small: %s", graph, names
+        )
     logger.info("%s: %d products and %d tables are in %s", graph, done.products, done.tables, numbers.value)
 
 

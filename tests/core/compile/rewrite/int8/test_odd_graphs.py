@@ -176,3 +176,16 @@ def test_graphs_of_fixed_sizes(sizes: tuple[str | int, str | int], tmp_path: Pat
     assert quantize_graph(source, tmp_path / "int8.onnx", smallest=1).products == 1
     if sizes[0] in (5, "batch") and sizes[1] in (7, "sequence"):
         assert 0 < worst(source, tmp_path / "int8.onnx")["y"] < 0.02
+
+
+def test_weights_that_float16_would_lose_stay(tmp_path: Path) -> None:
+    nodes = [
+        ROWS,
+        helper.make_node("MatMul", ["rows", "w"], ["z"]),
+        helper.make_node("MatMul", ["rows", "tiny"], ["y"]),
+    ]
+    tiny = WEIGHT * np.float32(1e-8)
+    source = written(tmp_path / "model.onnx", nodes, ["y", "z"], {"tiny": tiny})
+    done = halve_graph(source, tmp_path / "half.onnx", FLOAT16, smallest=1)
+    assert [name for name, _ in done.kept] == ["y"]
+    assert max(worst(source, tmp_path / "half.onnx").values()) < 0.002
