@@ -74,6 +74,10 @@ def test_texts_of_files(tmp_path: Path) -> None:
     objects.write_text("one\n", "utf-8")
     with pytest.raises(InputError, match="line 1 is no JSON"):
         texts_of(objects, "text")
+    lines.write_bytes("\ufeffone\u2028line\r\ntwo\x85\x0c\n".encode())
+    assert texts_of(lines, "text") == ["one\u2028line", "two\x85\x0c"]
+    objects.write_bytes('\ufeff"one\u2028line"\r\n{"text": "two"}\n'.encode())
+    assert texts_of(objects, "text") == ["one\u2028line", "two"]
     lines.write_bytes(b"\xff")
     with pytest.raises(InputError, match="cannot be read as UTF-8 text"):
         texts_of(lines, "text")
@@ -99,6 +103,14 @@ def test_errors_are_one_line(words: list[str], said: str, texts: Path, capsys: p
     shown = capsys.readouterr()
     assert shown.out == ""
     assert shown.err.splitlines()[-1].startswith(f"onnxembed calibrate: {said}")
+
+
+def test_a_plot_that_cannot_be_written_is_refused_before_anything_is_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for place in (tmp_path, tmp_path / "none" / "plot.svg"):
+        assert main(["calibrate", "no model", str(tmp_path / "no file"), "--plot", str(place)]) == 1
+        assert f"--plot {place} cannot be written" in capsys.readouterr().err
 
 
 def test_another_kind_is_refused(texts: Path, capsys: pytest.CaptureFixture[str]) -> None:

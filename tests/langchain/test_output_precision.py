@@ -48,3 +48,13 @@ def test_ranges_are_needed_and_not_passed_over() -> None:
         OnnxEmbeddings(model=small_model(), output_precision="binary", ranges=[[0.0], [1.0]])
     with pytest.raises(ValueError, match="output_precision"):
         OnnxEmbeddings(model=small_model(), output_precision="int4")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("ranges", [[[1.0] * 32, [0.0] * 32], [[0.0] * 32, [float("nan")] * 32], [[0.0] * 32]])
+def test_ranges_that_cannot_be_are_refused_at_once(ranges: list[list[float]]) -> None:
+    with pytest.raises(InputError, match="ranges"):
+        OnnxEmbeddings(model=small_model(), output_precision="int8", ranges=ranges, lazy_load=True)
+    embeddings = OnnxEmbeddings(model=small_model(), lazy_load=True)
+    embeddings.output_precision = "bits"  # type: ignore[assignment]
+    with pytest.raises(InputError, match="output_precision='bits': expected one of"):
+        embeddings.embed_query("text")

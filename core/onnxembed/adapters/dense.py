@@ -10,7 +10,7 @@ from onnxembed.adapters.engine import EngineModel, inherited
 from onnxembed.adapters.fields import DenseFields
 from onnxembed.adapters.messages import translate
 from onnxembed.adapters.option_types import InputType
-from onnxembed.api.output_precision import STEPPED, refuse_ranges, width_of
+from onnxembed.api.output_precision import STEPPED, parse_output_precision, refuse_ranges, width_of
 from onnxembed.errors import InputError, OnnxEmbedError
 from onnxembed.text.options import DenseOptions
 
@@ -77,13 +77,17 @@ class DenseModel(DenseFields, VectorModel):
     @classmethod
     def _settings(cls, given: Mapping[str, Any]) -> dict[str, Any]:
         # A query alone has no ranges, and those of one call would not be those of the next.
-        precision, ranges = given["output_precision"], given["ranges"]
+        precision, ranges = parse_output_precision(given["output_precision"]), given["ranges"]
         refuse_ranges(precision, ranges)
         if ranges is None and precision in STEPPED:
             raise InputError(
                 f"output_precision={precision!r} needs ranges=, the same for all calls: "
                 "onnxembed.quantization_ranges measures them with the vectors of many documents"
             )
+        if ranges is not None:
+            from onnxembed.api.quantization import Output  # which needs numpy
+
+            Output.read(precision, ranges)
         return super()._settings(given)
 
     def _vectors(self, texts: list[str], input_type: InputType) -> list[list[float]]:

@@ -35,7 +35,7 @@ from onnxembed.suggest import listed
 _NAMES_SHOWN = 8
 _MASK = "attention_mask"
 # Part of the name of a kept graph in 16 bits, raised when its making changes.
-_HALF_VERSION = 1
+_HALF_VERSION = 2
 # Larger ones are graphs that hold their weights.
 _MOST_GRAPH_BYTES = 16 * 1024 * 1024
 # Processors that load numbers from any address as fast as from a multiple of their size.
@@ -243,7 +243,7 @@ def _rewriting(graph: Path, store: StoreSettings, numbers: GraphNumbers) -> tupl
     outside = "".join(f"\0{content_digest(graph.parent / name, digest_memory(store))}" for name in data)
     bits = WEIGHT_BITS.get(numbers)
     if bits is not None:
-        return f"{bits} bits, form 4{outside}", partial(_round_to, graph, bits)
+        return f"{bits} bits, form 5{outside}", partial(_round_to, graph, bits)
     return f"{numbers.value} {_HALF_VERSION}{outside}", partial(_halve, graph, numbers)
 
 
@@ -253,7 +253,9 @@ def _round_to(graph: Path, weight_bits: int, target: Path) -> None:
     done = quantize_graph(graph, target, weight_bits=weight_bits)
     if done.kept:
         names = listed([f"{name} ({error:.0%})" for name, error in done.kept], _NAMES_SHOWN)
-        logger.warning("%s: these products stay in single precision, 8 bits would spoil them: %s", graph, names)
+        logger.warning(
+            "%s: these products and tables stay in single precision, 8 bits would spoil them: %s", graph, names
+        )
     if done.left:
         names = listed(done.left, _NAMES_SHOWN)
         logger.warning("%s: these operators stay in single precision, their form is not rewritten: %s", graph, names)
@@ -267,7 +269,9 @@ def _halve(graph: Path, numbers: GraphNumbers, target: Path) -> None:
     done = halve_graph(graph, target, FLOAT16 if numbers is GraphNumbers.FLOAT16 else BFLOAT16)
     if done.kept:
         names = listed([f"{name} ({number:.3g})" for name, number in done.kept], _NAMES_SHOWN)
-        logger.warning("%s: these products stay in single precision, their numbers are too large: %s", graph, names)
+        logger.warning(
+            "%s: these products stay in single precision, their numbers are too large or too small: %s", graph, names
+        )
     logger.info("%s: %d products and %d tables are in %s", graph, done.products, done.tables, numbers.value)
 
 

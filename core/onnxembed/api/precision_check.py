@@ -64,6 +64,7 @@ _FLOATS = frozenset({1, 10, 11})
 _FEWEST_NUMBERS = 8
 """Results of fewer numbers are scores, whose angle says nothing: all of them are compared as one vector."""
 _VECTORS = "sentence_embedding"
+_ROUNDING = 1e-6
 
 
 class _NotComparedError(Exception):
@@ -88,7 +89,7 @@ def _checked(settings: EngineSettings[Any]) -> Choice:
     except OnnxEmbedError as error:
         return Choice(why=f"{name!r} does not run here ({error})")
     said = f"its least cosine to single precision on {len(TEXTS)} texts is {least:.5f}"
-    if least < AUTO_COSINE:
+    if not least >= AUTO_COSINE:  # so is what is no number
         return Choice(why=f"{name!r} is too far away: {said}, below {AUTO_COSINE}")
     return replace(choice, why=f"{choice.why}, and {said}")
 
@@ -101,7 +102,9 @@ def _remembered(settings: EngineSettings[Any]) -> float:
     name = hashlib.sha256(repr((*parts, settings.accept_unknown)).encode()).hexdigest()[:32]
     file = own_folder(settings.store) / "precisions" / f"{name}.json"
     with suppress(OSError, ValueError, KeyError, TypeError):
-        return float(json.loads(file.read_text("utf-8"))["least_cosine"])
+        known = float(json.loads(file.read_text("utf-8"))["least_cosine"])
+        if -1 - _ROUNDING <= known <= 1 + _ROUNDING:  # what else stands there was not written here
+            return known
     least = _measured(settings)
     with suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)

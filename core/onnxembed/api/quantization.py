@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, overload
 
@@ -68,7 +68,7 @@ def quantize_embeddings(
         if not vectors:
             return []
         if np.ndim(vectors[0]) == 2:
-            return output.all_of([_floats(matrix, "vectors", 2) for matrix in vectors])
+            return output.all_of(_matrices(vectors))
     return output.of(_floats(vectors, "vectors", 1, 2))
 
 
@@ -85,7 +85,7 @@ def quantization_ranges(vectors: object) -> Array:
         InputError: For fewer than two vectors, or numbers that are not finite.
     """
     if isinstance(vectors, list | tuple) and vectors and np.ndim(vectors[0]) == 2:
-        vectors = np.concatenate([_floats(matrix, "vectors", 2) for matrix in vectors])
+        vectors = np.concatenate(_matrices(vectors))
     rows = _floats(vectors, "vectors", 1, 2)
     if rows.ndim == 1 or len(rows) < 2:
         raise InputError(
@@ -166,6 +166,7 @@ class Output:
             return encoded.astype(np.float32, copy=False)
         if self.ranges is None:
             raise InputError(f"{self.precision} vectors cannot be read without the ranges= they were made with")
+        self._check_width(dim)
         low, high = self.ranges
         levels = encoded.astype(np.float32) + (128.5 if self.precision == "int8" else 0.5)
         decoded: Array = low + levels * ((high - low) / _STEPS)
@@ -176,8 +177,7 @@ class Output:
         if vectors.ndim == 2 and not len(vectors):
             return np.zeros(vectors.shape, kind)
         ranges = quantization_ranges(vectors) if self.ranges is None else self.ranges
-        if ranges.shape[1] != vectors.shape[-1]:
-            raise InputError(f"ranges= are of {ranges.shape[1]} dimensions, the vectors have {vectors.shape[-1]}")
+        Output(self.precision, ranges)._check_width(vectors.shape[-1])
         if not np.isfinite(vectors).all():
             raise InputError(f"the vectors hold numbers that are not finite, which {self.precision} cannot")
         low, high = ranges
@@ -185,6 +185,11 @@ class Output:
         step[step == 0] = 1
         levels: Array = np.clip(np.floor((vectors - low) / step), 0, _STEPS)
         return (levels - 128 if kind is np.int8 else levels).astype(kind)
+
+    def _check_width(self, dim: int) -> None:
+        """Refuse ranges of other vectors."""
+        if self.ranges is not None and self.ranges.shape[1] != dim:
+            raise InputError(f"ranges= are of {self.ranges.shape[1]} dimensions, the vectors have {dim}")
 
     def _signs(self, vectors: Array) -> Array:
         if np.isnan(vectors).any():
@@ -221,10 +226,20 @@ def _floats(values: object, name: str, *dimensions: int) -> Array:
     return array
 
 
+def _matrices(values: Sequence[object]) -> list[Array]:
+    """Read matrices of one width."""
+    matrices = [_floats(matrix, "vectors", 2) for matrix in values]
+    widths = sorted({matrix.shape[1] for matrix in matrices})
+    if len(widths) > 1:
+        raise InputError(f"vectors are matrices of {', '.join(map(str, widths))} numbers a row; expected one length")
+    return matrices
+
+
 def _ranges(values: object, name: str) -> Array:
-    """Read ranges: two rows, the first nowhere above the second."""
+    """Read ranges: two rows, the first nowhere above the second, and no further apart than float32 can tell."""
     try:
-        array = np.asarray(values, np.float32)
+        with np.errstate(over="ignore"):  # what is too large is infinite, and refused
+            array = np.asarray(values, np.float32)
     except (TypeError, ValueError) as error:
         raise InputTypeError(f"{name}: expected ranges (2, dim); given {type(values).__name__} ({error})") from None
     if array.ndim != 2 or len(array) != 2:
@@ -233,4 +248,7 @@ def _ranges(values: object, name: str) -> Array:
         raise InputError(f"{name} hold numbers that are not finite; int8 and uint8 need finite ranges")
     if bool((array[0] > array[1]).any()):
         raise InputError(f"{name}: a least value is above the largest; expected the rows (least, largest)")
+    with np.errstate(over="ignore"):
+        if not np.isfinite(array[1] - array[0]).all():
+            raise InputError(f"{name} are further apart than float32 can hold ({np.finfo(np.float32).max:g})")
     return array

@@ -91,11 +91,14 @@ def rescore(
         or the number of candidates.
 
     Raises:
-        InputError: For shapes that do not fit, positions that no document has, or ranges that are missing.
-        InputTypeError: For queries that are no floats, or positions that are no integers.
+        InputError: For shapes that do not fit, positions that no document has, ranges that are missing, or numbers
+            that are not finite.
+        InputTypeError: For queries that are no floats, positions that are no integers, or documents that are no array.
     """
     output = Output.read(precision, ranges, name="precision")
     queries, candidates, kind = np.asarray(queries), np.asarray(candidates), np.dtype(_STORED[output.precision])
+    if not isinstance(documents, np.ndarray):
+        raise InputTypeError(f"documents are a {type(documents).__name__}; expected an array, such as one of numpy")
     if queries.dtype.kind != "f":
         raise InputTypeError(f"queries are {queries.dtype.name}; expected the float vectors, before any encoding")
     if candidates.dtype.kind not in "iu":
@@ -111,6 +114,8 @@ def rescore(
             f"documents are {documents.dtype.name} of the shape {documents.shape}; expected {kind.name} of the shape "
             f"(documents, {width_of(output.precision, dim)}), {output.precision} of vectors of {dim} numbers"
         )
+    if not np.isfinite(queries).all():
+        raise InputError("queries hold numbers that are not finite, with which no order can be told")
     if candidates.size and not -1 <= candidates.min() <= candidates.max() < len(documents):
         raise InputError(f"candidates hold positions outside the {len(documents)} documents")
     kept = min(check_count(top_k, "top_k", 1), candidates.shape[1])
@@ -119,6 +124,8 @@ def rescore(
     for row, (query, found) in enumerate(zip(queries.astype(np.float32), candidates, strict=True)):
         found = found[found >= 0]
         given = output.decode(documents[found], dim) @ query
+        if np.isnan(given).any():
+            raise InputError(f"the document at {found[np.isnan(given)][0]} holds NaN, or infinity of both signs")
         order = np.argsort(-given, kind="stable")[:kept]
         scores[row, : len(order)], positions[row, : len(order)] = given[order], found[order]
     return scores, positions

@@ -19,10 +19,13 @@ from onnxembed.hub.cache import RepositoryCache
 from onnxembed.hub.content import sha256_of
 from onnxembed.hub.settings import StoreSettings, cache_root, own_folder
 from onnxembed.kinds import KINDS, kind_of
-from onnxembed.runtime.precision import Precision
+from onnxembed.runtime.precision import GraphNumbers, Precision
 
 _REPOSITORY = re.compile(r"models--(.+)")
 _ROUNDED = re.compile(r"\d+ bits\b")
+_HALVED = {GraphNumbers.FLOAT16.value: Precision.FP16, GraphNumbers.BFLOAT16.value: Precision.BF16}
+GRAPH_PRECISIONS = tuple(one.value for one in (Precision.FP32, Precision.INT8, *_HALVED.values()))
+"""The precisions that graphs are made for."""
 _PRIVATE = re.compile(r"\..+\.\d+\.[0-9a-f]{8}")
 # A file under a private name is renamed within moments of its making.
 _PRIVATE_SECONDS = 3600.0
@@ -63,7 +66,7 @@ class CompiledGraph:
 
     Attributes:
         model: The repository or the path of the model; empty where it is not known.
-        precision: ``fp32`` or ``int8``; empty where it is not known.
+        precision: One of `GRAPH_PRECISIONS`; empty where it is not known.
         compiler: The version of the compiler; ``None`` where it is not known.
         version: The version of onnxembed that made it; empty where it is not known.
         path: Its folder.
@@ -296,7 +299,9 @@ def _precision(origin: dict[str, object]) -> str:
     making = origin.get("making")
     if not isinstance(making, str):
         return ""
-    return Precision.INT8.value if _ROUNDED.match(making) else Precision.FP32.value
+    if _ROUNDED.match(making):
+        return Precision.INT8.value
+    return _HALVED.get(making.split(" ")[0], Precision.FP32).value
 
 
 def _model_of(source: str, origins: dict[Path, dict[str, object]], settings: StoreSettings) -> str:

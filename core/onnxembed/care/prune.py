@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from onnxembed.care.cache import (
+    GRAPH_PRECISIONS,
     CachedModel,
     CompiledGraph,
     cached_models,
@@ -75,14 +76,17 @@ def prunable(
         settings: Says where the cache is.
         names: Models, by their repository or by a name of the catalogue, with the graphs made of them.
         older_than: Models and graphs that were not used for so many days.
-        precision: Graphs of this precision, ``fp32`` or ``int8``.
+        precision: Graphs of this precision, one of `GRAPH_PRECISIONS`.
 
     Returns:
         Each thing once.
 
     Raises:
-        InputError: If a name is that of no model in the cache, or the days are negative.
+        InputError: If a name is that of no model in the cache, the days are negative, or there are no graphs of that
+            precision.
     """
+    if precision is not None and precision not in GRAPH_PRECISIONS:
+        raise InputError(f"precision={precision!r}: expected one of {', '.join(map(repr, GRAPH_PRECISIONS))}")
     if older_than is not None and older_than < 0:
         raise InputError(f"older_than={older_than:g}: expected a number of days, 0 or more")
     models, graphs = cached_models(settings), compiled_graphs(settings)

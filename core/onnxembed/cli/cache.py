@@ -9,7 +9,15 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-from onnxembed.care.cache import CachedModel, CompiledGraph, cache_settings, cached_models, compiled_graphs, leftovers
+from onnxembed.care.cache import (
+    GRAPH_PRECISIONS,
+    CachedModel,
+    CompiledGraph,
+    cache_settings,
+    cached_models,
+    compiled_graphs,
+    leftovers,
+)
 from onnxembed.care.cache import verified as verified_files
 from onnxembed.care.held import sees_processes
 from onnxembed.care.prune import Prunable, prunable, prune
@@ -27,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("names", nargs="*", metavar="MODEL", help="verify, prune: only these models")
     parser.add_argument("--cache-dir", metavar="FOLDER", help="where models are kept")
     parser.add_argument("--older-than", type=float, metavar="DAYS", help="prune: what was not used for so many days")
-    parser.add_argument("--precision", choices=("fp32", "int8"), help="prune: compiled graphs of this precision")
+    parser.add_argument("--precision", choices=GRAPH_PRECISIONS, help="prune: compiled graphs of this precision")
     parser.add_argument("--dry-run", action="store_true", help="prune: say what would go, and remove nothing")
     parser.add_argument("--json", action="store_true", help="print JSON")
 

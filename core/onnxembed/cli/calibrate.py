@@ -42,6 +42,8 @@ def run(arguments: argparse.Namespace) -> None:
     """Print a table, or JSON; write the plot."""
     if not 0 < arguments.overlap <= 1:
         raise InputError(f"--overlap {arguments.overlap:g}: expected a share above 0, at most 1")
+    if arguments.plot is not None:
+        _check_plot(Path(arguments.plot))
     texts = spread(texts_of(Path(arguments.file), arguments.field), arguments.limit)
     from onnxembed.text.calibration import calibrate
 
@@ -74,7 +76,8 @@ def texts_of(file: Path, field: str) -> list[str]:
         InputError: If the file cannot be read, or a line has no text.
     """
     try:
-        lines = file.read_text("utf-8").splitlines()
+        # Other characters that end lines elsewhere, such as U+2028, are part of texts, and of JSON strings.
+        lines = file.read_text("utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{file} cannot be read as UTF-8 text: {error}") from None
     if file.suffix.lower() not in _JSON_LINES:
@@ -129,6 +132,13 @@ def _cells(row: Row) -> tuple[str, ...]:
         "" if row.memory_mb is None else f"{row.memory_mb:.0f}",
         str(row.bytes_per_vector),
     )
+
+
+def _check_plot(file: Path) -> None:
+    """Refuse a file that cannot be written before minutes are spent on what it shows."""
+    reason = "it is a folder" if file.is_dir() else None if file.parent.is_dir() else f"{file.parent} is no folder"
+    if reason is not None:
+        raise InputError(f"--plot {file} cannot be written: {reason}")
 
 
 def _write_plot(file: Path, name: str, found: Calibration) -> None:

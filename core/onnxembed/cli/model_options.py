@@ -52,7 +52,7 @@ def add_computing(parser: argparse.ArgumentParser, kinds: Sequence[str]) -> None
     """Declare what changes the results of a model."""
     group = parser.add_argument_group("what is computed")
     group.add_argument("--kind", choices=kinds, help="where the files fit several kinds")
-    group.add_argument("--precision", metavar="NAME", help="how the model is computed: fp32 or int8")
+    group.add_argument("--precision", metavar="NAME", help="how the model is computed: fp32, int8, auto and so on")
     group.add_argument("--max-length", type=int, metavar="N", help="tokens that a text is cut to")
     if M3 in kinds:
         group.add_argument("--dim", type=int, metavar="N", help="numbers to keep of each vector (Matryoshka)")

@@ -115,18 +115,23 @@ class Constant:
     @property
     def type_name(self) -> str:
         """Its type as numpy calls it."""
-        import numpy as np
+        return self._kind.name
 
-        return np.dtype(_TYPES.get(self.element_type, "V")).name
-
-    def array(self) -> NDArray[Any]:
-        """Read it; a view of the mapped file where that is possible."""
+    @property
+    def _kind(self) -> np.dtype[Any]:
         import numpy as np
 
         kind = _TYPES.get(self.element_type)
         if kind is None:
-            raise UnsupportedModelError(f"{self.data.where}: a constant has the ONNX element type {self.element_type}")
-        values = self.data.values(np.dtype(kind))
+            raise UnsupportedModelError(
+                f"{self.data.where}: a constant has the ONNX element type {self.element_type}, which is not rewritten; "
+                "use precision='fp32'"
+            )
+        return np.dtype(kind)
+
+    def array(self) -> NDArray[Any]:
+        """Read it; a view of the mapped file where that is possible."""
+        values = self.data.values(self._kind)
         if values.size != prod(self.shape):
             raise ModelError(
                 f"{self.data.where}: a constant of shape {list(self.shape)} has {values.size} numbers; fetch it again"
@@ -185,7 +190,7 @@ class Model:
         facts: What `inspect_graph` says of it.
         nodes: Its operators in order.
         constants: Its stored values by name.
-        inputs: The messages of its inputs.
+        inputs: The messages of its inputs, constants aside.
         outputs: Those of its outputs.
     """
 
@@ -245,6 +250,8 @@ def _read(path: Path, facts: GraphFacts, buffers: _Buffers) -> Model:
             for part, part_type, start, end in reader.fields(first, last):
                 if part_type == BYTES:
                     _take(model, reader, buffers, part, (start, end))
+    # Before version 4 of the format constants are listed among the inputs; as constants nobody has to feed them.
+    model.inputs[:] = [message for message in model.inputs if _value_name(message) not in model.constants]
     _take_constant_nodes(path, model, buffers)
     return model
 
@@ -341,11 +348,19 @@ def _take_constant_nodes(path: Path, model: Model, buffers: _Buffers) -> None:
 
 
 def _attribute_name(message: bytes) -> str:
-    reader = WireReader(message, "an attribute")
+    return _name_in(message, schema.ATTRIBUTE_NAME, "an attribute")
+
+
+def _value_name(message: bytes) -> str:
+    return _name_in(message, schema.VALUE_NAME, "a value")
+
+
+def _name_in(message: bytes, wanted: int, what: str) -> str:
+    reader = WireReader(message, what)
     names = [
         reader.text(first, last)
         for number, wire_type, first, last in reader.fields(0, len(message))
-        if number == schema.ATTRIBUTE_NAME and wire_type == BYTES
+        if number == wanted and wire_type == BYTES
     ]
     return "".join(names[-1:])
 

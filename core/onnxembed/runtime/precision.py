@@ -43,6 +43,10 @@ class Precision(StrEnum):
     """In floats of 16 bits, 8 of them for the number."""
 
 
+PRECISION_NAMES = (*(one.value for one in Precision), AUTO)
+"""All that ``precision=`` takes."""
+
+
 class GraphNumbers(StrEnum):
     """The numbers of the graph that is loaded for a precision."""
 
@@ -62,10 +66,10 @@ def parse_precision(value: object, name: str) -> Precision | str:
     """Read a precision, or its name in any case; `AUTO` stays as it is."""
     if not isinstance(value, str):
         raise InputTypeError(f"{name}={value!r}: expected a precision such as 'fp32' or 'int8'")
-    names = [*(precision.value for precision in Precision), AUTO]
-    if value.lower() not in names:
+    if value.lower() not in PRECISION_NAMES:
         raise InputError(
-            f"{name}={value!r} is no precision; known are {', '.join(map(repr, names))}.{nearest(value.lower(), names)}"
+            f"{name}={value!r} is no precision; known are {', '.join(map(repr, PRECISION_NAMES))}."
+            f"{nearest(value.lower(), PRECISION_NAMES)}"
         )
     return AUTO if value.lower() == AUTO else Precision(value.lower())
 
@@ -102,18 +106,26 @@ def _has(wanted: frozenset[str], cpu_file: Path) -> bool:
 
 
 def integer_form(*, dot_products: bool | None = None) -> GraphNumbers:
-    """The form of 8-bit products on this processor; ``dot_products`` overrides it."""
-    if has_dot_products() if dot_products is None else dot_products:
-        return GraphNumbers.INT8
-    logger.warning(
-        "this processor has no 8-bit dot products, so that weights are rounded to 7 bits: vectors differ a little from "
-        "those of processors that have, and precision='fp32' may be the faster"
-    )
-    return GraphNumbers.INT7
+    """The form of 8-bit products on this processor, with a warning where it is the lesser one.
+
+    ``dot_products`` overrides what the processor has.
+    """
+    form = _integer_form(dot_products)
+    if form is GraphNumbers.INT7:
+        logger.warning(
+            "this processor has no 8-bit dot products, so that weights are rounded to 7 bits: vectors differ a little "
+            "from those of processors that have, and precision='fp32' may be the faster"
+        )
+    return form
+
+
+def _integer_form(dot_products: bool | None) -> GraphNumbers:
+    there = has_dot_products() if dot_products is None else dot_products
+    return GraphNumbers.INT8 if there else GraphNumbers.INT7
 
 
 def weight_bits(precision: Precision, *, dot_products: bool | None = None) -> int:
     """Bits that the weights of 8-bit products are rounded to here; 32 for other precisions."""
     if precision is not Precision.INT8:
         return FULL_BITS
-    return WEIGHT_BITS[integer_form(dot_products=dot_products)]
+    return WEIGHT_BITS[_integer_form(dot_products)]

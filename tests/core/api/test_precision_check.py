@@ -64,8 +64,11 @@ def test_it_is_measured_once(folder: Path, tmp_path: Path) -> None:
     remembered.write_text('{"least_cosine": 0.9}')
     second = TextEmbedding(folder, cache_dir=tmp_path, precision="auto", lazy_load=True)
     assert second.precision == "fp32"
-    remembered.write_text("damaged")
-    assert TextEmbedding(folder, cache_dir=tmp_path, precision="auto", lazy_load=True).precision == "int8"
+    for damaged in ("damaged", '{"least_cosine": "nan"}', '{"least_cosine": 7}'):
+        remembered.write_text(damaged)
+        third = TextEmbedding(folder, cache_dir=tmp_path, precision="auto", lazy_load=True)
+        assert third.precision == "int8"
+        assert 0.99 < float(third.precision_reason.rpartition(" is ")[2]) < 1
 
 
 def test_what_falls_below_the_bound_is_computed_in_single_precision(

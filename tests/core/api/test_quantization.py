@@ -83,6 +83,10 @@ def test_few_vectors_are_warned_of(caplog: pytest.LogCaptureFixture) -> None:
         (([[0.5]], "int8", [[0], [float("inf")]]), InputError, "ranges hold numbers that are not finite"),
         (([[float("inf")]], "int8", [[0], [1]]), InputError, "not finite, which int8 cannot"),
         (([[float("nan")]], "ubinary"), InputError, "NaN, which has no sign"),
+        (([[0.5]], "int8", [[-3e38], [3e38]]), InputError, "ranges are further apart than float32 can hold"),
+        (([[0.5]], "int8", [[0], [1e300]]), InputError, "ranges hold numbers that are not finite"),
+        (([np.ones((2, 3)), np.ones((2, 4))], "ubinary"), InputError, "matrices of 3, 4 numbers a row"),
+        (([np.ones((2, 3)), np.ones((2, 4))], "int8"), InputError, "matrices of 3, 4 numbers a row"),
         (([[1e5]], "float16"), InputError, r"100000, more than float16 can \(65504\)"),
     ],
 )

@@ -99,11 +99,21 @@ FIRST = np.array([[0]])
         ((FLOATS, FIRST + 3, SIGNS, "ubinary"), InputError, "positions outside the 3 documents"),
         ((FLOATS, FIRST, FLOATS.astype(np.int8), "int8"), InputError, "cannot be read without the ranges="),
         ((FLOATS, FIRST, SIGNS, "ubinary", 0), InputError, "top_k=0"),
+        ((FLOATS, FIRST, [[0, 0]], "ubinary"), InputTypeError, "documents are a list; expected an array"),
+        ((FLOATS * np.nan, FIRST, SIGNS, "ubinary"), InputError, "queries hold numbers that are not finite"),
+        ((FLOATS, FIRST, FLOATS * np.nan, "float32"), InputError, "the document at 0 holds NaN"),
     ],
 )
 def test_refusals_of_rescoring(arguments: tuple[Any, ...], error: type[Exception], said: str) -> None:
     with pytest.raises(error, match=said):
         rescore(*arguments)
+
+
+@pytest.mark.parametrize("dim", [1, 15])
+def test_ranges_of_other_vectors_are_refused(dim: int) -> None:
+    ranges = np.stack([np.zeros(dim), np.ones(dim)])
+    with pytest.raises(InputError, match=f"ranges= are of {dim} dimensions, the vectors have 16"):
+        rescore(FLOATS, FIRST, FLOATS.astype(np.int8), "int8", ranges=ranges)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ import pytest
 from filelock import FileLock
 
 from onnxembed import TextEmbedding
-from onnxembed.api.kept_graph import COMPILER_VERSION
+from onnxembed.api.kept_graph import COMPILER_VERSION, ORIGIN
 from onnxembed.care.cache import (
     CachedModel,
     cache_settings,
@@ -195,6 +195,17 @@ def test_by_age(cache: StoreSettings) -> None:
 
 def test_by_precision(cache: StoreSettings) -> None:
     assert [item.what for item in prunable(cache, precision="int8")] == [f"int8 graph of {NAME}"]
+
+
+@pytest.mark.parametrize(("making", "precision"), [("float16 1\0", "fp16"), ("bfloat16 1", "bf16"), ("7 bits", "int8")])
+def test_by_every_precision(cache: StoreSettings, making: str, precision: str) -> None:
+    (graph,) = [graph for graph in compiled_graphs(cache) if graph.precision == "int8"]
+    origin = json.loads((graph.path / ORIGIN).read_text())
+    (graph.path / ORIGIN).write_text(json.dumps({**origin, "making": making}))
+    assert sorted(graph.precision for graph in compiled_graphs(cache)) == sorted(["fp32", precision])
+    assert [item.path for item in prunable(cache, precision=precision)] == [graph.path]
+    with pytest.raises(InputError, match="precision='half': expected one of 'fp32', 'int8', 'fp16', 'bf16'"):
+        prunable(cache, precision="half")
 
 
 def test_what_another_process_writes_to_stays(cache: StoreSettings) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from onnxembed.compile.graph_builder import GraphBuilder, stored_attribute
 from onnxembed.compile.rewrite.opsets import OPSET, axes_become_an_input
-from onnxembed.errors import ModelError
+from onnxembed.errors import ModelError, UnsupportedModelError
 
 if TYPE_CHECKING:
     from onnxembed.formats.onnx_model import Model, Node
@@ -93,6 +93,17 @@ class Copy:
         if values is None:
             raise ModelError(f"{self.model.path}: an operator {node.operator} lacks its {attribute}")
         return self.graph.integers(f"{self.own}{node.outputs[0]}.{attribute}", values)
+
+
+def require_free_names(model: Model, own: str) -> None:
+    """Refuse a graph with values named as those are that a rewrite adds."""
+    names = (*model.constants, *(name for node in model.nodes for name in node.outputs))
+    taken = next((name for name in names if name.startswith(own)), None)
+    if taken is not None:
+        raise UnsupportedModelError(
+            f"{model.path}: the value {taken!r} has the name of one that this precision adds, all of which begin with "
+            f"{own!r}; rename it, or use precision='fp32'"
+        )
 
 
 def copied(model: Model, outputs: Iterable[str] = ()) -> GraphBuilder:

@@ -63,14 +63,15 @@ def _feed(model: Model, info: TensorInfo, random: np.random.Generator, vocabular
     if whole is not None:
         if info.shape is not None and len(info.shape) < 2:
             return np.zeros([size if isinstance(size, int) else 1 for size in info.shape], whole)
+        rows, length = _sizes(info)
         if info.name == "input_ids":
-            return random.integers(0, vocabulary, (ROWS, LENGTH)).astype(whole)
+            return random.integers(0, vocabulary, (rows, length)).astype(whole)
         if info.name == "attention_mask":
-            return np.ones((ROWS, LENGTH), whole)
+            return np.ones((rows, length), whole)
         if info.name == "token_type_ids":
-            return np.zeros((ROWS, LENGTH), whole)
+            return np.zeros((rows, length), whole)
         if info.name == "position_ids":
-            return np.broadcast_to(np.arange(LENGTH, dtype=whole), (ROWS, LENGTH)).copy()
+            return np.broadcast_to(np.arange(length, dtype=whole), (rows, length)).copy()
     if info.element_type in _FLOATS and info.shape is not None and len(info.shape) == _PICTURE_AXES:
         sizes = [
             size if isinstance(size, int) else default
@@ -81,6 +82,14 @@ def _feed(model: Model, info: TensorInfo, random: np.random.Generator, vocabular
         f"{model.path}: what to feed to the input {info.name!r} to see its activations is not known here; use "
         "precision='fp32'"
     )
+
+
+def _sizes(info: TensorInfo) -> tuple[int, int]:
+    """Texts and tokens of each, as many as the graph has where it fixes them, and else not the same number."""
+    stated = (*(info.shape or ()), None, None)
+    length = stated[1] if isinstance(stated[1], int) else LENGTH if stated[0] != LENGTH else LENGTH - 1
+    rows = stated[0] if isinstance(stated[0], int) else ROWS if length != ROWS else ROWS + 1
+    return rows, length
 
 
 def _vocabulary(model: Model) -> int:

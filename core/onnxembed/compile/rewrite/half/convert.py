@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from onnxembed.compile.graph_builder import FLOAT, LARGEST_INLINE_BYTES, MICROSOFT, GraphBuilder, stored_attribute
-from onnxembed.compile.rewrite.copying import Copy
+from onnxembed.compile.rewrite.copying import Copy, require_free_names
 from onnxembed.compile.rewrite.half.formats import PLACE_OF_BIAS
 from onnxembed.compile.rewrite.half.plan import SMALLEST_WEIGHT, Plan, make_plan
 from onnxembed.compile.rewrite.opsets import OPSET, require_known
@@ -78,6 +78,7 @@ def halve_graph(
             )
         if model.facts.opset < _OLDEST:
             require_known(model)
+        require_free_names(model, OWN)
         plan = make_plan(model, form, smallest)
         if not plan.computed:
             raise UnsupportedModelError(

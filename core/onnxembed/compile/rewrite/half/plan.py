@@ -58,6 +58,10 @@ class Plan:
     averaged: frozenset[str]
 
 
+_LEAST = 2.0**-14
+"""float16 holds smaller numbers with fewer bits; a matrix without any larger one would lose what it says."""
+
+
 def make_plan(model: Model, form: HalfFormat, smallest: int) -> Plan:
     """Choose by operator, by where values come from, and by the largest numbers, seen on random input."""
     averaged = averaged_values(model)
@@ -67,6 +71,9 @@ def make_plan(model: Model, form: HalfFormat, smallest: int) -> Plan:
         name: number for name, node in candidates.items() if (number := _largest_constant(model, node)) > form.largest
     }
     if form.largest < np.finfo(np.float32).max:
+        kept |= {
+            name: number for name, node in candidates.items() if 0 < (number := _largest_matrix(model, node)) < _LEAST
+        }
         kept |= _too_large(model, form, {name: node for name, node in candidates.items() if name not in kept})
     computed, tables = {}, []
     for name, node in candidates.items():
@@ -172,6 +179,13 @@ def _largest_constant(model: Model, node: Node) -> float:
             numbers = constant.array()
             largest = max(largest, float(numbers.max()), -float(numbers.min()))
     return largest
+
+
+def _largest_matrix(model: Model, node: Node) -> float:
+    """The largest number of the smallest matrix of an operator, by its amount; 0 where one is of zeros, or none."""
+    constants = (model.constants[name] for name in node.inputs if name in model.constants)
+    matrices = [one.array() for one in constants if one.is_float32 and len(one.shape) > 1 and _numbers(one)]
+    return min((max(float(numbers.max()), -float(numbers.min())) for numbers in matrices), default=0.0)
 
 
 def _too_large(model: Model, form: HalfFormat, nodes: Mapping[str, Node]) -> dict[str, float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from onnxembed.compile.rewrite.int8.products import Product, find_products, left_products
-from onnxembed.compile.rewrite.int8.rounding import row_error
+from onnxembed.compile.rewrite.int8.rounding import column_error, row_error
 from onnxembed.compile.rewrite.int8.smoothing import Smoothing, find_smoothings
 from onnxembed.compile.rewrite.probe import inputs_of_products
 from onnxembed.errors import UnsupportedModelError
@@ -18,11 +18,12 @@ from onnxembed.errors import UnsupportedModelError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from onnxembed.formats.onnx_model import Model
+    from onnxembed.formats.onnx_model import Model, Node
 
 _LARGEST_ERROR = 0.06
-"""Mean relative error of a product's rows from which it stays in single precision."""
+"""Mean relative error of a product's rows, or of a table's columns, from which it stays in single precision."""
 _SMALLEST_TABLE = 1 << 20
+_ROWS_MEASURED = 4096
 # Operators of graphs whose weights or activations are in few bits already.
 _ROUNDING = frozenset((
     "ConvInteger", "DequantizeLinear", "DynamicQuantizeLSTM", "DynamicQuantizeLinear", "DynamicQuantizeMatMul",
@@ -39,7 +40,7 @@ class Plan:
         products: The products that go into 8 bits, by the name of their output.
         smoothings: The values whose channels are divided by a scale, by name.
         tables: Names of the constants that are looked up in 8 bits.
-        kept: Outputs of the products that 8 bits would spoil, and by how much.
+        kept: Outputs of the products, and names of the tables, that 8 bits would spoil, and by how much.
         left: Operators with a large weight whose form is not known here.
         spaces: For each value that products read its shape on random input, channels aside: values of one shape there
             have one number of rows always.
@@ -66,12 +67,13 @@ def require_single_precision(model: Model) -> None:
 
 def make_plan(model: Model, smallest: int, most: int) -> Plan:
     """Decide by measuring: what each product is fed with on random input, and what 8 bits would cost it."""
-    products = find_products(model, smallest)
+    found = find_products(model, smallest)
+    values = inputs_of_products(model, [product.x for product in found]) if found else {}
+    products = [product for product in found if values[product.x].ndim > 1]  # blocked rounding needs rows
     left = tuple(left_products(model, products, smallest))
     if not products:
         raise UnsupportedModelError(f"{model.path} {_why_none(model, left, smallest)}; use precision='fp32'")
-    values = inputs_of_products(model, [product.x for product in products])
-    seen = {name: value.reshape(-1, value.shape[-1]) for name, value in values.items()}
+    seen = {name: value.reshape(-1, value.shape[-1]) for name, value in values.items() if value.ndim > 1}
     for value, rows in seen.items():
         if not np.isfinite(rows).all():
             raise UnsupportedModelError(
@@ -81,12 +83,15 @@ def make_plan(model: Model, smallest: int, most: int) -> Plan:
     smoothings = find_smoothings(model, products, seen)
     errors = {product.node.outputs[0]: _error(model, product, smoothings, seen, most) for product in products}
     chosen = {product.node.outputs[0]: product for product in products if _is_small(errors, product)}
-    reading = {product.x for product in chosen.values()}
+    reading, tables = {product.x for product in chosen.values()}, _tables(model)
     return Plan(
         chosen,
         {value: smoothing for value, smoothing in smoothings.items() if value in reading},
-        frozenset(_tables(model)),
-        tuple((name, error) for name, error in errors.items() if name not in chosen),
+        frozenset(name for name, error in tables.items() if error <= _LARGEST_ERROR),
+        (
+            *((name, error) for name, error in errors.items() if name not in chosen),
+            *((name, error) for name, error in tables.items() if not error <= _LARGEST_ERROR),
+        ),
         left,
         {name: value.shape[:-1] for name, value in values.items()},
     )
@@ -128,15 +133,22 @@ def _why_none(model: Model, left: Sequence[str], smallest: int) -> str:
     return "has no product of single precision that is worth 8 bits"
 
 
-def _tables(model: Model) -> Iterator[str]:
-    """Name the large constants whose rows are looked up."""
+def is_lookup(node: Node) -> bool:
+    """Tell whether an operator takes whole rows of its first input."""
+    return node.operator == "Gather" and node.domain == "" and node.whole("axis", 0) == 0
+
+
+def _tables(model: Model) -> dict[str, float]:
+    """Name the large constants whose rows are looked up, and what 8 bits would cost each."""
+    found = {}
     for node in model.nodes:
-        if node.operator == "Gather" and node.domain == "" and node.whole("axis", 0) == 0:
-            table = model.constants.get(node.inputs[0])
-            if (
-                table is not None
-                and table.is_float32
-                and len(table.shape) == 2
-                and prod(table.shape) >= _SMALLEST_TABLE
-            ):
-                yield node.inputs[0]
+        table = model.constants.get(node.inputs[0]) if is_lookup(node) else None
+        if (
+            table is not None
+            and table.is_float32
+            and len(table.shape) == 2
+            and prod(table.shape) >= _SMALLEST_TABLE
+            and node.inputs[0] not in found
+        ):
+            found[node.inputs[0]] = column_error(table.array()[:: max(1, table.shape[0] // _ROWS_MEASURED)])
+    return found

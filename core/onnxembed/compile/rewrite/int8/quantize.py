@@ -17,8 +17,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from onnxembed.compile.graph_builder import FLOAT, LARGEST_INLINE_BYTES, MICROSOFT, GraphBuilder
-from onnxembed.compile.rewrite.copying import Copy
-from onnxembed.compile.rewrite.int8.planning import Plan, make_plan, require_single_precision, smoothed_weight
+from onnxembed.compile.rewrite.copying import Copy, require_free_names
+from onnxembed.compile.rewrite.int8.planning import (
+    Plan,
+    is_lookup,
+    make_plan,
+    require_single_precision,
+    smoothed_weight,
+)
 from onnxembed.compile.rewrite.int8.products import OWN, SMALLEST_WEIGHT, Product
 from onnxembed.compile.rewrite.int8.rounding import GELU_LEAST, GELU_ZERO, ZERO, column_scales, rounded_weight
 from onnxembed.compile.rewrite.int8.unfusing import unfuse
@@ -44,7 +50,8 @@ class Quantized:
 
     Attributes:
         products: Number of products in 8 bits.
-        kept: Names of the outputs of products that stayed in single precision, and the error that 8 bits would have.
+        kept: Names of the outputs of products, and of tables, that stayed in single precision, and the error that 8
+            bits would have.
         tables: Number of tables of vectors in 8 bits.
         left: Operators that hold a large weight in a form that is not rewritten, each with the name of its output.
     """
@@ -79,6 +86,7 @@ def quantize_graph(
     with read_model(source) as model:
         require_single_precision(model)
         require_known(model)
+        require_free_names(model, OWN)
         unfuse(model, smallest)
         plan = make_plan(model, smallest, most)
         graph = _Rewriting(model, plan, most).run()
@@ -110,7 +118,7 @@ class _Rewriting:
                     self._add_products(self._groups[product.node.outputs[0]])
             elif id(node) in self._folded:
                 self._add_smoothed(node, *self._folded[id(node)])
-            elif node.operator == "Gather" and node.inputs[0] in self._plan.tables:
+            elif is_lookup(node) and node.inputs[0] in self._plan.tables:
                 self._add_lookup(node)
             else:
                 self._copy.node(node)

@@ -55,7 +55,7 @@ def find_smoothings(
     if any(node.has_graphs for node in model.nodes):
         return {}
     makers = {output: node for node in model.nodes for output in node.outputs}
-    uses: dict[str, int] = {}
+    uses = {info.name: 1 for info in model.facts.outputs}
     for node in model.nodes:
         for name in node.inputs:
             uses[name] = uses.get(name, 0) + 1
