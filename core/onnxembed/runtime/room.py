@@ -37,6 +37,8 @@ class Room:
         limited: Whether it has shown anything.
     """
 
+    limited: bool
+
     def __init__(self) -> None:
         """Start without a limit."""
         self.limited = False
