@@ -63,6 +63,11 @@ class BadRow:
     reason: str
 
 
+def stopped(reason: str) -> InputError:
+    """Make the error of a row that cannot be used, where such rows are not passed over."""
+    return InputError(f"{reason}{'' if reason.endswith(('.', '?')) else '.'} --on-error skip passes such rows over")
+
+
 def add_rows(parser: argparse.ArgumentParser, what: str) -> None:
     """Declare the file, how it is read, and what happens to bad rows."""
     group = parser.add_argument_group("the rows")
