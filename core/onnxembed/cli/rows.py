@@ -230,6 +230,8 @@ def _with_ids_of_one_type(rows: Iterable[Row | BadRow], name: str) -> Iterator[R
 @contextmanager
 def _binary(path: Path | None) -> Iterator[IO[bytes]]:
     if path is None:
+        if sys.stdin is None:
+            raise InputError("standard input is closed; pass a file")
         yield sys.stdin.buffer
         return
     with path.open("rb") as stream:
