@@ -217,7 +217,15 @@ def _exported(described: ModelDescription, folder: Path) -> ModelDescription:
         Fact(MANIFEST_FILE, key, getattr(said, key))
         for key in ("name", "source", "precision", "fingerprint", "versions")
     ]
-    return replace(described, made_from="export", variant=said.precision, variants=(), facts=(*facts, *described.facts))
+    facts += [Fact(MANIFEST_FILE, f"options.{name}", value) for name, value in said.options.items()]
+    return replace(
+        described,
+        made_from="export",
+        variant=said.precision,
+        variants=(),
+        limit=said.options.get("max_length", described.limit),
+        facts=(*facts, *described.facts),
+    )
 
 
 def _of_the_catalogue(kind: Kind, model: ModelSpec, options: EngineOptions) -> ModelDescription:

@@ -107,3 +107,10 @@ def test_errors_are_one_line(
     assert shown.out == ""
     assert len(shown.err.splitlines()) == 1
     assert message in shown.err
+
+
+@pytest.mark.parametrize("action", ["list", "verify", "prune"])
+def test_a_file_is_no_cache(action: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("")
+    assert main(["cache", action, "--cache-dir", str(tmp_path / "file")]) == 1
+    assert "is no folder; name one with --cache-dir" in capsys.readouterr().err

@@ -556,3 +556,29 @@ def test_memory_beyond_a_hundred_thousand_lines(form: str, tmp_path: Path) -> No
         written(file, count)
         peaks.append(peak_mb(small_model(), file, "-o", tmp_path / f"{count}.{form}", "--threads", 1))
     assert peaks[1] - peaks[0] < 20, peaks
+
+
+@pytest.mark.parametrize(
+    ("read", "output"), [("rows.jsonl", "rows.jsonl"), ("v.ids.jsonl", "v.npy"), ("v.jsonl.record.json", "v.jsonl")]
+)
+@pytest.mark.parametrize("restart", [[], ["--restart"]])
+def test_the_input_is_never_written_over(
+    read: str, output: str, restart: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = '{"text": "one"}\n'
+    (tmp_path / read).write_text(content, "utf-8")
+    link = tmp_path / "link"  # by another path, too
+    link.symlink_to(tmp_path)
+    assert embed(small_model(), tmp_path / read, "--input-format", "jsonl", "-o", link / output, *restart) == 1
+    assert "would be written over" in capsys.readouterr().err
+    assert (tmp_path / read).read_text("utf-8") == content
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", read]
+
+
+def test_a_journal_of_another_shape(lines: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "v.npy.partial").mkdir()
+    for content in ("[]", "{}", '{"sizes": {}}', '{"record": 1, "sizes": {}}'):
+        (tmp_path / "v.npy.partial" / "journal.json").write_text(content)
+        assert embed(small_model(), lines, "-o", tmp_path / "v.npy", "--quiet") == 1
+        assert "journal.json" in capsys.readouterr().err.splitlines()[-1]
+    assert embed(small_model(), lines, "-o", tmp_path / "v.npy", "--quiet", "--restart") == 0

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shlex
 import subprocess
 import sys
 import tomllib
@@ -15,6 +17,7 @@ from onnxembed import __version__
 from onnxembed.cli import models
 from onnxembed.cli.main import COMMANDS, main
 from onnxembed.errors import InputError, ModelNotFoundError, OnnxEmbedError
+from tests.fixtures.text_models import small_model
 
 ROOT = Path(__file__).parents[2]
 HEAVY = {"numpy", "onnxruntime", "tokenizers", "huggingface_hub", "PIL", "filelock"}
@@ -159,3 +162,29 @@ def test_every_command_has_a_module_and_every_module_is_a_command() -> None:
     files = (ROOT / "core" / "onnxembed" / "cli").glob("*.py")
     there = {path.stem for path in files if "def add_arguments(" in path.read_text(encoding="utf-8")}
     assert there == {"main", *COMMANDS}  # what commands share declares no arguments of its own
+
+
+@pytest.mark.parametrize(
+    ("line", "status", "told"),
+    [
+        ("models bge-m3 >&-", 0, b""),
+        ("models bge-m3 2>&-", 0, b""),
+        (f"embed {shlex.quote(small_model())} <&-", 1, b"standard input is closed; pass a file"),
+    ],
+)
+def test_streams_that_are_closed(line: str, status: int, told: bytes) -> None:
+    command = f"{shlex.quote(sys.executable)} -m onnxembed {line}"
+    done = subprocess.run(command, shell=True, capture_output=True, check=False)
+    assert (done.returncode, b"Traceback" in done.stderr) == (status, False)
+    assert told in done.stderr
+
+
+def test_output_is_utf_8_wherever_it_goes() -> None:
+    text = subprocess.run(
+        [sys.executable, "-m", "onnxembed", "embed", small_model()],
+        input="zwölf".encode(),
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        check=True,
+    )
+    assert json.loads(text.stdout.decode("utf-8"))["text"] == "zwölf"

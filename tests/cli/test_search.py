@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -190,7 +192,7 @@ def test_table(
         f"   1  {best:.4f}  28  the red text of 7 words",
         f"   2  {second:.4f}  68  the other text of 7 words",
     ]
-    monkeypatch.setattr("sys.stdin", io.StringIO("red 7\n\nlong\n"))
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"red 7\n\nlong\n"), "utf-8"))
     assert main(["search", str(file), "-", "--top-k", "1"]) == 0
     shown = capsys.readouterr().out.splitlines()
     assert (shown[0], shown[3:5]) == ("red 7", ["", "long"])
@@ -257,3 +259,74 @@ def test_a_file_of_another_version_is_refused(lines: Path, tmp_path: Path, capsy
     record.write_text("{", "utf-8")
     assert main(["search", str(file), "a"]) == 1
     assert "is damaged" in capsys.readouterr().err
+
+
+# files that are damaged, and questions that are none
+
+
+@pytest.fixture
+def arrays(tmp_path: Path) -> Path:
+    rows = tmp_path / "rows.txt"
+    rows.write_text("one\ntwo words\nthree\n", "utf-8")
+    assert main(["embed", small_model(), str(rows), "-o", str(tmp_path / "v.npy"), "--quiet"]) == 0
+    return tmp_path / "v.npy"
+
+
+def _cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-9])
+
+
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "an array cut short": _cut,
+    "an empty array": lambda path: path.write_bytes(b""),
+    "another width": lambda path: np.save(path, np.zeros((3, 2), np.float32)),
+    "other numbers": lambda path: np.save(path, np.zeros((3, 32), np.int64)),
+    "fewer rows": lambda path: np.save(path, np.load(path)[:2]),
+    "more rows": lambda path: np.save(path, np.load(path)[[0, 1, 2, 2]]),
+    "no ids": lambda path: path.with_name("v.ids.jsonl").unlink(),
+    "fewer ids": lambda path: path.with_name("v.ids.jsonl").write_text('{"id": 1}\n'),
+    "ids that are no JSON": lambda path: path.with_name("v.ids.jsonl").write_text("x\n" * 3),
+    "ids that are no objects": lambda path: path.with_name("v.ids.jsonl").write_text("[]\n" * 3),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_file_is_one_line(damage: str, arrays: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    DAMAGES[damage](arrays)
+    assert main(["search", str(arrays), "one"]) == 1
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert "is damaged: " in told.err.splitlines()[-1]
+    assert told.err.splitlines()[-1].endswith("; embed it again with --restart")
+
+
+@pytest.mark.parametrize("line", ['{"id": 1}', '{"id": 1, "vector": 3}', '{"id": 1, "vector": [1.0]}', "x"])
+def test_damaged_lines_are_one_line(line: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows, output = tmp_path / "rows.txt", tmp_path / "v.jsonl"
+    rows.write_text("one\n", "utf-8")
+    assert main(["embed", small_model(), str(rows), "-o", str(output), "--quiet"]) == 0
+    output.write_text(line + "\n", "utf-8")
+    assert main(["search", str(output), "one"]) == 1
+    assert "is damaged: " in capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"", "has no question"), (b"\n\r\n", "has no question"), (b"\xff\n", "standard input, line 1 is no UTF-8")],
+)
+def test_standard_input_without_questions(
+    content: bytes, message: str, arrays: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content), "utf-8"))
+    assert main(["search", str(arrays), "-", "--json"]) == 1
+    told = capsys.readouterr()
+    assert (told.out, message in told.err) == ("", True)
+
+
+def test_questions_of_a_file_with_a_mark_and_carriage_returns(
+    arrays: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"\xef\xbb\xbfone\r\n\r\ntwo words\r\n"), "utf-8"))
+    assert main(["search", str(arrays), "-", "--json", "--top-k", "1"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [(one["question"], one["results"][0]["text"]) for one in found] == [("one", "one"), ("two words",) * 2]

@@ -15,7 +15,15 @@ import numpy as np
 import pytest
 
 import onnxembed
-from onnxembed import M3Embedding, SparseTextEmbedding, TextEmbedding, describe, export_model, open_model
+from onnxembed import (
+    M3Embedding,
+    SparseTextEmbedding,
+    TextCrossEncoder,
+    TextEmbedding,
+    describe,
+    export_model,
+    open_model,
+)
 from onnxembed.errors import InputError, ModelError, ModelNotFoundError, UnsupportedModelError
 from onnxembed.runtime import precision
 from tests.core.test_hub_healing import MODELS, results
@@ -351,3 +359,83 @@ def test_a_failure_leaves_nothing(source: Path, tmp_path: Path) -> None:
     with pytest.raises((ModelError, ModelNotFoundError)):
         model.export(tmp_path / "target" / "exported")
     assert list((tmp_path / "target").iterdir()) == []
+
+
+# options that change results
+
+
+def manifest(folder: Path) -> dict[str, Any]:
+    said: dict[str, Any] = json.loads((folder / "onnxembed.json").read_text("utf-8"))
+    return said
+
+
+def same_options(model: Any, folder: Path) -> Any:
+    """Open a folder without a word, and find the model that was exported."""
+    opened = type(model)(folder)
+    assert getattr(opened, "fingerprint", "") == getattr(model, "fingerprint", "")
+    places = ("model_name", "specific_model_path")
+    assert [{**one.options, **dict.fromkeys(places)} for one in (opened, model)] == [
+        {**model.options, **dict.fromkeys(places)}
+    ] * 2
+    return opened
+
+
+def test_options_of_a_dense_model_hold_when_it_is_opened(source: Path, tmp_path: Path) -> None:
+    long = "word " * 40
+    model = TextEmbedding(source, max_length=12, normalize=False, query_prompt="ask: ", passage_prompt="say: ")
+    opened = same_options(model, model.export(tmp_path / "exported"))
+    assert opened.max_length == 12
+    assert describe(tmp_path / "exported", "dense").limit == 12
+    for embed in ("embed_to_array", "query_embed", "passage_embed"):
+        wanted, got = (np.stack(list(getattr(one, embed)([long, "short"]))) for one in (model, opened))
+        np.testing.assert_array_equal(got, wanted)
+
+
+def test_arguments_win_over_the_options_of_the_folder(source: Path, tmp_path: Path) -> None:
+    folder = TextEmbedding(source, max_length=12, truncate=False, query_prompt="ask: ").export(tmp_path / "exported")
+    plain = TextEmbedding(source)
+    opened = TextEmbedding(folder, max_length=plain.max_length, truncate=True, query_prompt="")
+    assert opened.fingerprint == plain.fingerprint
+    again = opened.export(tmp_path / "again")  # what it was opened with is written down, not what it was made with
+    assert same_options(opened, again).max_length == plain.max_length
+    assert manifest(again)["fingerprint"] == plain.fingerprint
+    assert TextEmbedding(folder).options["truncate"] is False
+
+
+def test_options_hold_under_the_name_too_and_in_pickles(source: Path, tmp_path: Path) -> None:
+    name = "BAAI/bge-small-en-v1.5"
+    folder = TextEmbedding(source, max_length=9).export(tmp_path / "exported")
+    opened = TextEmbedding(name, specific_model_path=folder)
+    assert (opened.max_length, pickle.loads(pickle.dumps(opened)).max_length) == (9, 9)
+    assert TextEmbedding(**opened.options).max_length == 9
+    assert open_model(folder, "dense").options["max_length"] == 9
+
+
+def test_options_of_a_reranker(tmp_path: Path) -> None:
+    source = write_row(read_row(ROWS / "rerank-bert-folder.json"), tmp_path / "model")
+    model = TextCrossEncoder(source, activation="sigmoid", windows="max", window_overlap=3, max_length=24)
+    opened = same_options(model, model.export(tmp_path / "exported"))
+    texts = ["word " * 60, "other words"]
+    assert list(opened.rerank("a query", texts)) == list(model.rerank("a query", texts))
+    raw = TextCrossEncoder(tmp_path / "exported", activation="raw")
+    assert list(raw.rerank("a query", texts)) != list(model.rerank("a query", texts))
+
+
+def test_an_option_that_this_version_lacks_is_refused(copied: Path) -> None:
+    said = manifest(copied)
+    (copied / "onnxembed.json").write_text(json.dumps(said | {"options": {"reversed": True}}))
+    with pytest.raises(ModelError, match="says the option 'reversed', which TextEmbedding does not have"):
+        TextEmbedding(copied)
+    (copied / "onnxembed.json").write_text(json.dumps(said | {"options": {"max_length": -1}}))
+    with pytest.raises(ModelError, match=r"is damaged .*max_length=-1"):
+        TextEmbedding(copied)
+    (copied / "onnxembed.json").write_text(json.dumps(said | {"options": {"cuda": True}}))
+    with pytest.raises(ModelError, match="says the option 'cuda'"):
+        TextEmbedding(copied)
+
+
+def test_a_folder_of_an_earlier_version_says_no_options(copied: Path) -> None:
+    said = manifest(copied)
+    del said["options"]
+    (copied / "onnxembed.json").write_text(json.dumps(said))
+    assert TextEmbedding(copied, max_length=7).max_length == 7

@@ -332,3 +332,11 @@ def test_what_cannot_be_both_sides_is_refused() -> None:
         OnnxHybridRetriever(vectorstore=in_memory(), sparse=sparse, weights=(0, 0))
     with pytest.raises(InputError, match="fetch_k"):
         OnnxHybridRetriever(vectorstore=in_memory(), sparse=sparse, fetch_k=0)
+
+
+def test_ids_that_qdrant_does_not_take_are_refused_before_a_collection_is_made() -> None:
+    client = QdrantClient(":memory:")
+    given = [Document("one text"), Document("another text", id="my-id")]
+    with pytest.raises(InputError, match="the id 'my-id' is no UUID"):
+        OnnxHybridRetriever.in_qdrant(given, embeddings(), client=client)
+    assert not client.collection_exists("hybrid")

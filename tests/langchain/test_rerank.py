@@ -7,6 +7,7 @@ import copy
 import inspect
 import pickle
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -217,6 +218,15 @@ def test_copies_pickles_and_engines(make: Make) -> None:
     assert again.rerank(PASSAGES, QUERY) == reranker.rerank(PASSAGES, QUERY)
     shared = type(reranker).from_engine(reranker.engine)
     assert shared.engine is reranker.engine
+
+
+def test_an_exported_folder_keeps_the_options_that_it_was_exported_with(tmp_path: Path) -> None:
+    model = TextCrossEncoder(small_cross_encoder(), activation="sigmoid", window_overlap=5)
+    reranker = OnnxRerank(model=str(model.export(tmp_path / "exported")))
+    assert (reranker.engine.options["activation"], reranker.engine.options["window_overlap"]) == ("sigmoid", 5)
+    assert reranker.rerank(PASSAGES, QUERY) == OnnxRerank.from_engine(model).rerank(PASSAGES, QUERY)
+    again = pickle.loads(pickle.dumps(OnnxRerank.from_engine(model)))
+    assert again.rerank(PASSAGES, QUERY) == reranker.rerank(PASSAGES, QUERY)
 
 
 def test_normalized_scores_are_divided_by_the_vectors_of_the_query() -> None:

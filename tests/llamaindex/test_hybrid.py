@@ -241,3 +241,28 @@ def test_is_a_retriever_that_finds_nothing_where_there_is_nothing() -> None:
     assert isinstance(retriever, BaseRetriever)
     assert retriever.retrieve("wheels") == []
     assert retriever.sparse is not None
+
+
+async def test_a_collection_without_nodes_finds_none() -> None:
+    retriever = OnnxHybridRetriever.in_qdrant([], OnnxEmbedding(model_name=REAL_MODEL))
+    assert retriever.retrieve("anything") == []
+    assert await retriever.aretrieve("anything") == []
+    retriever.add_nodes(nodes())
+    assert retriever.retrieve("flour")
+
+
+def test_ids_that_qdrant_does_not_take_are_refused_before_a_collection_is_made() -> None:
+    client = QdrantClient(":memory:")
+    with pytest.raises(InputError, match="the id 'my-id' is no UUID"):
+        OnnxHybridRetriever.in_qdrant(
+            [TextNode(text="one", id_="my-id")], OnnxEmbedding(model_name=REAL_MODEL), client=client
+        )
+    assert not client.collection_exists("hybrid")
+
+
+async def test_an_empty_query_is_refused() -> None:
+    retriever = OnnxHybridRetriever.from_nodes(nodes(), in_memory())
+    with pytest.raises(InputError, match="the query is empty"):
+        retriever.retrieve("")
+    with pytest.raises(InputError, match="the query is empty"):
+        await retriever.aretrieve("")

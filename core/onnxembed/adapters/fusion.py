@@ -10,8 +10,19 @@ from uuid import UUID
 from onnxembed.adapters.checks import wrong_type
 from onnxembed.api.fusion import RANK_CONSTANT, check_weights, reciprocal_rank_fusion
 from onnxembed.api.inputs import check_count
+from onnxembed.errors import InputError
 
-__all__ = ["EVEN", "FETCH_K", "RANK_CONSTANT", "RERANK_K", "Fusion", "as_fusion", "canonical", "fused"]
+__all__ = [
+    "EVEN",
+    "FETCH_K",
+    "RANK_CONSTANT",
+    "RERANK_K",
+    "Fusion",
+    "as_fusion",
+    "canonical",
+    "fused",
+    "refuse_other_ids",
+]
 
 ItemT = TypeVar("ItemT")
 
@@ -78,6 +89,20 @@ def fused(
     rankings = [[name for name, _ in side] for side in (first, second)]
     ranked = reciprocal_rank_fusion(rankings, weights=fusion.weights, rank_constant=fusion.rank_constant)
     return [(items[name], score) for name, score in ranked[:limit]]
+
+
+def refuse_other_ids(ids: Iterable[str | None]) -> None:
+    """Refuse ids that are no UUIDs, as Qdrant does; before anything is made, since it would do so halfway."""
+    for name in ids:
+        if name is None:
+            continue
+        try:
+            UUID(name)
+        except ValueError:
+            raise InputError(
+                f"the id {name!r} is no UUID, and Qdrant takes no other text; leave the id out, or pass "
+                f"str(uuid.uuid5(uuid.NAMESPACE_OID, {name!r})), and keep yours in the metadata"
+            ) from None
 
 
 def canonical(name: object) -> str:

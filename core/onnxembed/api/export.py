@@ -8,8 +8,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator
-from dataclasses import fields, is_dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -41,13 +41,27 @@ def target_folder(folder: str | os.PathLike[str]) -> Path:
     return target
 
 
-def write_folder(settings: EngineSettings[Any], model_class: str, fingerprint: str, target: Path) -> Path:
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What the model object says of itself.
+
+    Attributes:
+        model_class: The class that opens the folder.
+        fingerprint: The model's; empty for classes that have none.
+        options: The options that change its results, as plain data.
+    """
+
+    model_class: str
+    fingerprint: str
+    options: Mapping[str, Any]
+
+
+def write_folder(settings: EngineSettings[Any], identity: Identity, target: Path) -> Path:
     """Write the files of a located model into a new folder beside another path, and return it.
 
     Args:
         settings: The model, its files found.
-        model_class: The class that will open it.
-        fingerprint: The model's; empty for classes that have none.
+        identity: What the model object says of itself.
         target: The path that the folder shall have in the end.
 
     Returns:
@@ -65,7 +79,7 @@ def write_folder(settings: EngineSettings[Any], model_class: str, fingerprint: s
     made = private_name(target)
     try:
         made.mkdir(parents=True)
-        _fill(made, settings, settings.folder, model_class, fingerprint)
+        _fill(made, settings, settings.folder, identity)
     except OSError as error:
         remove_tree(made)
         if isinstance(error, ModelNotFoundError):
@@ -77,12 +91,12 @@ def write_folder(settings: EngineSettings[Any], model_class: str, fingerprint: s
     return made
 
 
-def _fill(made: Path, settings: EngineSettings[Any], folder: ModelFolder, model_class: str, fingerprint: str) -> None:
+def _fill(made: Path, settings: EngineSettings[Any], folder: ModelFolder, identity: Identity) -> None:
     again = manifest_of(folder.path)
-    if again is not None:  # an exported folder is exported once more as it is
+    if again is not None:  # the files of an exported folder are exported once more as they are
         for name in again.files:
             _copy(folder.path / name, made / name)
-        _write_manifest(made, again)
+        _write_manifest(made, replace(again, fingerprint=identity.fingerprint, options=identity.options))
         return
     graphs = tuple(_write_graphs(made, settings, folder))
     opened = settings.opened or settings.model
@@ -96,16 +110,17 @@ def _fill(made: Path, settings: EngineSettings[Any], folder: ModelFolder, model_
     manifest = Manifest(
         name=settings.model.name,
         source=folder.source,
-        model_class=model_class,
+        model_class=identity.model_class,
         precision=settings.precision.value,
         weight_bits=settings.weight_bits,
         accept_unknown=settings.accept_unknown,
         content=settings.content,
-        fingerprint=fingerprint,
+        fingerprint=identity.fingerprint,
         versions=_versions(),
         graphs=graphs,
         files={name: (sha256_of(made / name), (made / name).stat().st_size) for name in names},
         model=plain_spec(replace(settings.model, sources=())),
+        options=identity.options,
     )
     _write_manifest(made, manifest)
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from onnxembed.api.options import EngineOptions, exported_names
 from onnxembed.api.plain_spec import plain_spec, read_spec
 from onnxembed.errors import InputError, ModelError, UnsupportedModelError
 from onnxembed.hub.exported import MANIFEST_FILE, Manifest, ReadyGraph, check_files, manifest_of, small_and_large
@@ -17,10 +18,10 @@ from onnxembed.runtime.threads import Threads
 from onnxembed.spec import ModelSpec
 
 if TYPE_CHECKING:
-    from onnxembed.api.options import EngineOptions
     from onnxembed.catalog.registry import Registry
 
 SpecT = TypeVar("SpecT", bound=ModelSpec)
+OptionsT = TypeVar("OptionsT", bound=EngineOptions)
 
 
 def exported_model(folder: Path, registry: Registry[SpecT], options: EngineOptions) -> SpecT | None:
@@ -54,6 +55,39 @@ def exported_model(folder: Path, registry: Registry[SpecT], options: EngineOptio
                 f"leave {name} out, or export the model again with it"
             )
     return described(folder, manifest, registry.kind)
+
+
+def exported_options(options: OptionsT, said: Iterable[str], folder: Path, opening: str) -> OptionsT:
+    """Fill in the options that a folder was exported with, where the caller said none.
+
+    Args:
+        options: Those of the caller.
+        said: The names of those that the caller gave; ``None`` leaves one to the folder.
+        folder: A folder.
+        opening: The class that opens it.
+
+    Returns:
+        The options; unchanged for a folder that was not exported.
+
+    Raises:
+        ModelError: If the folder says an option that is not known, or what it says is damaged.
+    """
+    manifest = manifest_of(folder)
+    if manifest is None:
+        return options
+    names = exported_names(type(options))
+    unknown = sorted(set(manifest.options) - set(names))
+    if unknown and opening == manifest.model_class:
+        raise ModelError(
+            f"{folder / MANIFEST_FILE} says the option {unknown[0]!r}, which {opening} does not have in this version; "
+            "export the model again with it"
+        )
+    given = {name for name in said if getattr(options, name, None) is not None}
+    left = {name: manifest.options[name] for name in names if name in manifest.options and name not in given}
+    try:
+        return replace(options, **left)
+    except InputError as error:
+        raise ModelError(f"{folder / MANIFEST_FILE} is damaged ({error}); export the model again") from error
 
 
 def described(folder: Path, manifest: Manifest, kind: type[SpecT]) -> SpecT:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from onnxembed.api.settings import ByFiles, store_settings
 from onnxembed.catalog.registry import Registry
@@ -97,6 +97,20 @@ def _exported(folder: Path, registry: Registry[SpecT], options: EngineOptions) -
     from onnxembed.api.exported import exported_model
 
     return exported_model(folder, registry, options)
+
+
+def exported_folder(registry: Registry[Any], options: EngineOptions) -> Path | None:
+    """The folder that `find_model` would open, if `export` wrote it; errors are left to that."""
+    from onnxembed.hub.exported import MANIFEST_FILE
+
+    name = options.model_name if options.specific_model_path is None else options.specific_model_path
+    if not isinstance(name, str | os.PathLike) or not isinstance(os.fspath(name), str):
+        return None
+    folder = expanded(os.fspath(name))
+    if not os.fspath(name) or not _is_folder(folder) or not (folder / MANIFEST_FILE).is_file():
+        return None
+    by_name = options.specific_model_path is None and not Path(name).is_absolute() and registry.holds(os.fspath(name))
+    return None if by_name else folder.absolute()
 
 
 def _with_choice(model: SpecT, options: EngineOptions, folder: Path | None) -> SpecT:

@@ -11,8 +11,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, Generic, ParamSpec, Protocol, Self, TypeVar, cast
 
+from onnxembed.api.find import exported_folder
 from onnxembed.api.inputs import Checked, check_count, check_parallel
-from onnxembed.api.options import EngineOptions, option_docs, settings_of
+from onnxembed.api.options import EngineOptions, exported_names, option_docs, settings_of
 from onnxembed.api.settings import ByFiles, EngineSettings, SpecT, engine_settings, located
 from onnxembed.api.shared import pool_of, shared_engine, shared_engines
 from onnxembed.errors import InputTypeError, ModelError
@@ -76,10 +77,16 @@ def constructor(
                     hint = _ELSEWHERE.get(name) or nearest(name, signature.parameters)
                     raise InputTypeError(f"{type(self).__name__}() got an unexpected keyword argument {name!r}.{hint}")
             try:
-                signature.bind(*args, **kwargs)
+                said = signature.bind(*args, **kwargs).arguments
             except TypeError as error:
                 raise InputTypeError(f"{type(self).__name__}() {error}") from None
-            init(self, options(*args, **kwargs))
+            given = options(*args, **kwargs)
+            folder = exported_folder(self._registry(), given)
+            if folder is not None:
+                from onnxembed.api.exported import exported_options
+
+                given = exported_options(given, said, folder, type(self).__name__)
+            init(self, given)
 
         signature = inspect.signature(options)
         me = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
@@ -260,8 +267,9 @@ class Model(Generic[OptionsT, SpecT, EngineT]):
         The folder holds the ready graph (compiled, and rounded for ``precision``), the tokenizer, the small files, and
         ``onnxembed.json``: what the model is, the fingerprint, versions, and the SHA-256 of each file. Its path opens
         it: ``type(model)(folder)``. What decides the graph is in it: ``precision``, ``variant``, ``model_file``,
-        ``pooling``, ``accept_unknown``; the other options are given again when it is opened. With equal options the
-        fingerprint is equal, and so are the vectors.
+        ``pooling``, ``accept_unknown``. The other options that change results, such as ``max_length``, ``dim`` and the
+        prompts, are written down, and hold when it is opened, unless others are given then: the fingerprint is equal,
+        and so are the vectors.
 
         Args:
             folder: A folder that is not there yet, or an empty one.
@@ -274,12 +282,15 @@ class Model(Generic[OptionsT, SpecT, EngineT]):
             UnsupportedModelError: If the model needs no files (BM25), or one folder cannot hold it.
             ModelNotFoundError: If the files cannot be had, or the folder cannot be written.
         """
-        from onnxembed.api.export import target_folder, write_folder
+        from onnxembed.api.export import Identity, target_folder, write_folder
         from onnxembed.hub.disk import remove_tree
 
         target = target_folder(folder)
         fingerprint = str(getattr(self, "fingerprint", ""))
-        made = write_folder(self._located(), self._registry().facade, fingerprint, target)
+        options = self.options
+        written = {name: options[name] for name in exported_names(type(self._options)) if options[name] is not None}
+        identity = Identity(self._registry().facade, fingerprint, written)
+        made = write_folder(self._located(), identity, target)
         try:
             self._check_exported(made, fingerprint)
             if target.is_dir():
@@ -300,7 +311,8 @@ class Model(Generic[OptionsT, SpecT, EngineT]):
         own = {**self.options, "revision": None, "accept_unknown": (), **given}
         made_into = {"pooling": None, "dense": False}  # it is written as what these made of it
         own |= {name: plain for name, plain in made_into.items() if name in own}
-        opened = type(self)(**own)
+        said = exported_names(type(self._options))  # by the folder
+        opened = type(self)(**{name: value for name, value in own.items() if name not in said})
         found = str(getattr(opened, "fingerprint", ""))
         if found != fingerprint:
             raise ModelError(f"the exported folder has the fingerprint {found}, expected {fingerprint}; report this")

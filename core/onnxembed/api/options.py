@@ -27,9 +27,13 @@ Check = Callable[[Any, str], Any]
 """Takes a value and the option's name, and returns the value in the form that is kept, or raises."""
 
 
-def option(default: Any, check: Check) -> Any:
-    """Declare an option: its default, which needs no check, and the check of every other value."""
-    return field(default=default, metadata={"check": check})
+def option(default: Any, check: Check, *, exported: bool = True) -> Any:
+    """Declare an option: its default, which needs no check, and the check of every other value.
+
+    ``exported`` is false for what an exported folder does not say: what changes no result, and what its files are made
+    of.
+    """
+    return field(default=default, metadata={"check": check, "exported": exported})
 
 
 def folder_path(value: object, name: str) -> str:
@@ -194,7 +198,17 @@ class TextOptions(EngineOptions):
     _: KW_ONLY
     max_length: int | None = option(None, token_limit)
     truncate: bool = option(True, check_flag)
-    token_budget: int | None = option(None, at_least(1))
+    token_budget: int | None = option(None, at_least(1), exported=False)
+
+
+def exported_names(options: type[EngineOptions]) -> list[str]:
+    """The options that an exported folder says: those that change results, but for what its files are made of."""
+    general = {declared.name for declared in fields(EngineOptions)}
+    return [
+        declared.name
+        for declared in fields(options)
+        if declared.name not in general and declared.metadata.get("exported", False)
+    ]
 
 
 def settings_of(options: EngineOptions) -> dict[str, Any]:

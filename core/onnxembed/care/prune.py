@@ -87,7 +87,7 @@ def prunable(
     """
     if precision is not None and precision not in GRAPH_PRECISIONS:
         raise InputError(f"precision={precision!r}: expected one of {', '.join(map(repr, GRAPH_PRECISIONS))}")
-    if older_than is not None and older_than < 0:
+    if older_than is not None and not older_than >= 0:  # NaN, too
         raise InputError(f"older_than={older_than:g}: expected a number of days, 0 or more")
     models, graphs = cached_models(settings), compiled_graphs(settings)
     chosen = {model.path for name in names for model in _named(name, models)}

@@ -45,6 +45,9 @@ def run(arguments: argparse.Namespace) -> None:
     settings = cache_settings(arguments.cache_dir)
     if arguments.action != "prune" and (arguments.older_than is not None or arguments.precision or arguments.dry_run):
         raise InputError("--older-than, --precision and --dry-run belong to 'onnxembed cache prune'")
+    root = cache_root(settings)
+    if root.exists() and not root.is_dir():
+        raise InputError(f"the cache {root} is no folder; name one with --cache-dir or ONNXEMBED_CACHE")
     if arguments.action == "list":
         if arguments.names:
             raise InputError("'onnxembed cache list' lists everything; leave the names out")

@@ -56,7 +56,7 @@ def run(arguments: argparse.Namespace) -> None:
             failed.append((name, error))
     if arguments.json:
         print(json.dumps([_plain(model) for model in brought], indent=2, ensure_ascii=False))
-    else:
+    elif brought:
         print("\n".join(_lines(brought)))
     if failed:
         raise ModelNotFoundError("; ".join(f"{name} was not fetched: {error}" for name, error in failed))

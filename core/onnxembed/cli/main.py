@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -58,16 +59,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         SystemExit: With status 2 and the usage on standard error, if the words are not understood; with 0 after the
             help or the version.
     """
+    _prepare_streams()
     words = list(sys.argv[1:] if arguments is None else arguments)
     if not words or words[0] not in COMMANDS:
         _front_door().parse_args(words)
-    command = cast("Command", import_module(f"onnxembed.cli.{words[0]}"))
-    parser = argparse.ArgumentParser(prog=f"onnxembed {words[0]}", description=command.__doc__)
-    command.add_arguments(parser)
-    parsed = parser.parse_intermixed_args(words[1:])  # a file may follow options
     status: int | None = 0
     try:
-        status = command.run(parsed)
+        command = cast("Command", import_module(f"onnxembed.cli.{words[0]}"))
+        parser = argparse.ArgumentParser(prog=f"onnxembed {words[0]}", description=command.__doc__)
+        command.add_arguments(parser)
+        status = command.run(parser.parse_intermixed_args(words[1:]))  # a file may follow options
         sys.stdout.flush()
     except BrokenPipeError:  # the reader has what it wanted, as in ``onnxembed models | head``
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -78,6 +79,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"onnxembed {words[0]}: interrupted", file=sys.stderr)
         return INTERRUPTED
     return status or 0
+
+
+def _prepare_streams() -> None:
+    """Have output in UTF-8 wherever it goes, and open one that was closed, as by ``>&-``, onto nothing."""
+    if sys.stdout is None:
+        sys.stdout = io.TextIOWrapper(io.FileIO(os.devnull, "w"), "utf-8")
+    if sys.stderr is None:
+        sys.stderr = io.TextIOWrapper(io.FileIO(os.devnull, "w"), "utf-8")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A name that is no Unicode is written as JSON escapes it.
+        sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
 
 
 def _front_door() -> argparse.ArgumentParser:

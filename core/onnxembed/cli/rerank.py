@@ -23,7 +23,7 @@ from onnxembed.cli.model_options import (
     source_of,
 )
 from onnxembed.cli.ranking import ranked_lines
-from onnxembed.cli.rows import SKIPPED, Row, add_rows, rows_of
+from onnxembed.cli.rows import SKIPPED, Row, add_rows, rows_of, stopped
 from onnxembed.errors import InputError
 
 KINDS = ("rerank", "late_interaction")
@@ -55,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
         if isinstance(row, Row):
             rows.append(row)
         elif arguments.on_error == "stop":
-            raise InputError(f"{row.reason}. --on-error skip passes such rows over")
+            raise stopped(row.reason)
         else:
             skipped += 1
             print(f"onnxembed rerank: passed over: {row.reason}", file=sys.stderr)

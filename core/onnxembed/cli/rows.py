@@ -63,6 +63,11 @@ class BadRow:
     reason: str
 
 
+def stopped(reason: str) -> InputError:
+    """Make the error of a row that cannot be used, where such rows are not passed over."""
+    return InputError(f"{reason}{'' if reason.endswith(('.', '?')) else '.'} --on-error skip passes such rows over")
+
+
 def add_rows(parser: argparse.ArgumentParser, what: str) -> None:
     """Declare the file, how it is read, and what happens to bad rows."""
     group = parser.add_argument_group("the rows")
@@ -225,6 +230,8 @@ def _with_ids_of_one_type(rows: Iterable[Row | BadRow], name: str) -> Iterator[R
 @contextmanager
 def _binary(path: Path | None) -> Iterator[IO[bytes]]:
     if path is None:
+        if sys.stdin is None:
+            raise InputError("standard input is closed; pass a file")
         yield sys.stdin.buffer
         return
     with path.open("rb") as stream:

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from onnxembed.cli.model_options import M3, add_model_path, add_places, opened, running_of
 from onnxembed.cli.ranking import ranked_lines
-from onnxembed.cli.rows import STDIN
+from onnxembed.cli.rows import STDIN, TEXT, BadRow, Source
 from onnxembed.errors import InputError
 from onnxembed.runtime.progress import framework_shows
 
@@ -51,6 +50,8 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.top_k < 1:
         raise InputError(f"--top-k {arguments.top_k}: expected 1 or more")
     questions = list(_questions(arguments.questions))
+    if not questions:
+        raise InputError("standard input has no question; pass one on each line")
     from onnxembed.cli.vectors.nearest import best
     from onnxembed.cli.vectors.stored import stored
 
@@ -67,10 +68,14 @@ def run(arguments: argparse.Namespace) -> None:
 
 def _questions(words: list[str]) -> Iterator[str]:
     for word in words:
-        if word == STDIN:
-            yield from filter(None, (line.rstrip("\r\n") for line in sys.stdin))
-        else:
+        if word != STDIN:
             yield word
+            continue
+        for row in Source(None, TEXT, "text", None).rows():
+            if isinstance(row, BadRow):
+                raise InputError(row.reason)
+            if row.text:
+                yield row.text
 
 
 def _scorer(arguments: argparse.Namespace, file: Stored, questions: list[str]) -> Scorer:

@@ -7,7 +7,7 @@ holds, or the folder is refused.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +59,8 @@ class Manifest:
         graphs: Its graphs.
         files: SHA-256 and bytes of every file, by name.
         model: The model's description as plain data.
+        options: The options that change its results, as plain data, by name; ``None`` ones left out. Folders that
+            earlier versions wrote have none.
     """
 
     name: str
@@ -73,6 +75,7 @@ class Manifest:
     graphs: tuple[ReadyGraph, ...]
     files: Mapping[str, tuple[str, int]]
     model: Mapping[str, Any]
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, object]:
         """Give it as plain data that JSON can hold."""

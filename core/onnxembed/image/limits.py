@@ -31,10 +31,10 @@ class ImageLimits:
         timeout_seconds: Longest time that fetching one URL may take, redirects included.
     """
 
-    allow_urls: bool = option(False, check_flag)
-    max_pixels: int = option(89_478_485, at_least(1))
-    max_bytes: int = option(100 * 1024 * 1024, at_least(1))
-    timeout_seconds: float = option(20.0, _timeout)
+    allow_urls: bool = option(False, check_flag, exported=False)
+    max_pixels: int = option(89_478_485, at_least(1), exported=False)
+    max_bytes: int = option(100 * 1024 * 1024, at_least(1), exported=False)
+    timeout_seconds: float = option(20.0, _timeout, exported=False)
 
 
 def check_limits(limits: ImageLimits) -> ImageLimits:

@@ -24,6 +24,6 @@ class LateInteractionOptions(TextOptions):
     """
 
     _: KW_ONLY
-    dense: bool = option(False, check_flag)
+    dense: bool = option(False, check_flag, exported=False)
     normalize: bool | None = option(None, check_flag)
     skip_special_tokens: bool = option(False, check_flag)

@@ -58,9 +58,9 @@ def _statistics(value: object, name: str) -> Bm25Statistics:
     return value
 
 
-def kind_option(defaults: Mapping[SparseKind, Any], check: Check) -> Any:
+def kind_option(defaults: Mapping[SparseKind, Any], check: Check, *, exported: bool = True) -> Any:
     """Declare an option that only some kinds of models have: the default of each, and the check of other values."""
-    return field(default=None, metadata={"check": check, "defaults": defaults})
+    return field(default=None, metadata={"check": check, "defaults": defaults, "exported": exported})
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,7 @@ class SparseOptions(TextOptions):
 
     _: KW_ONLY
     max_length: int | None = kind_option(dict.fromkeys(_GRAPHS), token_limit)
-    token_budget: int | None = kind_option(dict.fromkeys(_GRAPHS), at_least(1))
+    token_budget: int | None = kind_option(dict.fromkeys(_GRAPHS), at_least(1), exported=False)
     alpha: float | None = kind_option({SparseKind.BM42: 0.5}, _number(0.0))
     k: float | None = kind_option({SparseKind.BM25: 1.2, SparseKind.MINICOIL: 1.2}, _number(0.0))
     b: float | None = kind_option({SparseKind.BM25: 0.75, SparseKind.MINICOIL: 0.75}, _number(0.0, 1.0))

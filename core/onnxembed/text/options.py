@@ -69,7 +69,7 @@ class DenseOptions(TextOptions):
     _: KW_ONLY
     dim: int | None = option(None, at_least(1))
     normalize: bool | None = option(None, check_flag)
-    pooling: PoolingType | str | None = option(None, parse_pooling)
+    pooling: PoolingType | str | None = option(None, parse_pooling, exported=False)
     query_prompt: str | None = option(None, parse_prompt)
     passage_prompt: str | None = option(None, parse_prompt)
     query_prompt_name: str | None = option(None, prompt_name)

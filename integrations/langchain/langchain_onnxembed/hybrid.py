@@ -22,7 +22,7 @@ from langchain_onnxembed._hybrid_sides import (
 )
 from langchain_onnxembed._retriever import ScoringRetriever
 from onnxembed.adapters.checks import wrong_type
-from onnxembed.adapters.fusion import EVEN, FETCH_K, RANK_CONSTANT, RERANK_K, Fusion, as_fusion
+from onnxembed.adapters.fusion import EVEN, FETCH_K, RANK_CONSTANT, RERANK_K, Fusion, as_fusion, refuse_other_ids
 from onnxembed.adapters.memory import mean_length, sparse_core_model
 from onnxembed.adapters.sparse import SparseModel
 from onnxembed.errors import InputError
@@ -254,12 +254,13 @@ class OnnxHybridRetriever(ScoringRetriever):
             The retriever.
 
         Raises:
-            InputError: There is a collection of that name, or a number is out of range.
+            InputError: There is a collection of that name, a number is out of range, or an id is no UUID.
         """
         from langchain_onnxembed.sparse import OnnxSparse
         from onnxembed.adapters.qdrant import as_client
 
         documents = as_documents(documents, "in_qdrant")
+        refuse_other_ids(document.id for document in documents)
         sparse = OnnxSparse(avg_len=mean_length(texts_of(documents))) if sparse_embedding is None else sparse_embedding
         return cls.from_documents(
             documents,

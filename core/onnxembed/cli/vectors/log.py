@@ -168,7 +168,9 @@ def journal(folder: Path) -> tuple[Record, dict[str, int]] | None:
         return None
     except ValueError as error:
         raise InputError(f"{path} is damaged: {error}; pass --restart to begin again") from None
-    record = Record.of(content["record"], str(path))
+    if not isinstance(content, dict) or not isinstance(content.get("sizes"), dict):
+        raise InputError(f"{path} is damaged; pass --restart to begin again")
+    record = Record.of(content.get("record"), str(path))
     sizes: dict[str, int] = content["sizes"]
     return (record, sizes) if record.rows else None
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from onnxembed.cli.rows import import_parquet
 from onnxembed.cli.vectors.collected import Block, blocks, of_row
-from onnxembed.cli.vectors.columns import Array, Column
+from onnxembed.cli.vectors.columns import Array, Column, Layout
 from onnxembed.cli.vectors.log import column_file, lengths_file, sync_folder, write_whole
 from onnxembed.cli.vectors.record import Record
 from onnxembed.errors import InputError
@@ -50,6 +50,17 @@ def array_file(output: Path, column: str) -> Path:
 def offsets_file(output: Path, column: str) -> Path:
     """Where the entries of each row begin and end in the array of a column: (rows + 1,) int64."""
     return output.with_name(f"{output.stem}.{column}.offsets.npy")
+
+
+def beside(output: Path, layout: Layout) -> Iterator[Path]:
+    """The files that are made beside an output of a layout."""
+    yield record_file(output)
+    if output.suffix.lower() == ".npy":
+        yield ids_file(output)
+        for column, counted in layout.lengths_of.items():
+            yield array_file(output, column)
+            if counted:
+                yield offsets_file(output, counted)
 
 
 def write_output(folder: Path, record: Record, output: Path) -> None:

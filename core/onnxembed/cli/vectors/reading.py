@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 
-from onnxembed.cli.rows import BadRow, Row, Source
+from onnxembed.cli.rows import BadRow, Row, Source, stopped
 from onnxembed.cli.vectors.record import Position, Record
 from onnxembed.errors import InputError
 
@@ -68,7 +68,7 @@ class Reader:
         """Hand out the texts of the following rows; ends before a bad row that is not passed over, see `failure`."""
         for row in self._rows:
             if isinstance(row, BadRow) and not self._skips:
-                self.failure = InputError(f"{row.reason}. --on-error skip passes such rows over")
+                self.failure = stopped(row.reason)
                 return
             self._pending.append(row)
             if isinstance(row, Row):

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from onnxembed.cli.rows import Row, Source
+from onnxembed.cli.rows import Row, Source, stopped
 from onnxembed.cli.vectors.columns import LAYOUTS
 from onnxembed.cli.vectors.embedding import Call
 from onnxembed.cli.vectors.log import Log, journal, sweep
-from onnxembed.cli.vectors.outputs import json_line, write_output, writer_of
+from onnxembed.cli.vectors.outputs import beside, json_line, write_output, writer_of
 from onnxembed.cli.vectors.reading import Reader
 from onnxembed.cli.vectors.record import Making, Record
 from onnxembed.cli.vectors.stored import read_record
@@ -84,6 +84,7 @@ class Run:
         writer_of(output)
         if not output.parent.is_dir():
             raise InputError(f"{output.parent} is no folder; make it first")
+        self._spare_input(output)
         folder = output.with_name(f"{output.name}.partial")
         if not restart and journal(folder) is None:
             before = self._complete(output, making)
@@ -107,6 +108,15 @@ class Run:
                 log.remove()
         seconds = time.monotonic() - begun
         return Outcome(log.record.rows, reader.skipped, begun_at, seconds, tuple(reader.reasons))
+
+    def _spare_input(self, output: Path) -> None:
+        """Refuse an output that would take the place of the rows that it is made of."""
+        read = self.source.path
+        if read is None:
+            return
+        for path in (output, *beside(output, LAYOUTS[self.call.kind])):
+            if path.exists() and path.samefile(read):
+                raise InputError(f"{output} would be written over {read}, which is read; name another output")
 
     def to_stdout(self, text: bool) -> Outcome:
         """Embed onto standard output, as lines of JSON."""
@@ -173,7 +183,7 @@ class Run:
                 if result is None:
                     reason = f"{reader.where(row)}: {refused.pop(0)}"
                     if not self.skips:
-                        raise InputError(f"{reason}. --on-error skip passes such rows over")
+                        raise stopped(reason)
                     reader.skip(reason)
                 else:
                     yield row, result

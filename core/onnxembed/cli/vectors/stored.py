@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -96,7 +97,71 @@ def stored(path: Path) -> Stored:
     record = read_record(path)
     if record is None:
         raise InputError(f"{path} is not there; make it with `onnxembed embed`")
-    return _StoredParquet(path, record) if suffix == ".parquet" else _FORMS[suffix](path, record)
+    found: Stored = _StoredParquet(path, record) if suffix == ".parquet" else _FORMS[suffix](path, record)
+    return _Checked(found, path)
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[None]:
+    """Say of whatever a damaged file raises that it is damaged; there are as many errors as ways to be damaged."""
+    try:
+        yield
+    except InputError:
+        raise
+    except (OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
+        raise _damaged(path, str(error) or type(error).__name__) from error
+
+
+def _damaged(path: Path, why: str) -> InputError:
+    return InputError(f"{path}, or what lies beside it, is damaged: {why}; embed it again with --restart")
+
+
+@dataclass(frozen=True, slots=True)
+class _Checked:
+    """A file of vectors whose content is compared with what its record says."""
+
+    inner: Stored
+    path: Path
+
+    @property
+    def record(self) -> Record:
+        return self.inner.record
+
+    def blocks(self, columns: Sequence[Column]) -> Iterator[Mapping[str, Entries]]:
+        rows, blocks = 0, self.inner.blocks(columns)
+        while True:
+            with _whole(self.path):
+                block = next(blocks, None)
+            if block is None:
+                break
+            lengths = {self._rows(column, block[column.name]) for column in columns}
+            if len(lengths) != 1:
+                raise _damaged(self.path, "its columns have different numbers of rows")
+            rows += lengths.pop()
+            yield block
+        if rows != self.record.rows:
+            raise _damaged(self.path, f"it has {rows} rows, expected {self.record.rows}")
+
+    def _rows(self, column: Column, entries: Entries) -> int:
+        """Compare a column with its declaration; gives its rows."""
+        shape, offsets = entries.numbers.shape, entries.offsets
+        if shape[1:] != ((column.width,) if column.width else ()) or entries.numbers.dtype != column.dtype:
+            raise _damaged(
+                self.path,
+                f"{column.name!r} has {entries.numbers.dtype} of the shape {shape}, expected {column.dtype}"
+                f"{f' with {column.width} numbers' if column.width else ''}",
+            )
+        if offsets is not None and ((np.diff(offsets) < 0).any() or offsets[-1] != len(entries.numbers)):
+            raise _damaged(self.path, f"the places of {column.name!r} are not those of its entries")
+        return len(entries)
+
+    def told(self, positions: Sequence[int]) -> dict[int, list[Any]]:
+        with _whole(self.path):
+            found = self.inner.told(positions)
+        for position in positions:
+            if not found.get(position):
+                raise _damaged(self.path, f"row {position + 1} has no id")
+        return found
 
 
 def _parquet(path: Path) -> Any:
@@ -127,6 +192,10 @@ class _StoredArrays:
             for column in columns
             if column.lengths_of
         }
+        for column in columns:
+            there = numbers[column.name] if not column.lengths_of else offsets[column.lengths_of][1:]
+            if len(there) != self.record.rows:
+                raise _damaged(self.path, f"{column.name!r} has {len(there)} rows, expected {self.record.rows}")
         step = _rows_of_block(sum(array.nbytes for array in numbers.values()), self.record.rows)
         for start in range(0, self.record.rows, step):
             stop = min(start + step, self.record.rows)
@@ -138,8 +207,8 @@ class _StoredArrays:
     def _mapped(self, path: Path) -> Array:
         try:
             array: Array = np.load(path, mmap_mode="r")
-        except (OSError, ValueError) as error:
-            raise InputError(f"{path} cannot be read: {error}") from None
+        except (OSError, ValueError, EOFError) as error:
+            raise _damaged(path, str(error)) from None
         return array
 
     def told(self, positions: Sequence[int]) -> dict[int, list[Any]]:

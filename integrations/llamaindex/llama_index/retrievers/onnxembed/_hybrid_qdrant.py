@@ -52,6 +52,8 @@ class InQdrant:
     def search(self, query: QueryBundle, limit: int) -> list[NodeWithScore]:
         """Find nodes and scores, best first."""
         if "client" not in self.able:
+            if not self.store.client.collection_exists(self.store.collection_name):
+                return []  # the store makes it when the first nodes come
             self._refuse_without_idf(self.store.client.get_collection(self.store.collection_name))
             self.able["client"] = self._tells_its_parts() and fuses(self.store.client, self.fusion)
         if self.able["client"]:
@@ -66,6 +68,8 @@ class InQdrant:
         if aclient is None:
             return await asyncio.to_thread(self.search, query, limit)
         if "aclient" not in self.able:
+            if not await aclient.collection_exists(self.store.collection_name):
+                return []
             self._refuse_without_idf(await aclient.get_collection(self.store.collection_name))
             self.able["aclient"] = self._tells_its_parts() and await afuses(aclient, self.fusion)
         if self.able["aclient"]:

@@ -19,7 +19,7 @@ from llama_index.retrievers.onnxembed._hybrid_sides import BesideMemory, Sides
 from llama_index.retrievers.onnxembed._nodes import as_nodes, texts_of
 from llama_index.sparse_embeddings.onnxembed import OnnxSparseEmbedding
 from onnxembed.adapters.checks import as_list, positive, wrong_type
-from onnxembed.adapters.fusion import EVEN, FETCH_K, RANK_CONSTANT, RERANK_K, as_fusion
+from onnxembed.adapters.fusion import EVEN, FETCH_K, RANK_CONSTANT, RERANK_K, as_fusion, refuse_other_ids
 from onnxembed.adapters.memory import mean_length, sparse_core_model
 from onnxembed.adapters.sparse import SparseModel
 from onnxembed.errors import InputError, MissingExtraError
@@ -195,7 +195,7 @@ class OnnxHybridRetriever(BaseRetriever):
             The retriever.
 
         Raises:
-            InputError: There is a collection of that name, or a number is out of range.
+            InputError: There is a collection of that name, a number is out of range, or an id is no UUID.
             MissingExtraError: LlamaIndex's Qdrant store is not installed.
         """
         nodes = as_nodes(nodes)
@@ -205,6 +205,7 @@ class OnnxHybridRetriever(BaseRetriever):
             raise MissingExtraError(
                 'in_qdrant needs LlamaIndex\'s Qdrant store: pip install "llama-index-onnxembed[qdrant]"'
             ) from error
+        refuse_other_ids(node.node_id for node in nodes)
         sparse = sparse_embedding
         if sparse is None:
             sparse = OnnxSparseEmbedding(avg_len=mean_length(texts_of(nodes)))
@@ -255,6 +256,7 @@ class OnnxHybridRetriever(BaseRetriever):
             await self._sparse.adelete_nodes(given)
 
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
+        _refuse_empty(query_bundle)
         found = self._sides().search(query_bundle, self._candidates())
         if self.reranker is not None and found:
             found = self.reranker.postprocess_nodes(found, query_bundle)
@@ -262,6 +264,7 @@ class OnnxHybridRetriever(BaseRetriever):
 
     @_dispatcher.span
     async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
+        _refuse_empty(query_bundle)
         found = await self._sides().asearch(query_bundle, self._candidates())
         if self.reranker is not None and found:
             found = await self.reranker.apostprocess_nodes(found, query_bundle)
@@ -309,6 +312,12 @@ def _hybrid_qdrant(dense: object) -> QdrantVectorStore | None:
     from llama_index.retrievers.onnxembed._hybrid_qdrant import hybrid_store
 
     return hybrid_store(dense)
+
+
+def _refuse_empty(query: QueryBundle) -> None:
+    """Refuse a query without text, of which LlamaIndex makes no vector."""
+    if not query.query_str and not query.custom_embedding_strs:
+        raise InputError("the query is empty; pass the text that is looked for")
 
 
 def _refuse_one_sided(dense: object, sparse: object) -> None:
