@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -29,6 +28,7 @@ from benchmarks.machine import describe_machine, slug
 from benchmarks.precision_worker import MAX_LENGTH, MODEL
 from benchmarks.report import percentile
 from benchmarks.texts import WORKLOADS, queries
+from benchmarks.waiting import Worker
 
 WORKER = Path(__file__).with_name("precision_worker.py")
 RESULTS = Path(__file__).with_name("results")
@@ -54,43 +54,8 @@ class Effort:
     query_rounds: int
 
 
-FULL = Effort(texts=400, rounds={1: 5, 2: 2}, query_rounds=30)
+FULL = Effort(texts=400, rounds={1: 3, 2: 1}, query_rounds=30)
 QUICK = Effort(texts=16, rounds={1: 1, 2: 1}, query_rounds=1)
-
-
-class Worker:
-    """A waiting process with a model.
-
-    Args:
-        name: What it is called in the results.
-        command: Its command line.
-        options: Of its ``embed``.
-    """
-
-    def __init__(self, name: str, command: Sequence[str], options: Mapping[str, Any]) -> None:
-        self.name = name
-        self._options = dict(options)
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.opened = self._line()
-
-    def close(self) -> None:
-        """End the process."""
-        self._process.communicate()
-
-    def ask(self, do: str, texts: Sequence[str], **further: Any) -> dict[str, Any]:
-        """Have it embed."""
-        if self._process.stdin is None:
-            raise RuntimeError("the process has no pipe")
-        self._process.stdin.write(json.dumps({"do": do, "texts": texts, "options": self._options, **further}) + "\n")
-        self._process.stdin.flush()
-        return self._line()
-
-    def _line(self) -> dict[str, Any]:
-        line = self._process.stdout.readline() if self._process.stdout else ""
-        if not line:
-            raise RuntimeError(f"the worker {self.name} ended with exit code {self._process.wait()}")
-        answer: dict[str, Any] = json.loads(line)
-        return answer
 
 
 @contextmanager

@@ -1,0 +1,148 @@
+"""From the measurements of ``benchmarks.suite`` to Markdown: the fastest of each line stands in bold, whoever it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from statistics import median
+from typing import Any
+
+from benchmarks.report import percentile
+
+OURS = "onnxembed"
+MIX_NAMES = {"mixed": "mixed", "short": "short", "full": "512 tokens", "giant": "one giant among short"}
+
+
+def speeds(results: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """Texts a second, by mix and side: of the median of the runs."""
+    return {
+        mix: {name: results["texts"][mix] / median(runs["seconds"]) for name, runs in sides.items()}
+        for mix, sides in results["bulk"].items()
+    }
+
+
+def machine_line(machine: Mapping[str, Any]) -> str:
+    """The machine, and how busy it was."""
+    flags = [flag for flag in machine["cpu_flags"] if flag.startswith(("avx", "amx", "neon", "sve"))]
+    return (
+        f"{machine['cpu']} ({', '.join(flags)}), {machine['cores']} processors, load "
+        f"{machine['load_average_before']} before the run"
+    )
+
+
+def table(
+    head: Sequence[str], rows: Mapping[str, Sequence[float | None]], form: Sequence[str], best: Sequence[str]
+) -> list[str]:
+    """A table with a row for each side.
+
+    Args:
+        head: Names of the columns, the first of them that of the sides.
+        rows: Values by side; ``None`` where there is none.
+        form: How the values of each column are written.
+        best: For each column ``"most"`` or ``"least"``, what is written in bold, or ``""``.
+
+    Returns:
+        Lines of Markdown.
+    """
+    lines = [f"| {' | '.join(head)} |", f"|---|{'--:|' * (len(head) - 1)}"]
+    winners: list[float | None] = []
+    for place, kind in enumerate(best):
+        values = [row[place] for row in rows.values()]
+        present = [value for value in values if value is not None]
+        choose: Callable[[list[float]], float] = max if kind == "most" else min
+        winners.append(choose(present) if kind and present else None)
+    for name, row in rows.items():
+        cells = []
+        for value, written, winner in zip(row, form, winners, strict=True):
+            text = "" if value is None else format(value, written)
+            cells.append(f"**{text}**" if value is not None and value == winner else text)
+        lines.append(f"| {' | '.join([name, *cells])} |")
+    return lines
+
+
+def throughput(results: Mapping[str, Any]) -> list[str]:
+    """Texts a second by mix, and what could not be measured."""
+    found = speeds(results)
+    names = list(results["bulk"]["mixed"])
+    order = [name for name in results["order"] if name in names]
+    rows = {name: [found[mix].get(name) for mix in MIX_NAMES] for name in order}
+    head = ["texts/s", *(f"{label} ({results['texts'][mix]})" for mix, label in MIX_NAMES.items())]
+    lines = table(head, rows, [",.0f"] * len(MIX_NAMES), ["most"] * len(MIX_NAMES))
+    for name, why in results["missing"].items():
+        lines.append(f"| {name} | {why} |{' |' * (len(MIX_NAMES) - 1)}")
+    return lines
+
+
+def others(results: Mapping[str, Any]) -> list[str]:
+    """Memory, starts, latency, agreement."""
+    rows: dict[str, list[float | None]] = {}
+    for name in results["order"]:
+        asked = results["query_seconds"].get(name)
+        imports, colds = (results[key].get(name) for key in ("import_seconds", "cold_seconds"))
+        runs = results["bulk"]["mixed"].get(name)
+        if not runs:
+            continue
+        rows[name] = [
+            *(1e3 * percentile(asked, part) if asked else None for part in (0.5, 0.95, 0.99)),
+            runs["peak_bytes"] / 1e6,
+            median(imports) if imports else None,
+            median(colds) if colds else None,
+            results["least_cosine"].get(name),
+        ]
+    head = [
+        "",
+        "query ms, p50",
+        "p95",
+        "p99",
+        "peak MB, mixed",
+        "import s",
+        "first vector s",
+        "least cosine to PyTorch",
+    ]
+    form = [".1f", ".1f", ".1f", ",.0f", ".2f", ".2f", ".5f"]
+    return table(head, rows, form, ["least"] * 6 + [""])
+
+
+def scaling(results: Mapping[str, Any]) -> list[str]:
+    """Mixed texts a second with one processor and one thread, and with the whole budget."""
+    rows: dict[str, list[float | None]] = {}
+    two = speeds(results)["mixed"]
+    for name in results["order"]:
+        runs = results["one_processor"].get(name)
+        if runs and name in two:
+            one = results["texts"]["mixed"] / median(runs["seconds"])
+            rows[name] = [one, two[name], two[name] / one]
+    count = results["threads"]
+    head = ["mixed texts/s", "1 processor", f"{count} processors", "gain"]
+    return table(head, rows, [".1f", ".1f", ".2f"], ["most", "most", "most"])
+
+
+def verdict(results: Mapping[str, Any]) -> str:
+    """One sentence on each mix where another library is faster than our fp32, and the ratios where none is."""
+    parts = []
+    for mix, found in speeds(results).items():
+        rivals = {name: speed for name, speed in found.items() if not name.startswith(OURS)}
+        if OURS not in found or not rivals:
+            continue
+        best = max(rivals, key=lambda name: rivals[name])
+        ratio = found[OURS] / rivals[best]
+        faster = "is faster" if ratio < 1 else "comes next"
+        parts.append(f"{MIX_NAMES[mix]}: {best} {faster}, ours in fp32 has {ratio:.2f} times its speed")
+    return "; ".join(parts) + "."
+
+
+def to_markdown(results: Mapping[str, Any]) -> str:
+    """Draw all tables."""
+    versions = ", ".join(dict.fromkeys(f"{name.split(',')[0]} {value}" for name, value in results["versions"].items()))
+    lines = [
+        f"{results['model']}, the same weights, {results['threads']} threads for every side, limit "
+        f"{results['max_length']} tokens; medians. {machine_line(results['machine'])}. {versions}.",
+        "",
+        *throughput(results),
+        "",
+        f"Bold is the fastest. {verdict(results)[0].upper()}{verdict(results)[1:]}",
+        "",
+        *others(results),
+        "",
+        *scaling(results),
+    ]
+    return "\n".join(lines) + "\n"
