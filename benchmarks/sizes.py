@@ -13,9 +13,11 @@ import json
 import shutil
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -126,6 +128,16 @@ def measure(shape: Shape, threads: int) -> list[Measured]:
     ]
 
 
+def to_markdown(results: Mapping[str, Any]) -> str:
+    """Draw the table."""
+    lines = ["| layers x width | models of this shape | precision | texts/s | query ms |", "|---|---|---|--:|--:|"]
+    for row in results["rows"]:
+        shape = f"{row['layers']} x {row['hidden']}"
+        speed, query = row["texts_per_second"], row["query_milliseconds"]
+        lines.append(f"| {shape} | {row['models']} | {row['precision']} | {speed} | {query} |")
+    return "\n".join(lines) + "\n"
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Measure all shapes and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -134,18 +146,9 @@ def main(arguments: list[str] | None = None) -> None:
     chosen = parser.parse_args(arguments)
     machine = describe_machine()
     rows = [row for shape in SHAPES for row in measure(shape, chosen.threads)]
-    print("| layers x width | models of this shape | precision | texts/s | query ms |\n|---|---|---|--:|--:|")
-    for row in rows:
-        cells = (
-            f"{row.layers} x {row.hidden}",
-            row.models,
-            row.precision,
-            row.texts_per_second,
-            row.query_milliseconds,
-        )
-        print(f"| {' | '.join(map(str, cells))} |")
+    kept = {"machine": machine, "threads": chosen.threads, "rows": [asdict(row) for row in rows]}
+    print(to_markdown(kept))
     if chosen.json:
-        kept = {"machine": machine, "threads": chosen.threads, "rows": [asdict(row) for row in rows]}
         chosen.json.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from benchmarks.report import percentile
 
 OURS = "onnxembed"
-MIX_NAMES = {"mixed": "mixed", "short": "short", "full": "512 tokens", "giant": "one giant among short"}
+MIX_NAMES = {"mixed": "mixed", "short": "short", "full": "512 tokens", "giant": "a giant among short"}
 
 
 def speeds(results: Mapping[str, Any]) -> dict[str, dict[str, float]]:
@@ -146,3 +146,23 @@ def to_markdown(results: Mapping[str, Any]) -> str:
         *scaling(results),
     ]
     return "\n".join(lines) + "\n"
+
+
+def short_table(results: Mapping[str, Any]) -> list[str]:
+    """What decides most choices, of every side: mixed and short texts, a query, memory, the first vector."""
+    found = speeds(results)
+    rows: dict[str, list[float | None]] = {}
+    for name in results["order"]:
+        runs = results["bulk"]["mixed"].get(name)
+        if not runs:
+            continue
+        asked, colds = results["query_seconds"].get(name), results["cold_seconds"].get(name)
+        rows[name] = [
+            found["mixed"].get(name),
+            found["short"].get(name),
+            1e3 * percentile(asked, 0.5) if asked else None,
+            runs["peak_bytes"] / 1e6,
+            median(colds) if colds else None,
+        ]
+    head = ["", "mixed texts/s", "short texts/s", "query ms", "peak MB", "first vector s"]
+    return table(head, rows, [",.0f", ",.0f", ".1f", ",.0f", ".2f"], ["most", "most", "least", "least", "least"])
