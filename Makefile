@@ -42,15 +42,15 @@ lint: $(VENV)/.test
 	$(BIN)/python scripts/model_table.py --check docs/models.md
 	$(BIN)/python scripts/architecture_table.py --check
 	$(BIN)/python scripts/precision_table.py --check
+	$(BIN)/python scripts/numbers_page.py --check
 	$(BIN)/python scripts/version.py --check
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
 
-bench: $(VENV)/.peers $(VENV)/.test
-	$(BIN)/python -m benchmarks.dense
-	for kind in sparse rerank image; do $(BIN)/python -m benchmarks.compare $$kind || exit 1; done
-	$(BIN)/python -m benchmarks.maxsim
-	$(BIN)/python -m benchmarks.precision
+# The figures of the pages, under 15 minutes on a quiet machine; QUICK=1 tries all in under 3, ALL=1 adds what takes long,
+# CRANFIELD names a folder with that collection. Libraries that do not install are named so in the tables.
+bench: $(VENV)/.peers $(VENV)/.peers-more $(VENV)/.test
+	$(BIN)/python -m benchmarks $(if $(QUICK),--quick) $(if $(ALL),--all) $(if $(CRANFIELD),--cranfield $(CRANFIELD))
 
 golden: $(VENV)/.peers
 	for made in tests/golden/make_*.py; do $(VENV)/peers/bin/python -m tests.golden.$$(basename $$made .py) || exit 1; done
@@ -146,6 +146,19 @@ $(VENV)/.cluster: $(VENV)/.base Makefile
 	$(VENV)/mteb/bin/pip --quiet --disable-pip-version-check install torch==2.13.0
 	$(VENV)/mteb/bin/pip --quiet --disable-pip-version-check install mteb==2.26.24 onnx -e core
 	$(VENV)/mteb/bin/pip --quiet --disable-pip-version-check install $(MODELS)
+	touch $@
+
+# Further peers of the benchmarks, each apart since they want other versions of the same packages; what cannot be had is
+# left out, without a word but pip's.
+$(VENV)/.peers-more: $(VENV)/.base Makefile
+	$(PYTHON) -m venv $(VENV)/peers-libembedding && $(VENV)/peers-libembedding/bin/pip --quiet install libembedding-ng==1.11.0 \
+	  || rm -rf $(VENV)/peers-libembedding
+	$(PYTHON) -m venv $(VENV)/peers-onnx && $(VENV)/peers-onnx/bin/pip --quiet install torch==2.13.0 \
+	  && $(VENV)/peers-onnx/bin/pip --quiet install sentence-transformers==5.7.0 "optimum-onnx[onnxruntime]==0.1.0" \
+	  || rm -rf $(VENV)/peers-onnx
+	$(PYTHON) -m venv $(VENV)/peers-infinity && $(VENV)/peers-infinity/bin/pip --quiet install torch==2.13.0 \
+	  && $(VENV)/peers-infinity/bin/pip --quiet install "infinity-emb[torch,optimum]==0.0.78" \
+	  || rm -rf $(VENV)/peers-infinity
 	touch $@
 
 $(VENV)/.dependents: $(VENV)/.base Makefile

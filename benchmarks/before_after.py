@@ -2,6 +2,7 @@
 
 ``python -m benchmarks.before_after FOLDER`` runs every row in processes of its own, once with the packages of the given
 checkout and once with those of this one, and prints the medians and their ratio, by the clock and by processor time.
+With ``--most RATIO`` it fails when a row takes longer than that, both by the clock and by processor time.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.dense import make_shared_model
@@ -57,13 +59,15 @@ def measured(checkout: Path, row: str, model: str, texts: Path, size: int) -> tu
     return wall, cpu
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Measure all rows and print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("before", type=Path, help="a checkout of the project")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--texts", type=int, default=100)
-    chosen = parser.parse_args()
+    parser.add_argument("--most", type=float, help="the largest ratio of any row; beyond it the command fails")
+    chosen = parser.parse_args(arguments)
+    slower: list[str] = []
     with tempfile.TemporaryDirectory() as scratch:
         model, bulk, asked = Path(scratch, "model"), Path(scratch, "texts.json"), Path(scratch, "queries.json")
         make_shared_model(model)
@@ -84,10 +88,17 @@ def main() -> None:
                 for checkout in (chosen.before, HERE) if turn % 2 else (HERE, chosen.before):
                     taken[checkout].append(measured(checkout, *row))
             label = f"{row[0]} {'onnx' if row[1] else 'weights'} {row[3] or ''}".strip()
+            ratios = []
             for clock, name in enumerate(("clock", "processor")):
                 before, after = (statistics.median(run[clock] for run in taken[side]) for side in (chosen.before, HERE))
                 print(f"{label:18} {name:10} {before:8.4f} s {after:8.4f} s  {after / before:6.3f}", flush=True)
+                ratios.append(after / before)
+            if chosen.most and min(ratios) > chosen.most:
+                slower.append(f"{label}: {min(ratios):.3f}")
+    if slower:
+        print(f"slower than {chosen.most} times the time before: {', '.join(slower)}", file=sys.stderr)
+    return 1 if slower else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

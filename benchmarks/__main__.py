@@ -1,0 +1,80 @@
+"""All benchmarks, one after another, and the pages made from them: ``python -m benchmarks``, or ``make bench``.
+
+``--quick`` tries every part on few inputs, in under 3 minutes, and changes no page; its figures are rough. ``--all``
+adds what takes longer than the rest together. ``--cranfield FOLDER`` adds the quality of search on that collection. A
+part that fails is named at the end, and the others run all the same.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from benchmarks.dense import RESULTS, say
+from benchmarks.machine import describe_machine, slug
+
+ROOT = Path(__file__).parents[1]
+
+
+def parts(machine: str, *, quick: bool, everything: bool, cranfield: str | None) -> Iterator[list[str]]:
+    """The command lines of all parts, after the interpreter.
+
+    Args:
+        machine: Name of the machine in the names of results.
+        quick: Whether few inputs are enough.
+        everything: Whether what takes long is measured, too.
+        cranfield: Folder of the collection.
+
+    Yields:
+        One part after another.
+    """
+    few = ["--quick"] if quick else []
+    collection = ["--cranfield", cranfield] if cranfield and not quick else []
+    yield ["-m", "benchmarks.suite", *few]
+    yield ["-m", "benchmarks.products", *few]
+    yield ["-m", "benchmarks.memory", *few, *(["--count", "100000"] if everything and not quick else [])]
+    for kind in ("sparse", "rerank", "image"):
+        yield ["-m", "benchmarks.compare", kind, *few]
+    yield ["-m", "benchmarks.precision", *few, *collection]
+    if quick:
+        return
+    yield ["-m", "benchmarks.maxsim"]
+    if cranfield:
+        yield ["-m", "benchmarks.cranfield", cranfield]
+    if everything:
+        yield ["-m", "benchmarks.dense"]
+        yield ["-m", "benchmarks.sizes", "--json", str(RESULTS / f"sizes-{machine}.json")]
+        yield ["-m", "benchmarks.serverless"]
+    yield ["scripts/precision_table.py"]
+    yield ["scripts/numbers_page.py"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="few inputs: whether all works, and roughly how fast")
+    parser.add_argument("--all", action="store_true", help="what takes long, too: 100,000 texts, all sizes of models")
+    parser.add_argument("--cranfield", metavar="FOLDER", help="folder of the Cranfield collection")
+    chosen = parser.parse_args(arguments)
+    failed, began = [], time.monotonic()
+    machine = slug(describe_machine()["cpu"])
+    cranfield = str(Path(chosen.cranfield).resolve()) if chosen.cranfield else None
+    for part in parts(machine, quick=chosen.quick, everything=chosen.all, cranfield=cranfield):
+        named, started = " ".join(part), time.monotonic()
+        say(f"== {named}")
+        path = os.pathsep.join([str(ROOT), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]).rstrip(os.pathsep)
+        done = subprocess.run([sys.executable, *part], cwd=ROOT, env={**os.environ, "PYTHONPATH": path})
+        if done.returncode:
+            failed.append(named)
+        say(f"== {named}: {time.monotonic() - started:.0f} s, {time.monotonic() - began:.0f} s in all")
+    for named in failed:
+        say(f"failed: {named}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
