@@ -96,7 +96,7 @@ def against_products(texts: Sequence[str], threads: int, rounds: int) -> dict[st
     from onnxembed import TextEmbedding
 
     model = TextEmbedding(NAME, max_length=MAX_LENGTH, threads=threads)
-    tokens = sum(model.token_count(text) for text in texts)
+    tokens = sum(min(model.token_count(text), MAX_LENGTH) for text in texts)
     products = open_products(threads)
     rows = best_rows(products)
     model.embed_to_array(texts)

@@ -1,0 +1,220 @@
+"""The suite of all libraries: its sides, its tables and the pages made from them, without timing anything."""
+
+from __future__ import annotations
+
+import ast
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmarks import __main__ as everything
+from benchmarks import before_after, memory, plots, products, sides, sides_worker, sizes, suite, suite_report
+from scripts import numbers_page
+
+
+def suite_results() -> dict[str, Any]:
+    names = ("onnxembed", "rival", "rival, batch_size=1")
+
+    def runs(*seconds: float) -> dict[str, Any]:
+        return {name: {"seconds": [took], "peak_bytes": 10**8} for name, took in zip(names, seconds, strict=True)}
+
+    return {
+        "model": "some/model",
+        "max_length": 512,
+        "threads": 2,
+        "order": [*names, "absent"],
+        "machine": {"cpu": "Some CPU", "cpu_flags": ["avx2"], "cores": 2, "load_average_before": 0.1},
+        "texts": {"mixed": 100, "short": 100, "full": 10, "giant": 100},
+        "bulk": {"mixed": runs(1, 10, 2), "short": runs(1, 2, 4), "full": runs(2, 1, 1), "giant": runs(1, 50, 2)},
+        "query_seconds": {"onnxembed": [0.001, 0.002, 0.009], "rival": [0.003]},
+        "import_seconds": {"onnxembed": [0.05], "rival": [0.5]},
+        "cold_seconds": {"onnxembed": [0.25], "rival": [1.0]},
+        "least_cosine": {"onnxembed": 1.0, "rival": 0.99},
+        "one_processor": {"onnxembed": {"seconds": [2.0]}},
+        "versions": {"onnxembed": "1.0", "rival": "2.0"},
+        "missing": {"absent": "not installed"},
+    }
+
+
+def test_tables_show_who_was_fastest_and_what_is_missing() -> None:
+    drawn = suite_report.to_markdown(suite_results())
+    for row in (
+        "| onnxembed | **100** | **100** | 5 | **100** |",
+        "| rival | 10 | 50 | **10** | 2 |",
+        "| absent | not installed | | | |",
+        "| onnxembed | **2.0** | 9.0 | 9.0 | **100** | **0.05** | **0.25** | 1.00000 |",
+        "| rival, batch_size=1 |  |  |  | **100** |  |  |  |",
+        "| onnxembed | **50.0** | **100.0** | **2.00** |",
+    ):
+        assert row in drawn
+    assert "Mixed: rival, batch_size=1 comes next, ours in fp32 has 2.00 times its speed" in drawn
+    assert "512 tokens: rival is faster, ours in fp32 has 0.50 times its speed" in drawn
+
+
+def test_the_short_table_of_the_readme() -> None:
+    assert "| onnxembed | **100** | **100** | **2.0** | **100** | **0.25** |" in suite_report.short_table(
+        suite_results()
+    )
+
+
+def test_mixes_are_what_their_names_say() -> None:
+    assert [len(text.split()) for text in suite.full(2)] == [420, 420]
+    lengths = sorted(len(text.split()) for text in suite.giant(9))
+    assert lengths == [12] * 8 + [420]
+    assert set(suite.MIXES) == set(suite.FULL.texts) == set(suite.QUICK.texts) == set(suite_report.MIX_NAMES)
+    assert next(iter(suite.MIXES)) == "mixed"
+
+
+class Fake:
+    """A worker that takes so many seconds, and ends where it is told to embed more than once."""
+
+    def __init__(self, name: str, seconds: float, *, dies: bool = False) -> None:
+        self.name = name
+        self.asked = 0
+        self._seconds, self._dies = seconds, dies
+
+    def ask(self, do: str, texts: Sequence[str], **further: Any) -> dict[str, Any]:
+        self.asked += 1
+        if self._dies and self.asked > 1:
+            raise RuntimeError("ended")
+        return {"seconds": [self._seconds], "peak_bytes": 7}
+
+
+def test_slow_sides_are_not_run_again_and_ended_ones_are_named() -> None:
+    workers: Any = [Fake("quick", 0.1), Fake("slow", 100.0), Fake("dying", 0.1, dies=True)]
+    missing: dict[str, str] = {}
+    found = suite.bulk(workers, ["a text"], 3, missing)
+    assert {name: len(runs["seconds"]) for name, runs in found.items()} == {"quick": 3, "slow": 1, "dying": 1}
+    assert missing == {"dying": "ended while it embedded"}
+    assert found["quick"]["peak_bytes"] == 7
+
+
+def test_the_worker_imports_no_more_than_the_standard_library() -> None:
+    tree = ast.parse(Path(sides_worker.__file__).read_text(encoding="utf-8"))
+    imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    imported |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    assert {name.partition(".")[0] for name in imported} - {"__future__"} <= sys.stdlib_module_names
+
+
+def test_a_side_is_found_beside_the_peers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("peers", "peers-onnx"):
+        (tmp_path / name / "bin").mkdir(parents=True)
+        (tmp_path / name / "bin" / "python").touch()
+    monkeypatch.setenv("ONNXEMBED_PEERS", str(tmp_path / "peers" / "bin" / "python"))
+    found = {side.name: side.python() for side in sides.SIDES}
+    assert found["onnxembed"] == Path(sys.executable)
+    assert found["fastembed"] == tmp_path / "peers" / "bin" / "python"
+    assert found["sentence-transformers, ONNX"] == tmp_path / "peers-onnx" / "bin" / "python"
+    assert found["infinity"] is None
+    assert {side.library for side in sides.SIDES} == set(sides_worker.OPENERS)
+
+
+def test_closeness_is_to_pytorch_where_it_is(tmp_path: Path) -> None:
+    np.save(tmp_path / "onnxembed.npy", np.array([[2.0, 0.0]]))
+    np.save(tmp_path / "sentence-transformers, PyTorch.npy", np.array([[3.0, 4.0]]))
+    assert suite.closeness(tmp_path, ["onnxembed", "sentence-transformers, PyTorch"])["onnxembed"] == 0.6
+    assert suite.closeness(tmp_path, ["onnxembed"]) == {"onnxembed": 1.0}
+
+
+def test_the_stream_of_texts_is_mixed() -> None:
+    lengths = [len(text.split()) for text in memory.mixed_stream(2_000)]
+    assert min(lengths) == 4
+    assert max(lengths) == 400
+    assert sorted(lengths)[1_000] == pytest.approx(8, abs=1)
+    assert list(memory.mixed_stream(3)) == list(memory.mixed_stream(3))
+
+
+def test_memory_that_grows_shows() -> None:
+    assert memory.growth([10, 20, 20, 20]) == 1.0
+    assert memory.growth([10, 10, 15, 20]) == 2.0
+    stream = {"count": 100, "seconds": 2.0, "peak_bytes": 2e8, "resident_bytes": [1, 1], "afterwards_bytes": 1e8}
+    drawn = memory.to_markdown({"streams": {"int8": stream}, "side_by_side": {"ratio": 0.9}})
+    assert "| int8 | 100 | 50 | 200 | <= 300 | 1.00 | 100 |" in drawn
+    assert "side by side take 0.90 of the time" in drawn
+
+
+def test_products_are_those_of_the_layers() -> None:
+    run = products.open_products(1)
+    outputs = run(64)
+    assert [output.shape for output in outputs] == [(64, 3 * 384)] * 6 + [(64, 384)]
+    drawn = products.to_markdown(
+        {
+            "products": {"tokens": 1000, "rows": 64, "seconds": {"fp32": [2.0, 1.5]}, "ratio": 1.2},
+            "workers": {"gain": 1.8, "plain_gain": 1.9, "ratio": 0.947},
+        }
+    )
+    assert "(1,000 tokens, 1.50 s; 64 rows at once) | 1.20 | <= 1.22 |" in drawn
+    assert "| the one by the other | 0.95 | >= 0.9 |" in drawn
+
+
+def test_all_parts_are_modules_or_scripts_that_exist() -> None:
+    whole = list(everything.parts("cpu", quick=False, everything=True, cranfield="folder"))
+    quick = list(everything.parts("cpu", quick=True, everything=True, cranfield="folder"))
+    assert all("--quick" in part for part in quick)
+    assert ["-m", "benchmarks.memory", "--count", "100000"] in whole
+    assert ["-m", "benchmarks.cranfield", "folder"] in whole
+    assert whole[-1] == ["scripts/numbers_page.py"]
+    for part in whole:
+        file = part[0] if part[0] != "-m" else f"{part[1].replace('.', '/')}.py"
+        assert (everything.ROOT / file).is_file()
+
+
+def test_slower_rows_fail(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def measured(checkout: Path, row: str, *_: Any) -> tuple[float, float]:
+        slow = checkout != tmp_path
+        return (2.0 if slow else 1.0, 1.2 if slow and row == "query" else 1.0)
+
+    monkeypatch.setattr(before_after, "measured", measured)
+    monkeypatch.setattr(before_after, "make_shared_model", lambda _: None)
+    arguments = [str(tmp_path), "--rounds", "1", "--texts", "1"]
+    assert before_after.main([*arguments, "--most", "1.15"]) == 1
+    assert capsys.readouterr().err == "slower than 1.15 times the time before: query onnx: 1.200\n"
+    assert before_after.main([*arguments, "--most", "1.25"]) == 0
+    assert before_after.main(arguments) == 0
+
+
+def test_the_pages_say_what_was_measured() -> None:
+    assert numbers_page.main(["--check"]) == 0
+
+
+def test_parts_of_pages_are_made_from_measurements(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(numbers_page, "RESULTS", tmp_path)
+    part = numbers_page.Part("page", "sizes", ("sizes",), sizes.to_markdown)
+    page = "a\n<!-- sizes:begin -->\nold\n<!-- sizes:end -->\nb\n"
+    assert numbers_page.fresh_page(page, part) == page
+    row = {"layers": 6, "hidden": 384, "models": "some", "precision": "int8"}
+    results = {"rows": [row | {"texts_per_second": 9.5, "query_milliseconds": 1.5}]}
+    (tmp_path / "sizes-amd-epyc.json").write_text(json.dumps(results), encoding="utf-8")
+    fresh = numbers_page.fresh_page(page, part)
+    assert fresh is not None
+    assert "| 6 x 384 | some | int8 | 9.5 | 1.5 |\n<!-- sizes:end -->\nb\n" in fresh
+    assert "old" not in fresh
+    assert numbers_page.fresh_page("no marks", part) is None
+
+
+def test_the_readme_and_the_page_of_numbers() -> None:
+    kind = {"figures": {"SPLADE, default batch": {"speed_ratio": 10.2, "memory_ratio": 0.02}}}
+    said = numbers_page.readme(suite_results(), kind)
+    assert "Other kinds, times fastembed's speed: SPLADE, default batch 10.2." in said
+    slow = {"figures": {"CLIP": {"speed_ratio": 0.9, "memory_ratio": 1.2}}}
+    assert "| CLIP | 0.9 times | 1.20 | fastembed |" in numbers_page.kinds(kind, slow)
+    assert "figures/latency.svg" in numbers_page.dense(suite_results())
+
+
+def test_plots_name_their_measurements(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(numbers_page, "RESULTS", tmp_path)
+    monkeypatch.setattr(numbers_page, "FIGURES", tmp_path / "figures")
+    assert not numbers_page.plots_differ()
+    source = tmp_path / "suite-amd-epyc.json"
+    source.write_text(json.dumps(suite_results()), encoding="utf-8")
+    assert numbers_page.plots_differ()
+    plots.draw(suite_results(), plots.digest(source), tmp_path / "figures")
+    assert not numbers_page.plots_differ()
+    assert "rival, batch_size=1" in (tmp_path / "figures" / "throughput.svg").read_text(encoding="utf-8")
+    source.write_text("{}", encoding="utf-8")
+    assert numbers_page.plots_differ()
