@@ -113,11 +113,11 @@ COMPARISONS: Mapping[str, Sequence[Comparison]] = {
         Comparison(
             "BM25, compatible, two processes", "bm25", paragraphs, "bm25", None, ours={"parallel": 2}, bound=1e-12
         ),
-        Comparison("SPLADE, mixed lengths, default batch", "splade", mixed(256), "splade", 10, rounds=2),
+        Comparison("SPLADE, mixed lengths, default batch", "splade", mixed(192), "splade", 10, rounds=2),
         Comparison(
             "SPLADE, 256 texts of 128 tokens", "splade", full_length, "splade", None, most_memory=1 / 20, rounds=2
         ),
-        Comparison("BM42, mixed lengths, default batch", "bm42", mixed(512), "bm42", 10, rounds=2),
+        Comparison("BM42, mixed lengths, default batch", "bm42", mixed(256), "bm42", 10, rounds=2),
     ),
     "rerank": (
         Comparison("rerank 100 mixed documents, default batch", "rerank", mixed(100), "cross-encoder", 12),

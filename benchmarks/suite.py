@@ -50,7 +50,7 @@ class Effort:
     starts: int
 
 
-FULL = Effort({"mixed": 192, "short": 512, "full": 16, "giant": 192}, rounds=3, turns=30, starts=4)
+FULL = Effort({"mixed": 192, "short": 512, "full": 16, "giant": 192}, rounds=3, turns=30, starts=3)
 QUICK = Effort({"mixed": 16, "short": 32, "full": 2, "giant": 16}, rounds=1, turns=2, starts=1)
 
 
