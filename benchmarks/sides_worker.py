@@ -131,7 +131,7 @@ def answer(opened: Opened, command: dict[str, Any]) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("do", choices=("import", "cold", "serve"))
+    parser.add_argument("do", choices=("cold", "serve"))
     parser.add_argument("--library", choices=OPENERS, required=True)
     parser.add_argument("--precision", default="fp32")
     parser.add_argument("--model", required=True)
@@ -143,15 +143,13 @@ def main() -> None:
     if chosen.threads == 1 and hasattr(os, "sched_setaffinity"):
         # Tokenizers and Python's own threads share the one processor, too.
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-    if chosen.do == "import":
-        started = time.perf_counter()
-        module = import_module(MODULES.get(chosen.library, chosen.library))
-        getattr(module, CLASSES.get(chosen.library, "TextEmbedding"))
-        print(json.dumps({"seconds": time.perf_counter() - started}), file=answers, flush=True)
-        return
+    started = time.perf_counter()
+    getattr(import_module(MODULES.get(chosen.library, chosen.library)), CLASSES.get(chosen.library, "TextEmbedding"))
+    imported = time.perf_counter() - started
     opened = OPENERS[chosen.library](chosen.model, chosen.threads, chosen.precision)
     opened.embed([WARM_UP])
-    ready = {"at": time.monotonic(), "version": version(opened.distribution), "peak_bytes": peak_bytes()}
+    ready = {"at": time.monotonic(), "import_seconds": imported, "peak_bytes": peak_bytes()}
+    ready["version"] = version(opened.distribution)
     print(json.dumps(ready), file=answers, flush=True)
     if chosen.do == "serve":
         for line in sys.stdin:

@@ -155,7 +155,7 @@ def closeness(folder: Path, names: Sequence[str]) -> dict[str, float]:
 
 
 def starts(sides: Sequence[Side], model: Path, times: int, missing: dict[str, str]) -> dict[str, Any]:
-    """Import, and start to the first vector, in new processes; of several the first of each does not count."""
+    """Start new processes up to the first vector; of several the first of each does not count."""
     found: dict[str, Any] = {"import_seconds": {}, "cold_seconds": {}, "cold_peak_bytes": {}}
     for number in range(times):
         for side in sides:
@@ -163,14 +163,13 @@ def starts(sides: Sequence[Side], model: Path, times: int, missing: dict[str, st
                 continue
             say(f"starting {side.name}")
             try:
-                imported = side.once("import", model, THREADS)["seconds"]
                 began = time.monotonic()
                 cold = side.once("cold", model, THREADS)
             except subprocess.CalledProcessError:
                 missing[side.name] = "did not start"
                 continue
             if number or times == 1:
-                found["import_seconds"].setdefault(side.name, []).append(imported)
+                found["import_seconds"].setdefault(side.name, []).append(cold["import_seconds"])
                 found["cold_seconds"].setdefault(side.name, []).append(cold["at"] - began)
                 found["cold_peak_bytes"][side.name] = cold["peak_bytes"]
     return found
