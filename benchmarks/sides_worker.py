@@ -149,8 +149,8 @@ def main() -> None:
     opened = OPENERS[chosen.library](chosen.model, chosen.threads, chosen.precision)
     opened.embed([WARM_UP])
     ready = {"at": time.monotonic(), "import_seconds": imported, "peak_bytes": peak_bytes()}
-    ready["version"] = version(opened.distribution)
-    print(json.dumps(ready), file=answers, flush=True)
+    known = version(opened.distribution)  # reads files: not part of the start
+    print(json.dumps({**ready, "version": known}), file=answers, flush=True)
     if chosen.do == "serve":
         for line in sys.stdin:
             print(json.dumps(answer(opened, json.loads(line))), file=answers, flush=True)
