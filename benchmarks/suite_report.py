@@ -9,6 +9,8 @@ from typing import Any
 from benchmarks.report import percentile
 
 OURS = "onnxembed"
+PYTORCH = "sentence-transformers, PyTorch"
+AIM = 1.9
 MIX_NAMES = {"mixed": "mixed", "short": "short", "full": "512 tokens", "giant": "a giant among short"}
 
 
@@ -127,7 +129,15 @@ def verdict(results: Mapping[str, Any]) -> str:
         ratio = found[OURS] / rivals[best]
         faster = "is faster" if ratio < 1 else "comes next"
         parts.append(f"{MIX_NAMES[mix]}: {best} {faster}, ours in fp32 has {ratio:.2f} times its speed")
-    return "; ".join(parts) + "."
+    return "; ".join(parts) + "." + aim(results)
+
+
+def aim(results: Mapping[str, Any]) -> str:
+    """How many times PyTorch's speed ours has over mixed texts, beside what is aimed at; empty where it was not there."""
+    found = speeds(results)["mixed"]
+    if OURS not in found or PYTORCH not in found:
+        return ""
+    return f" Mixed texts take {PYTORCH} {found[OURS] / found[PYTORCH]:.2f} times as long as ours in fp32 (aim: {AIM})."
 
 
 def to_markdown(results: Mapping[str, Any]) -> str:

@@ -62,6 +62,13 @@ def test_the_short_table_of_the_readme() -> None:
     )
 
 
+def test_what_is_aimed_at_is_told() -> None:
+    results = suite_results()
+    assert suite_report.aim(results) == ""
+    results["bulk"]["mixed"]["sentence-transformers, PyTorch"] = {"seconds": [2.5]}
+    assert suite_report.aim(results).endswith("2.50 times as long as ours in fp32 (aim: 1.9).")
+
+
 def test_mixes_are_what_their_names_say() -> None:
     assert [len(text.split()) for text in suite.full(2)] == [420, 420]
     lengths = sorted(len(text.split()) for text in suite.giant(9))
