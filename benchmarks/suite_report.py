@@ -133,7 +133,7 @@ def verdict(results: Mapping[str, Any]) -> str:
 
 
 def aim(results: Mapping[str, Any]) -> str:
-    """How many times PyTorch's speed ours has over mixed texts, beside what is aimed at; empty where it was not there."""
+    """How many times PyTorch's speed ours has over mixed texts, and what is aimed at; empty where it was not there."""
     found = speeds(results)["mixed"]
     if OURS not in found or PYTORCH not in found:
         return ""
