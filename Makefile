@@ -151,12 +151,12 @@ $(VENV)/.cluster: $(VENV)/.base Makefile
 # Further peers of the benchmarks, each apart since they want other versions of the same packages; what cannot be had is
 # left out, without a word but pip's.
 $(VENV)/.peers-more: $(VENV)/.base Makefile
-	-$(PYTHON) -m venv $(VENV)/peers-libembedding && $(VENV)/peers-libembedding/bin/pip --quiet install libembedding-ng==1.11.0 \
+	$(PYTHON) -m venv $(VENV)/peers-libembedding && $(VENV)/peers-libembedding/bin/pip --quiet install libembedding-ng==1.11.0 \
 	  || rm -rf $(VENV)/peers-libembedding
-	-$(PYTHON) -m venv $(VENV)/peers-onnx && $(VENV)/peers-onnx/bin/pip --quiet install torch==2.13.0 \
+	$(PYTHON) -m venv $(VENV)/peers-onnx && $(VENV)/peers-onnx/bin/pip --quiet install torch==2.13.0 \
 	  && $(VENV)/peers-onnx/bin/pip --quiet install sentence-transformers==5.7.0 "optimum-onnx[onnxruntime]==0.1.0" \
 	  || rm -rf $(VENV)/peers-onnx
-	-$(PYTHON) -m venv $(VENV)/peers-infinity && $(VENV)/peers-infinity/bin/pip --quiet install torch==2.13.0 \
+	$(PYTHON) -m venv $(VENV)/peers-infinity && $(VENV)/peers-infinity/bin/pip --quiet install torch==2.13.0 \
 	  && $(VENV)/peers-infinity/bin/pip --quiet install "infinity-emb[torch,optimum]==0.0.78" \
 	  || rm -rf $(VENV)/peers-infinity
 	touch $@
