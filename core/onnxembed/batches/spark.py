@@ -2,15 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
+from onnxembed.batches.forms import Form
 from onnxembed.batches.models import missing
-from onnxembed.batches.tables import ArrowTable, FrameTable
+from onnxembed.batches.rows import Rows
+from onnxembed.batches.tables import ArrowTable, FrameTable, Table
 
-if TYPE_CHECKING:
-    from onnxembed.batches.embed import EmbedBatches
+
+class Embeds(Protocol):
+    """What is needed of an `EmbedBatches` here."""
+
+    @property
+    def form(self) -> Form:
+        """How the model's vectors become columns."""
+
+    @property
+    def further_names(self) -> tuple[str, ...]:
+        """The name of the column with the reasons, if there is one."""
+
+    def new_names(self, present: Sequence[str]) -> tuple[str, ...]:
+        """The names of the columns of vectors."""
+
+    def table(self, table: Table) -> Any:
+        """Embed a batch."""
+
+    def attempt(self, items: Sequence[object]) -> Rows:
+        """Embed the items of a column, and give the reasons of the bad ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +45,7 @@ class SparkFunctions:
         embed: What runs on the workers.
     """
 
-    embed: EmbedBatches
+    embed: Embeds
 
     def in_arrow(self, batches: Iterator[Any]) -> Iterator[Any]:
         """Embed the record batches of a partition; for ``mapInArrow``."""
