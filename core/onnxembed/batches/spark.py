@@ -29,8 +29,8 @@ class Embeds(Protocol):
     def table(self, table: Table) -> Any:
         """Embed a batch."""
 
-    def attempt(self, items: Sequence[object]) -> Rows:
-        """Embed the items of a column, and give the reasons of the bad ones."""
+    def rows(self, items: Sequence[object]) -> Rows:
+        """Embed the items of a column; bad ones raise, or are counted."""
 
 
 @dataclass(frozen=True, slots=True)
