@@ -29,7 +29,7 @@ test: $(VENV)/.test
 test-full: $(VENV)/.test $(VENV)/.peers $(VENV)/.gpu $(VENV)/.stores $(VENV)/.cluster
 	$(BIN)/python -m pytest -m full $(ARGS)
 
-lint: $(VENV)/.test
+lint: $(VENV)/.docs  # with the tools of the documentation, whose hooks are typed too
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy $(TYPED)
