@@ -151,7 +151,7 @@ def describe(
 
     Args:
         model_name: A name of the catalogue, a folder, or a Hub repository.
-        kind: As for `open_model`.
+        kind: One that `open_model` takes.
         cache_dir: This and the following arguments are those of the model classes.
         local_files_only: As there.
         accept_unknown: As there.

@@ -69,7 +69,7 @@ def session_of(model: Model[Any, Any, Any]) -> Any:
     """Load a model, and give ONNX Runtime's session of it.
 
     Args:
-        model: The model.
+        model: One of the core; its weights are loaded.
 
     Returns:
         The session, the first where there are several.
@@ -87,7 +87,7 @@ def tokenizer_of(model: Model[Any, Any, Any]) -> tokenizers.Tokenizer:
     """Copy a model's tokenizer.
 
     Args:
-        model: The model.
+        model: One of the core; its files are found or fetched.
 
     Returns:
         A tokenizer that pads to the longest text of a call; the caller may change it.

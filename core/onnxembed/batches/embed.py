@@ -77,7 +77,7 @@ class EmbedBatches:
                 truncate=False)``.
             column: The column with the texts; for models of images, with these: paths, bytes, or ``{"bytes", "path"}``.
             output: The name of the columns with the vectors.
-            kind: As for `open_model`, with a name.
+            kind: The kind of a model that is given by name, as `open_model` takes it.
             input_type: ``"document"``, or ``"query"`` for the form of queries. For models of late interaction over
                 pictures, documents are pictures and queries are texts.
             on_error: ``"raise"``: the first bad row ends the batch, with its number. ``"skip"``: the row stays and its

@@ -52,7 +52,7 @@ class Questions:
         """Load the model, in the replica.
 
         Args:
-            model: As for `EmbedBatches`; of texts.
+            model: A model of texts: an object, or a name as `EmbedBatches` takes it.
             kind: As there.
             input_type: As there.
             max_batch_size: Most questions of a batch. Serve hands a replica at most ``max_ongoing_requests`` at once.

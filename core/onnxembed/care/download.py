@@ -72,7 +72,7 @@ def download_model(
 
     Args:
         model_name: A name of the catalogue, or a Hub repository.
-        kind: As for `open_model`, or ``"m3"``.
+        kind: One that `open_model` takes, or ``"m3"``.
         cache_dir: This and the following arguments are those of the model classes.
         revision: As there.
         variant: As there.

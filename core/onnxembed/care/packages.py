@@ -16,7 +16,7 @@ OWN = (
     "llama-index-onnxembed",
     "onnxembed-fastembed",
     "llama-index-embeddings-onnxembed",
-    "llama-index-postprocessor-onnxembed",
+    "llama-index-postprocessor-onnxembed-rerank",
     "llama-index-sparse-embeddings-onnxembed",
     "llama-index-retrievers-onnxembed",
 )

@@ -96,7 +96,7 @@ def refusal(
     Args:
         config: ``config.json``, read before the weights are fetched.
         head: What the graph would give.
-        accepted: As for `compile_model`.
+        accepted: Keys of ``config.json`` that are passed over unknown, as `compile_model` takes them.
 
     Returns:
         The error that `compile_model` would raise.

@@ -25,7 +25,7 @@ class Architecture:
         prepare: Takes the keys of ``checkpoint.config`` that it knows and describes the body. It reads no weight:
             `onnxembed.compile.refusal` calls it where there is only a configuration.
         reads_pictures: Whether it reads pictures instead of texts.
-        setting: A key of ``config.json`` and its value, by which it is told from a family that shares its type.
+        setting: A key of ``config.json`` and its value, which a family that shares its type does not have.
     """
 
     model_types: tuple[str, ...]

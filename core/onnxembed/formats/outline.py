@@ -34,7 +34,7 @@ def outline(path: Path) -> bytes | None:
         try:
             return _Outline(reader, buffer, path.name).of(len(buffer))
         except ModelError:
-            return None  # whoever loads the file says what is wrong with it
+            return None  # ONNX Runtime's loading says what is wrong with the file
 
 
 class _Outline:

@@ -53,7 +53,7 @@ class Run:
     """A run.
 
     Attributes:
-        model: The model.
+        model: What embeds the rows, of any kind.
         call: How it is called.
         source: The rows.
         skips: Whether bad rows are passed over.

@@ -21,7 +21,7 @@ class Copy:
     """A graph that takes over the nodes of a model.
 
     Attributes:
-        model: The model.
+        model: What is copied, read from its file.
         own: Begins the names of values that are added, which must not meet those of the file.
         opset: The version to bring its operators to, `OPSET` or, where it is the model's own, any.
         graph: The new graph.
