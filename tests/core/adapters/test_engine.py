@@ -74,7 +74,6 @@ def test_the_core_object_is_made_once_of_what_was_given(made: list[dict[str, Any
             "cuda": "cpu",
             "local_files_only": False,
             "precision": "fp32",
-            "truncate": True,
             "passage_prompt": "text: ",
             "lazy_load": True,
         }
