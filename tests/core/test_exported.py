@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import pytest
 
 import onnxembed
@@ -311,6 +312,13 @@ def test_weights_that_would_overflow(large: Path, tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(precision, "has_dot_products", lambda: True)
     opened = TextEmbedding(seven)
     np.testing.assert_array_equal(opened.embed_to_array(TEXTS), expected)
+
+
+def test_an_onnx_runtime_that_would_compute_it_wrongly(exported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Releases before 1.25 load its attention, and 1.24 gives other numbers."""
+    monkeypatch.setattr(onnxruntime, "__version__", "1.24.4")
+    with pytest.raises(UnsupportedModelError, match=r"exported for ONNX Runtime 1\.25 or later.*installed is 1\.24\.4"):
+        TextEmbedding(exported)
 
 
 def test_a_pooling_that_was_chosen_goes_with_it(source: Path, tmp_path: Path) -> None:

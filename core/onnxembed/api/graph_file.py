@@ -18,7 +18,6 @@ from onnxembed.errors import ModelError, ModelNotFoundError, UnsupportedModelErr
 from onnxembed.foreign import describe, is_foreign
 from onnxembed.formats.onnx_graph import GraphFacts, TensorInfo, inspect_graph
 from onnxembed.formats.outline import outline
-from onnxembed.formats.unpadded import LEAST_LENGTH, unpadded
 from onnxembed.formats.weight_files import WEIGHTS_FILE
 from onnxembed.hub.content import content_digest, digest_memory
 from onnxembed.hub.exported import MANIFEST_FILE, Manifest, ReadyGraph, manifest_of
@@ -26,18 +25,24 @@ from onnxembed.hub.external_data import loadable_model_path
 from onnxembed.hub.files import FolderFiles, find_graph, weights_names
 from onnxembed.hub.folder import CONFIG_FILE, GRAPH_LAYOUTS, ModelFolder, absent
 from onnxembed.hub.settings import StoreSettings
+from onnxembed.runtime.onnx import import_onnxruntime
 from onnxembed.runtime.precision import FULL_BITS, WEIGHT_BITS, GraphNumbers
-from onnxembed.runtime.provider_traits import PROCESSOR_FORM, GraphForm, Operators
+from onnxembed.runtime.provider_traits import (
+    ATTENTION_BY_LENGTHS_SINCE,
+    GraphForm,
+    Operators,
+    has_attention_by_lengths,
+    processor_form,
+)
 from onnxembed.runtime.session import DataFile
 from onnxembed.spec import GraphHead, ModelSpec, Recipe
 from onnxembed.suggest import listed
 
 _NAMES_SHOWN = 8
+_STANDARD = Operators.STANDARD_ATTENTION
 _MASK = "attention_mask"
 # Part of the name of a kept graph in 16 bits, raised when its making changes.
 _HALF_VERSION = 2
-# Larger ones are graphs that hold their weights.
-_MOST_GRAPH_BYTES = 16 * 1024 * 1024
 # Processors that load numbers from any address as fast as from a multiple of their size.
 _READ_ANYWHERE = frozenset({"x86_64", "aarch64", "arm64"})
 
@@ -56,8 +61,6 @@ class GraphFile:
         dynamically_quantized: Whether it scales activations at run time, per batch.
         data: The files beside it with weights of it.
         pooled: Whether it was shipped, and these two outputs were added to it.
-        lengths_apart_from: Tokens from which a text runs with texts of its own length alone, for its numbers' sake;
-            ``None`` where no length matters.
     """
 
     path: Path
@@ -67,7 +70,6 @@ class GraphFile:
     dynamically_quantized: bool
     data: tuple[DataFile, ...] = ()
     pooled: bool = False
-    lengths_apart_from: int | None = None
 
     @property
     def pools(self) -> bool:
@@ -125,30 +127,35 @@ def prepared_graph(
     store: StoreSettings,
     accept_unknown: tuple[str, ...] = (),
     numbers: GraphNumbers = GraphNumbers.SINGLE,
-    form: GraphForm = PROCESSOR_FORM,
+    form: GraphForm | None = None,
 ) -> Iterator[GraphFile]:
     """Give a graph that may be loaded while the context lasts; it runs no code and reads no foreign files.
 
     ``accept_unknown`` are keys of ``config.json`` that the compiler passes over; other ``numbers`` than those of single
-    precision give a graph that is rewritten to them; ``form`` is what its provider wants. A folder that holds neither
-    a graph nor weights is a `ModelNotFoundError`.
+    precision give a graph that is rewritten to them; ``form`` is what its provider wants, by default the processor. A
+    folder that holds neither a graph nor weights is a `ModelNotFoundError`.
     """
     exported = manifest_of(folder.path)
     if exported is not None:
         with ready_graph(folder.path, exported, model) as ready:
             yield _ready(folder.path, exported, ready)
         return
-    with _full_graph(folder, model, store, accept_unknown, form) as full:
+    with _full_graph(folder, model, store, accept_unknown, _form(form, numbers)) as full:
         if numbers is GraphNumbers.SINGLE:
             yield full
             return
         with kept_graph(store, full.path, *_rewriting(full.path, store, numbers)) as path:
             facts = inspect_graph(path)
             data = tuple(DataFile(path.parent / name) for name in facts.external_data)
-            made = (
-                _made_here(path, facts, data, form) if full.compiled else _describe(path, facts, data, compiled=False)
-            )
+            made = _describe(path, facts, data, compiled=full.compiled)
             yield replace(_rounded(made), pooled=full.pooled)
+
+
+def _form(form: GraphForm | None, numbers: GraphNumbers) -> GraphForm:
+    """The form of the full graph; narrow floats are put into ONNX Runtime's own attention."""
+    form = processor_form() if form is None else form
+    narrow = numbers in (GraphNumbers.FLOAT16, GraphNumbers.BFLOAT16)
+    return replace(form, operators=Operators.FUSED) if narrow and form.operators is _STANDARD else form
 
 
 def _ready(folder: Path, exported: Manifest, graph: ReadyGraph) -> GraphFile:
@@ -161,19 +168,21 @@ def _ready(folder: Path, exported: Manifest, graph: ReadyGraph) -> GraphFile:
         raise ModelError(f"{path} keeps weights in other files than {folder / MANIFEST_FILE} lists; export it again")
     data = tuple(DataFile(file, digests[file]) for file in files)
     if graph.compiled:
-        file = _made_here(path, facts, data, PROCESSOR_FORM)
+        if ("", "Attention") in facts.operators and not has_attention_by_lengths():
+            needed = ".".join(map(str, ATTENTION_BY_LENGTHS_SINCE))
+            raise UnsupportedModelError(
+                f"{folder} was exported for ONNX Runtime {needed} or later, which computes attention by the lengths "
+                f"of texts; installed is {import_onnxruntime().__version__}: upgrade it, or export the model again"
+            )
     else:
-        file = _describe(path, facts, data or _own_data(path, lambda _: exported.files[graph.path][0]), compiled=False)
+        data = data or _own_data(path, lambda _: exported.files[graph.path][0])
+    file = _describe(path, facts, data, compiled=graph.compiled)
     return file if exported.weight_bits == FULL_BITS else _rounded(file)
 
 
 def _rounded(file: GraphFile) -> GraphFile:
-    """A graph in 8 bits: it scales each row by itself, although its operators are those of dynamic quantisation.
-
-    Rounding makes much of the little by which attention without a mask differs: no text may have it here and not there.
-    """
-    apart = LEAST_LENGTH if any(part.outline for part in file.data) else None
-    return replace(file, dynamically_quantized=False, lengths_apart_from=apart)
+    """A graph in 8 bits: it scales each row by itself, although its operators are those of dynamic quantisation."""
+    return replace(file, dynamically_quantized=False)
 
 
 @contextmanager
@@ -217,15 +226,8 @@ def _full_graph(
     with kept_graph(store, folder.path / weights[0], making + shards, compile_to) as path:
         facts = inspect_graph(path)
         # Without digests: a graph that was made here is loaded again after any change.
-        yield _made_here(path, facts, tuple(DataFile(path.parent / name) for name in facts.external_data), form)
-
-
-def _made_here(path: Path, facts: GraphFacts, data: tuple[DataFile, ...], form: GraphForm) -> GraphFile:
-    """A compiled graph, which leaves the mask out of long attention; see `unpadded`."""
-    # Other forms have no such mask: they go by lengths, or spell attention out.
-    if data and form.operators is Operators.FUSED and path.stat().st_size <= _MOST_GRAPH_BYTES:
-        data = (replace(data[0], outline=unpadded(path.read_bytes())), *data[1:])
-    return _describe(path, facts, data, compiled=True)
+        beside = tuple(DataFile(path.parent / name) for name in facts.external_data)
+        yield _describe(path, facts, beside, compiled=True)
 
 
 def _own_data(graph: Path, digest: Callable[[Path], str]) -> tuple[DataFile, ...]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from onnxembed.compile.architectures import ARCHITECTURES
 from onnxembed.compile.checkpoint import Checkpoint, find_weights, read_config
 from onnxembed.compile.config_keys import HARMLESS, check_common_keys
-from onnxembed.compile.graph_builder import LARGEST_INLINE_BYTES
+from onnxembed.compile.graph_builder import LARGEST_INLINE_BYTES, OPSET_WITH_LENGTHS
 from onnxembed.compile.heads import add_head, check_head, head_weights
 from onnxembed.compile.operators import StandIns
 from onnxembed.errors import InputError, ModelError, UnsupportedModelError
@@ -54,7 +54,7 @@ def compile_model(
         single_file: Whether the weights go into the ``.onnx`` file, where its format has room. Otherwise they go to
             ``<target>.data`` beside it, which ONNX Runtime maps instead of copying: it starts several times faster.
         accepted: Keys of ``config.json`` that are not known here and may be passed over; see `Facts.finish`.
-        operators: What it is made of. With lengths in place of the mask, the tokens of a text must come first.
+        operators: What it is made of. With lengths in place of the mask, the tokens of each text must come first.
         show_progress: Whether a bar on standard error counts the tensors, where they go beside the file.
 
     Returns:
@@ -82,6 +82,8 @@ def compile_model(
         checkpoint.check_weights({**body.weights, **head_weights(body, head)}, body.unused)
         if operators is not Operators.FUSED:
             body.into.graph.stand_ins = StandIns(operators)
+        if operators is Operators.STANDARD_ATTENTION:
+            body.into.graph.raise_opset(OPSET_WITH_LENGTHS)
         add_head(body, head, poolings, tokens)
         return body.into.graph.write(
             target, largest_inline_bytes=LARGEST_INLINE_BYTES if single_file else 0, show_progress=show_progress

@@ -18,8 +18,9 @@ from onnxembed.compile.tensors import Part, Tensor, parts_by_rows
 from onnxembed.errors import UnsupportedModelError
 from onnxembed.formats import onnx_schema as schema
 from onnxembed.formats.protobuf import MessageWriter
-from onnxembed.runtime.onnx import import_onnxruntime
+from onnxembed.runtime.onnx import import_onnxruntime, onnxruntime_version
 from onnxembed.runtime.progress import Advance, progress
+from onnxembed.runtime.provider_traits import ATTENTION_BY_LENGTHS_SINCE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -53,12 +54,19 @@ OPSET = 17
 """The version of ONNX's operators that every supported ONNX Runtime has."""
 OPSET_WITH_ATTENTION = 23
 """The first version with ``Attention``, ``RotaryEmbedding`` and ``RMSNormalization``."""
+OPSET_WITH_LENGTHS = 24
+"""The first version whose ``Attention`` takes the lengths of texts."""
 OPSET_WITH_ANTIALIAS = 18
-"""The first version in which ``Resize`` smooths, and ``Reduce...`` take their axes as an input."""
+"""The first version in which ``Resize`` smooths, ``Reduce...`` take axes as an input, and ``Split`` takes a number."""
 # The version of the file's format, and the first ONNX Runtime that has all operators used here, by opset.
 _IR_VERSIONS = {OPSET: 8, OPSET_WITH_ANTIALIAS: 8, OPSET_WITH_ATTENTION: 10}
 _LATEST_IR_VERSION = 10
-_RUNTIMES = {OPSET: (1, 20), OPSET_WITH_ANTIALIAS: (1, 20), OPSET_WITH_ATTENTION: (1, 23)}
+_RUNTIMES = {
+    OPSET: (1, 20),
+    OPSET_WITH_ANTIALIAS: (1, 20),
+    OPSET_WITH_ATTENTION: (1, 23),
+    OPSET_WITH_LENGTHS: ATTENTION_BY_LENGTHS_SINCE,
+}
 LARGEST_INLINE_BYTES = 1_500_000_000
 """Protobuf ends at 2 GiB; above this the tensors go to a file of their own."""
 _SMALLEST_EXTERNAL_BYTES = 1024
@@ -82,14 +90,16 @@ class GraphBuilder:
 
     def check_runtime(self, where: str) -> None:
         """Refuse a graph whose operators the installed ONNX Runtime lacks; ``where`` is what messages name."""
-        version = import_onnxruntime().__version__
-        installed = tuple(int(part) for part in version.split(".")[:2])
         needed = _RUNTIMES[self._opset]
-        if installed < needed:
+        if onnxruntime_version() < needed:
             raise UnsupportedModelError(
                 f"{where}: this architecture needs ONNX Runtime {needed[0]}.{needed[1]} or later, installed is "
-                f"{version}; upgrade onnxruntime"
+                f"{import_onnxruntime().__version__}; upgrade onnxruntime"
             )
+
+    def raise_opset(self, opset: int) -> None:
+        """Take operators of this version, before any was added, where those at hand are older."""
+        self._opset = max(self._opset, opset)
 
     def input(self, name: str, element_type: int, shape: Sequence[Dimension]) -> str:
         """Declare an input of the graph; return its name."""
@@ -238,6 +248,13 @@ class GraphBuilder:
         node.text(schema.NODE_NAME, output).text(schema.NODE_OP_TYPE, "ConstantOfShape")
         self._nodes.append(node.message(schema.NODE_ATTRIBUTE, attribute))
         return output
+
+    def halves(self, value: str, first: str, second: str) -> tuple[str, str]:
+        """Cut the last axis in two."""
+        attributes: dict[str, AttributeValue] = {"axis": -1}
+        if self._opset >= OPSET_WITH_ANTIALIAS:
+            attributes["num_outputs"] = 2
+        return self.node("Split", [value], first, attributes, further_outputs=[second]), second
 
     def reduce(self, op_type: str, value: str, axes: Sequence[int], output: str, *, keepdims: bool) -> str:
         """Add ``ReduceMax``, ``ReduceMean`` or ``ReduceL2``, whose axes later versions of ONNX take as an input."""

@@ -13,6 +13,7 @@ from typing import Protocol, cast
 from onnxembed.runtime.provider_traits import Operators
 
 FLOAT = 1
+INT64 = 7
 # Providers without fused operators often compute in half precision, which ends at 65504.
 _LOWEST_SCORE = -3e4
 _END = 1 << 62
@@ -78,6 +79,8 @@ class StandIns:
             }
         elif operators is Operators.LENGTHS:
             self._table = {"MultiHeadAttention": self._attention_by_lengths, "ArgMax": self._place_of_largest}
+        elif operators is Operators.STANDARD_ATTENTION:
+            self._table = {"MultiHeadAttention": self._standard_attention}
 
     def add(self, graph: Nodes, op_type: str, inputs: Sequence[str], output: str, attributes: Attributes) -> str | None:
         """Add what stands for an operator; ``None`` where it stays."""
@@ -103,11 +106,39 @@ class StandIns:
         """
         given = list(inputs)
         if len(given) > _MASK and given[_MASK]:
-            mask, axis = given[_MASK], self._whole(graph, 1)
-            given[_MASK] = self._once(
-                f"{mask}.lengths", lambda name: graph.node("ReduceSum", [mask, axis], name, {"keepdims": 0})
-            )
+            given[_MASK] = self._lengths(graph, given[_MASK])
         return graph.own_node("MultiHeadAttention", given, output, attributes, "com.microsoft")
+
+    def _lengths(self, graph: Nodes, mask: str) -> str:
+        """The number of a mask's ones, (batch,)."""
+        axis = self._whole(graph, 1)
+        return self._once(f"{mask}.lengths", lambda name: graph.node("ReduceSum", [mask, axis], name, {"keepdims": 0}))
+
+    def _standard_attention(self, graph: Nodes, inputs: Sequence[str], output: str, attributes: Attributes) -> str:
+        """The standard's attention with one length a text; padding is on the right.
+
+        It has no biases. That of the keys adds the same number to all scores of a query, which changes no weight; the
+        weights of a query sum to 1, so that of the values is added to what they make.
+        """
+        given = [*inputs, *[""] * (_SCORE_BIAS + 1 - len(inputs))]
+        if given[_SCORE_BIAS] or (given[_MASK] and attributes.get("unidirectional")):
+            return graph.own_node("MultiHeadAttention", inputs, output, attributes, "com.microsoft")
+        rows, heads, bias = given[:_BIAS], int(str(attributes["num_heads"])), given[_BIAS]
+        if bias:
+            rows[_QUERY] = self._added_third(graph, rows[_QUERY], bias, _QUERY)
+        if given[_MASK]:
+            lengths = self._lengths(graph, given[_MASK])
+            whole = self._once(f"{lengths}.whole", lambda name: graph.node("Cast", [lengths], name, {"to": INT64}))
+            rows += ["", "", "", whole]
+        standard: dict[str, AttributeValue] = {"q_num_heads": heads, "kv_num_heads": heads}
+        if attributes.get("unidirectional"):
+            standard["is_causal"] = 1
+        if attributes.get("scale"):
+            standard["scale"] = attributes["scale"]
+        if not bias:
+            return graph.own_node("Attention", rows, output, standard)
+        attended = graph.own_node("Attention", rows, f"{output}.without_bias", standard)
+        return self._added_third(graph, attended, bias, _VALUE, output)
 
     def _place_of_largest(self, graph: Nodes, inputs: Sequence[str], output: str, attributes: Attributes) -> str:
         """The place of the largest of some whole numbers, for which CUDA has a kernel for floats alone.
@@ -167,14 +198,14 @@ class StandIns:
 
         return self._once(f"scale.{attributes['num_heads']}", root)
 
-    def _added_third(self, graph: Nodes, row: str, bias: str, place: int) -> str:
+    def _added_third(self, graph: Nodes, row: str, bias: str, place: int, output: str = "") -> str:
         """Add the query's, the key's or the value's third of a joined bias."""
         size = graph.tensor_shape(bias)[0] // 3
         bounds = [self._whole(graph, size * end) for end in (place, place + 1)]
         third = self._once(
             f"{bias}.{place}", lambda name: graph.node("Slice", [bias, *bounds, self._whole(graph, 0)], name)
         )
-        return graph.node("Add", [row, third], f"{row}.biased")
+        return graph.node("Add", [row, third], output or f"{row}.biased")
 
     def _padding(self, graph: Nodes, mask: str, lowest: float) -> str:
         """What a mask (batch, sequence) adds to scores, (batch, 1, 1, sequence)."""

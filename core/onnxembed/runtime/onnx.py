@@ -20,6 +20,11 @@ _SWITCH = "ORT_DISABLE_TELEMETRY"
 _importing = PerProcess(threading.Lock)
 
 
+def onnxruntime_version() -> tuple[int, ...]:
+    """The installed release of ONNX Runtime: its two leading numbers."""
+    return tuple(int(part) for part in import_onnxruntime().__version__.split(".")[:2])
+
+
 def import_onnxruntime() -> Any:
     """Import ONNX Runtime and return the module."""
     if "onnxruntime" not in sys.modules and _SWITCH not in os.environ:

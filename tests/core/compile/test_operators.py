@@ -36,12 +36,13 @@ def values(row: Row, folder: Path) -> dict[str, Any]:
     return dict(computed(row, model))
 
 
-@pytest.mark.parametrize("operators", [Operators.PLAIN, Operators.LENGTHS])
+@pytest.mark.parametrize("operators", [Operators.PLAIN, Operators.LENGTHS, Operators.STANDARD_ATTENTION])
 @pytest.mark.parametrize("row", rows())
 def test_other_operators_give_the_same(
     row: Row, operators: Operators, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = write_row(row, tmp_path / "model")
+    monkeypatch.setattr("onnxembed.api.engine.graph_form", lambda _: GraphForm(Operators.FUSED))
     fused = values(row, folder)
     monkeypatch.setattr("onnxembed.api.engine.graph_form", lambda _: GraphForm(operators))
     other = values(row, folder)

@@ -5,7 +5,7 @@ from onnxembed.runtime.batching import ANY_NUMBER, RunPlan, batch_limits, plan_b
 
 
 def test_alike_costs_go_together_costliest_first() -> None:
-    assert plan_batches([1, 9, 2, 8, 1], budget=18, max_items=9) == [[1, 3], [2, 0, 4]]
+    assert plan_batches([1, 9, 1, 9, 1], budget=18, max_items=9) == [[1, 3], [0, 2, 4]]
 
 
 def test_an_item_over_the_budget_goes_alone() -> None:
@@ -46,7 +46,7 @@ def test_without_a_batch_size_the_budget_decides() -> None:
 
 
 def test_squares_bound_long_items() -> None:
-    assert plan_batches([10, 10, 10, 2, 2, 2], budget=100, max_items=9, squares=200) == [[0, 1], [2, 3], [4, 5]]
+    assert plan_batches([10, 10, 10, 2, 2, 2], budget=100, max_items=9, squares=200) == [[0, 1], [2], [3, 4, 5]]
     assert plan_batches([100, 100], budget=1000, max_items=9, squares=200) == [[0], [1]]
     plan = RunPlan(budget=100, squares=7)
     assert batch_limits(plan, 8, None, None).squares == 7
@@ -63,8 +63,31 @@ def test_every_item_once_within_the_bounds(costs: list[int], budget: int, max_it
         assert padded <= budget or len(batch) == 1
 
 
-def test_costly_items_run_with_their_equals_alone() -> None:
-    costs = [9, 3, 8, 9, 2, 8, 8]
-    assert plan_batches(costs, budget=99, max_items=9, apart_from=8) == [[0, 3], [2, 5, 6], [1, 4]]
-    assert plan_batches(costs, budget=99, max_items=9, apart_from=10) == [[0, 3, 2, 5, 6, 1, 4]]
-    assert batch_limits(RunPlan(budget=256, apart_from=8), 4, None, 300).apart_from == 8
+def _cuts(count: int) -> list[list[int]]:
+    """All ways to cut so many items, as the sizes of the parts."""
+    return [[]] if not count else [[size, *rest] for size in range(1, count + 1) for rest in _cuts(count - size)]
+
+
+@given(st.lists(st.integers(0, 60), min_size=1, max_size=9), st.integers(1, 200), st.integers(1, 9))
+def test_no_other_cut_costs_less(costs: list[int], budget: int, max_items: int) -> None:
+    """The price is the padded cost, and a thirty-second of the budget for each run."""
+    ordered = sorted((max(1, cost) for cost in costs), reverse=True)
+
+    def price(sizes: list[int]) -> float:
+        total, start = 0.0, 0
+        for size in sizes:
+            padded = ordered[start] * size
+            if size > 1 and (padded > budget or size > max_items):
+                return float("inf")
+            total, start = total + padded + budget / 32, start + size
+        return total
+
+    found = price([len(batch) for batch in plan_batches(costs, budget, max_items)])
+    assert found == min(map(price, _cuts(len(ordered))))
+
+
+def test_a_batch_ends_where_the_next_items_are_much_cheaper() -> None:
+    assert plan_batches([30, 30, 9, 9, 9, 9, 9, 9, 9, 9], budget=120, max_items=99) == [
+        [0, 1],
+        [2, 3, 4, 5, 6, 7, 8, 9],
+    ]

@@ -80,12 +80,12 @@ def test_results_are_in_order(count: int, workers: int, kind: type) -> None:
 def test_batches_keep_to_the_budget() -> None:
     work = Squares()
     list(stream([30, 10, 60, 10, 20, 5], work, LIMITS, 1))
-    assert work.batches == [[60], [30], [20, 10], [10, 5]]
+    assert work.batches == [[60], [30], [20], [10, 10], [5]]
 
 
 def test_small_work_starts_no_thread() -> None:
     work = Squares()
-    list(stream([1, 2, 3], work, LIMITS, 4))
+    list(stream([3, 3, 3], work, LIMITS, 4))
     assert work.threads == {threading.current_thread().name}
 
 

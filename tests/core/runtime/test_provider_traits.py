@@ -1,15 +1,24 @@
 from __future__ import annotations
 
+import onnxruntime
 import pytest
 
-from onnxembed.runtime.provider_traits import GraphForm, Operators, compiles_by_shape, graph_form, on_processor
+from onnxembed.runtime.provider_traits import (
+    GraphForm,
+    Operators,
+    compiles_by_shape,
+    graph_form,
+    has_attention_by_lengths,
+    on_processor,
+    processor_form,
+)
 from onnxembed.runtime.providers import Placement
 
 
 @pytest.mark.parametrize(
     ("provider", "form"),
     [
-        ("CPUExecutionProvider", GraphForm(Operators.FUSED, pooled=False)),
+        ("CPUExecutionProvider", GraphForm(Operators.STANDARD_ATTENTION, pooled=False)),
         ("CUDAExecutionProvider", GraphForm(Operators.LENGTHS, pooled=True)),
         ("DmlExecutionProvider", GraphForm(Operators.FUSED, pooled=True)),
         ("WebGpuExecutionProvider", GraphForm(Operators.FUSED, pooled=True)),
@@ -24,6 +33,17 @@ from onnxembed.runtime.providers import Placement
 def test_the_first_provider_decides_the_form_of_a_graph(provider: str, form: GraphForm) -> None:
     placement = Placement(((provider, ()), ("CPUExecutionProvider", ())), fallback_allowed=True)
     assert graph_form(placement) == form
+
+
+@pytest.mark.parametrize(
+    ("version", "there"), [("1.20.1", False), ("1.24.4", False), ("1.25.0", True), ("2.0.0", True)]
+)
+def test_attention_by_lengths_waits_for_the_release_that_computes_it(
+    version: str, there: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(onnxruntime, "__version__", version)
+    assert has_attention_by_lengths() is there
+    assert processor_form().operators is (Operators.STANDARD_ATTENTION if there else Operators.FUSED)
 
 
 @pytest.mark.parametrize(("device", "there"), [("", True), ("CPU", True), ("GPU", False), ("NPU", False)])

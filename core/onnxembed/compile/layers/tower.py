@@ -125,9 +125,9 @@ class Tower:
         if not self.gated:
             return activated(into, name, inner, self.activation)
         graph, both = into.graph, linear(into, name, inner)
-        gate = graph.node("Split", [both], f"{name}.gate", {"axis": -1}, further_outputs=[f"{name}.gated"])
+        gate, gated = graph.halves(both, f"{name}.gate", f"{name}.gated")
         active = activation(graph, self.activation, gate, f"{name}.active")
-        return graph.node("Mul", [active, f"{name}.gated"], f"{name}.product_of_halves")
+        return graph.node("Mul", [active, gated], f"{name}.product_of_halves")
 
     def _added(
         self, into: WeightedGraph, prefix: str, scale: str | None, value: str, residual: str, output: str
