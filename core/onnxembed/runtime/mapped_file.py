@@ -37,6 +37,11 @@ class MappedFile:
         self._state = _state(os.fstat(self._descriptor))
         self._refused: tuple[int, int, int] | None = None
 
+    @property
+    def size(self) -> int:
+        """Bytes of the file when it was mapped."""
+        return self._state[0]
+
     def holds(self) -> bool:
         """Tell whether the file has the content that was mapped."""
         now = os.fstat(self._descriptor)

@@ -8,22 +8,24 @@ import threading
 import warnings
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from onnxembed.errors import InferenceError
+from onnxembed.errors import InferenceError, OnnxEmbedError
 from onnxembed.runtime import forks
 from onnxembed.runtime.cuda import CUDA_PROVIDERS
 from onnxembed.runtime.mapped_file import MappedFile, changed_while_in_use
 from onnxembed.runtime.onnx import import_onnxruntime
 from onnxembed.runtime.onnx_session import Opened, Outlined, open_session
+from onnxembed.runtime.provider_traits import on_processor
 from onnxembed.runtime.providers import CUDA_PROVIDER, Placement
 from onnxembed.runtime.room import NO_ROOM, Room, halves, item_count, joined, lacks_memory
 from onnxembed.runtime.session_options import OptionValue
 from onnxembed.runtime.shapes import filled
+from onnxembed.runtime.turns import TURNS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,8 +37,12 @@ _Loaded = tuple[Opened, tuple[MappedFile, ...]]
 
 # Threads that wait for work spin for a moment before they sleep. For the only session of a process that is right:
 # queries that follow each other find them awake. Sessions beside it would take the processors from each other that
-# way, so their threads sleep as soon as a run ends.
+# way, so their threads sleep as soon as a run ends; and that of the first is opened once more so, unless that took much
+# memory for a moment.
 _SPIN_STOP = "session.force_spinning_stop"
+_MOST_REOPENED_BYTES = 512 * 1024 * 1024
+# Numbers of a feed, such as token ids, up to which a run is over before it would have had its turn.
+_SMALL_FEED = 96
 # A device that computes leaves little to the processors, and there may be eight of them.
 _THREADS_BESIDE_CUDA = 2
 # The class of ONNX Runtime's error when a provider fails at a run.
@@ -143,6 +149,7 @@ class Session:
         self._lock = threading.Lock()
         self._room = Room()
         self._shrink = False
+        self._spins = False
         _watch_forks()
         self._loaded = self._load(model, data, settings.placement)
         onnx = self._loaded[0].session
@@ -163,10 +170,13 @@ class Session:
             if not file.holds():
                 opened, mapped = loaded = self._load_again(loaded, file)
                 break
+        if self._spins and len(_live) > 1:
+            opened, mapped = loaded = self._load_without_spinning(loaded)
         try:
-            if opened.by_shape or self._shrink:
-                return self._run_apart(opened, outputs, feed)
-            return list(opened.session.run(list(outputs), dict(feed)))
+            with self._turn(opened, feed):
+                if opened.by_shape or self._shrink:
+                    return self._run_apart(opened, outputs, feed)
+                return list(opened.session.run(list(outputs), dict(feed)))
         except Exception as error:  # ONNX Runtime raises a dozen classes with no common root
             if type(error).__name__ == _PROVIDER_FAILED and self._may_move(opened):
                 self._move(loaded, error)
@@ -179,6 +189,16 @@ class Session:
             self._room.lacked(feed)
         self._shrink = True
         return self._in_halves(outputs, feed)
+
+    def _turn(self, opened: Opened, feed: Mapping[str, np.ndarray[Any, Any]]) -> AbstractContextManager[None]:
+        """The processors that a run computes with, once they are free; at once for a small one."""
+        provider, options = opened.placement.providers[0]
+        if (
+            not on_processor(provider, options)
+            or max((array.size for array in feed.values()), default=0) <= _SMALL_FEED
+        ):
+            return nullcontext()
+        return TURNS.get().hold(self._threads)
 
     def _run_apart(
         self, opened: Opened, outputs: Sequence[str], feed: Mapping[str, np.ndarray[Any, Any]]
@@ -246,6 +266,7 @@ class Session:
                 self._loaded = self._load(graph.path, graph.data, rest)
 
     def _load(self, model: Path, data: tuple[DataFile, ...], placement: Placement) -> _Loaded:
+        spins = not _live
         for _ in range(_LOADS):
             mapped = tuple(MappedFile(file.path, file.digest) for file in data)
             with forks.whole():
@@ -253,8 +274,15 @@ class Session:
             _live.add(opened.session)
             # Another process may have put an equal file in the place of one between the two openings.
             if all(file.has_name() and file.holds() for file in mapped):
+                self._spins = spins
                 return opened, mapped
         raise changed_while_in_use(model)
+
+    @property
+    def _threads(self) -> int:
+        """Threads that compute a run on the processor."""
+        chosen = dict(self.settings.options).get("intra_op_num_threads")
+        return int(chosen or self.settings.threads or self._default_threads)
 
     def _options(self, provider: str) -> dict[str, OptionValue]:
         """Session options for a first provider, those of the caller last."""
@@ -267,6 +295,19 @@ class Session:
             **({_SPIN_STOP: "1"} if _live else {}),
             **dict(self.settings.options),
         }
+
+    def _load_without_spinning(self, stale: _Loaded) -> _Loaded:
+        """Load the graph anew, once, with threads that sleep after a run, now that there are other sessions."""
+        with self._lock:
+            if self._loaded is stale and self._spins:
+                self._spins = False
+                if self._again is not None and 0 < sum(file.size for file in stale[1]) <= _MOST_REOPENED_BYTES:
+                    try:
+                        with self._again() as graph:
+                            self._loaded = self._load(graph.path, graph.data, stale[0].placement)
+                    except OnnxEmbedError as error:
+                        logger.info("a session goes on as the only one would (%s)", error)
+            return self._loaded
 
     def _load_again(self, stale: _Loaded, changed: MappedFile) -> _Loaded:
         """Load the graph anew, once, whichever thread comes first."""

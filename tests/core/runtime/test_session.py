@@ -1,3 +1,4 @@
+import threading
 import time
 import weakref
 from contextlib import nullcontext
@@ -10,9 +11,11 @@ import pytest
 from onnx import TensorProto, helper, save
 
 from onnxembed.errors import InferenceError, InputError, InputTypeError, ModelError, ProviderError
+from onnxembed.runtime.per_process import PerProcess
 from onnxembed.runtime.providers import Placement
-from onnxembed.runtime.session import Session, SessionSettings
+from onnxembed.runtime.session import DataFile, Session, SessionSettings
 from onnxembed.runtime.session_options import parse_session_options
+from onnxembed.runtime.turns import Turns
 from tests.fixtures.spies import spied
 
 CPU = Placement((("CPUExecutionProvider", ()),), fallback_allowed=False)
@@ -137,6 +140,66 @@ def test_only_a_lone_session_spins(doubling: Path, monkeypatch: pytest.MonkeyPat
     assert entries[1].get_session_config_entry("session.force_spinning_stop") == "1"
     with pytest.raises(Exception, match="force_spinning_stop"):
         entries[0].get_session_config_entry("session.force_spinning_stop")
+
+
+def test_the_first_session_is_loaded_once_more_when_it_is_no_longer_alone(
+    doubling: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from onnxembed.runtime import session as module
+
+    monkeypatch.setattr(module, "_live", weakref.WeakSet())
+    source = SimpleNamespace(path=doubling, data=(DataFile(doubling),))
+    feed = {"x": np.array([[1, 2]], dtype=np.float32)}
+    first = Session(doubling, SessionSettings(CPU, threads=1), 1, source.data, lambda: nullcontext(source))
+    alone = first.onnx
+    first.run(["y"], feed)
+    assert first.onnx is alone
+    second = Session(doubling, SessionSettings(CPU, threads=1), 1, source.data, lambda: nullcontext(source))
+    calm = second.onnx
+    np.testing.assert_array_equal(first.run(["y"], feed)[0], [[2, 4]])
+    again = first.onnx
+    assert again is not alone
+    for session, opened in ((first, again), (second, calm)):
+        session.run(["y"], feed)
+        assert session.onnx is opened
+
+
+def test_a_session_that_cannot_be_loaded_again_goes_on(doubling: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from onnxembed.runtime import session as module
+
+    def gone() -> Any:
+        raise ModelError("its files are gone")
+
+    monkeypatch.setattr(module, "_live", weakref.WeakSet())
+    first = Session(doubling, SessionSettings(CPU, threads=1), 1, (DataFile(doubling),), gone)
+    alone = first.onnx
+    beside = Session(doubling, SessionSettings(CPU, threads=1), 1)
+    feed = {"x": np.array([[1, 2]], dtype=np.float32)}
+    np.testing.assert_array_equal(first.run(["y"], feed)[0], beside.run(["y"], feed)[0])
+    assert first.onnx is alone
+
+
+@pytest.mark.parametrize(("rows", "waits"), [(48, False), (49, True)])
+def test_a_run_waits_for_its_turn_unless_it_is_small(
+    doubling: Path, monkeypatch: pytest.MonkeyPatch, rows: int, waits: bool
+) -> None:
+    turns = Turns(2)
+    monkeypatch.setattr("onnxembed.runtime.session.TURNS", PerProcess(lambda: turns))
+    session = Session(doubling, SessionSettings(CPU, threads=1), 1)
+    done = threading.Event()
+
+    def run() -> None:
+        session.run(["y"], {"x": np.zeros((rows, 2), dtype=np.float32)})
+        done.set()
+
+    thread = threading.Thread(target=run)
+    with turns.hold(2):
+        thread.start()
+        while not done.is_set() and not turns.queue:
+            done.wait(0.001)
+        assert done.is_set() is not waits
+    thread.join()
+    assert done.is_set()
 
 
 def test_idle_sessions_do_not_spin(doubling: Path) -> None:
