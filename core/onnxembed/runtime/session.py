@@ -193,10 +193,8 @@ class Session:
     def _turn(self, opened: Opened, feed: Mapping[str, np.ndarray[Any, Any]]) -> AbstractContextManager[None]:
         """The processors that a run computes with, once they are free; at once for a small one."""
         provider, options = opened.placement.providers[0]
-        if (
-            not on_processor(provider, options)
-            or max((array.size for array in feed.values()), default=0) <= _SMALL_FEED
-        ):
+        largest = max((array.size for array in feed.values()), default=0)
+        if largest <= _SMALL_FEED or not on_processor(provider, options):
             return nullcontext()
         return TURNS.get().hold(self._threads)
 
