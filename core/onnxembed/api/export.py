@@ -176,7 +176,11 @@ def _place(folder: Path, model: ModelSpec, file: GraphFile, number: int) -> str:
 
 def _copy_graph(made: Path, name: str, model: ModelSpec, file: GraphFile) -> ReadyGraph:
     place = PurePosixPath(name).parent
-    _copy(file.path, made / name)
+    outlined = next((part.outline for part in file.data if part.outline is not None), None)
+    if file.compiled and outlined is not None:  # the graph as it is loaded, the choice of attention included
+        _written(made / name, outlined)
+    else:
+        _copy(file.path, made / name)
     if PurePosixPath(name).name != file.path.name:
         raise UnsupportedModelError(f"{file.path} has another name than {name!r}, under which its data would be sought")
     data = []
@@ -225,6 +229,11 @@ def _of_the_body(folder: Path, model: ModelSpec) -> set[str]:
         names |= {shipped.relative_to(folder).as_posix()}
         names |= {(parent / location).as_posix() for location in inspect_graph(shipped).external_data}
     return names
+
+
+def _written(target: Path, content: bytes) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(content)
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -18,6 +18,7 @@ from onnxembed.errors import ModelError, ModelNotFoundError, UnsupportedModelErr
 from onnxembed.foreign import describe, is_foreign
 from onnxembed.formats.onnx_graph import GraphFacts, TensorInfo, inspect_graph
 from onnxembed.formats.outline import outline
+from onnxembed.formats.unpadded import LEAST_LENGTH, unpadded
 from onnxembed.formats.weight_files import WEIGHTS_FILE
 from onnxembed.hub.content import content_digest, digest_memory
 from onnxembed.hub.exported import MANIFEST_FILE, Manifest, ReadyGraph, manifest_of
@@ -40,6 +41,9 @@ from onnxembed.suggest import listed
 
 _NAMES_SHOWN = 8
 _STANDARD = Operators.STANDARD_ATTENTION
+_ATTENTION = ("", "Attention")
+# Larger ones are graphs that hold their weights.
+_MOST_GRAPH_BYTES = 16 * 1024 * 1024
 _MASK = "attention_mask"
 # Part of the name of a kept graph in 16 bits, raised when its making changes.
 _HALF_VERSION = 2
@@ -61,6 +65,8 @@ class GraphFile:
         dynamically_quantized: Whether it scales activations at run time, per batch.
         data: The files beside it with weights of it.
         pooled: Whether it was shipped, and these two outputs were added to it.
+        lengths_apart_from: Tokens from which a text runs with texts of its own length alone, so that its attention
+            needs no lengths; ``None`` where no length matters.
     """
 
     path: Path
@@ -70,6 +76,7 @@ class GraphFile:
     dynamically_quantized: bool
     data: tuple[DataFile, ...] = ()
     pooled: bool = False
+    lengths_apart_from: int | None = None
 
     @property
     def pools(self) -> bool:
@@ -147,7 +154,7 @@ def prepared_graph(
         with kept_graph(store, full.path, *_rewriting(full.path, store, numbers)) as path:
             facts = inspect_graph(path)
             data = tuple(DataFile(path.parent / name) for name in facts.external_data)
-            made = _describe(path, facts, data, compiled=full.compiled)
+            made = _made_here(path, facts, data) if full.compiled else _describe(path, facts, data, compiled=False)
             yield replace(_rounded(made), pooled=full.pooled)
 
 
@@ -168,7 +175,7 @@ def _ready(folder: Path, exported: Manifest, graph: ReadyGraph) -> GraphFile:
         raise ModelError(f"{path} keeps weights in other files than {folder / MANIFEST_FILE} lists; export it again")
     data = tuple(DataFile(file, digests[file]) for file in files)
     if graph.compiled:
-        if ("", "Attention") in facts.operators and not has_attention_by_lengths():
+        if _ATTENTION in facts.operators and not has_attention_by_lengths():
             needed = ".".join(map(str, ATTENTION_BY_LENGTHS_SINCE))
             raise UnsupportedModelError(
                 f"{folder} was exported for ONNX Runtime {needed} or later, which computes attention by the lengths "
@@ -226,8 +233,14 @@ def _full_graph(
     with kept_graph(store, folder.path / weights[0], making + shards, compile_to) as path:
         facts = inspect_graph(path)
         # Without digests: a graph that was made here is loaded again after any change.
-        beside = tuple(DataFile(path.parent / name) for name in facts.external_data)
-        yield _describe(path, facts, beside, compiled=True)
+        yield _made_here(path, facts, tuple(DataFile(path.parent / name) for name in facts.external_data))
+
+
+def _made_here(path: Path, facts: GraphFacts, data: tuple[DataFile, ...]) -> GraphFile:
+    """A compiled graph, which computes long attention without scores; see `unpadded`."""
+    if data and _ATTENTION in facts.operators and path.stat().st_size <= _MOST_GRAPH_BYTES:
+        data = (replace(data[0], outline=unpadded(path.read_bytes())), *data[1:])
+    return _describe(path, facts, data, compiled=True)
 
 
 def _own_data(graph: Path, digest: Callable[[Path], str]) -> tuple[DataFile, ...]:
@@ -278,7 +291,10 @@ def _halve(graph: Path, numbers: GraphNumbers, target: Path) -> None:
 
 
 def _describe(path: Path, facts: GraphFacts, data: tuple[DataFile, ...], *, compiled: bool) -> GraphFile:
-    return GraphFile(path, facts.inputs, facts.outputs, compiled, facts.dynamically_quantized, data)
+    apart = LEAST_LENGTH if compiled and _ATTENTION in facts.operators else None
+    return GraphFile(
+        path, facts.inputs, facts.outputs, compiled, facts.dynamically_quantized, data, lengths_apart_from=apart
+    )
 
 
 def _compiling(

@@ -121,7 +121,9 @@ class StandIns:
         weights of a query sum to 1, so that of the values is added to what they make.
         """
         given = [*inputs, *[""] * (_SCORE_BIAS + 1 - len(inputs))]
-        if given[_SCORE_BIAS] or (given[_MASK] and attributes.get("unidirectional")):
+        causal = bool(attributes.get("unidirectional"))
+        # Without a mask the operator has a kernel that holds no scores.
+        if given[_SCORE_BIAS] or bool(given[_MASK]) is causal:
             return graph.own_node("MultiHeadAttention", inputs, output, attributes, "com.microsoft")
         rows, heads, bias = given[:_BIAS], int(str(attributes["num_heads"])), given[_BIAS]
         if bias:
@@ -131,7 +133,7 @@ class StandIns:
             whole = self._once(f"{lengths}.whole", lambda name: graph.node("Cast", [lengths], name, {"to": INT64}))
             rows += ["", "", "", whole]
         standard: dict[str, AttributeValue] = {"q_num_heads": heads, "kv_num_heads": heads}
-        if attributes.get("unidirectional"):
+        if causal:
             standard["is_causal"] = 1
         if attributes.get("scale"):
             standard["scale"] = attributes["scale"]

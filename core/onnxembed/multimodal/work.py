@@ -116,6 +116,7 @@ def page_limits(plan: RunPlan, batch_size: int, workers: int | None, budget: int
         window_items=window,
         window_size=window,
         workers=at_once,
+        apart_from=plan.apart_from,
         squares=None if budget else plan.squares,
     )
 

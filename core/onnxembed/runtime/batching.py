@@ -27,6 +27,7 @@ class RunPlan:
         budget: Highest padded cost of a batch: larger ones are no faster and take more memory.
         workers: Threads that run batches when the caller does not say: one per session, each using all its processors.
         one_by_one: Whether every item must be its own batch, since neighbours would change its result.
+        apart_from: Cost from which an item runs with items of its own cost alone; ``None`` for none.
         squares: Highest sum of squared padded costs of a batch, for memory that grows so, as the scores of attention
             do; ``None`` for no such bound.
         least_window: Total size of items, in the unit of `Work.size`, that a window has at least where there are so
@@ -38,6 +39,7 @@ class RunPlan:
     budget: int
     workers: int = 1
     one_by_one: bool = False
+    apart_from: int | None = None
     squares: int | None = None
     least_window: int = 0
     preparers: int = 1
@@ -59,6 +61,7 @@ class BatchLimits:
         window_items: How many items are read ahead and sorted together; at least four batches.
         window_size: A window also ends at this total size of its items, in the unit of `Work.size`.
         workers: Threads that run batches.
+        apart_from: Cost from which an item runs with items of its own cost alone; ``None`` for none.
         squares: Highest sum of squared padded costs of a batch, ``None`` for no such bound.
         least_window: Total size that a window has at least, in the unit of `Work.size`.
         preparers: Threads that prepare windows.
@@ -69,6 +72,7 @@ class BatchLimits:
     window_items: int
     window_size: int
     workers: int = 1
+    apart_from: int | None = None
     squares: int | None = None
     least_window: int = 0
     preparers: int = 1
@@ -92,6 +96,7 @@ def batch_limits(plan: RunPlan, batch_size: int, workers: int | None, budget: in
         window_items=_WINDOW_ITEMS if batch_size == ANY_NUMBER else min(max(_WINDOW_ITEMS, 4 * batch_size), ANY_NUMBER),
         window_size=_WINDOW_SIZE,
         workers=workers or plan.workers,
+        apart_from=plan.apart_from,
         squares=None if budget else plan.squares,
         least_window=min(plan.least_window, _WINDOW_SIZE),
         preparers=plan.preparers,
@@ -100,11 +105,19 @@ def batch_limits(plan: RunPlan, batch_size: int, workers: int | None, budget: in
 
 def plan_within(costs: Sequence[int], limits: BatchLimits) -> list[list[int]]:
     """Cut items of the given costs into batches within the bounds of a call."""
-    return plan_batches(costs, limits.budget, limits.max_items, limits.squares)
+    return plan_batches(costs, limits.budget, limits.max_items, limits.apart_from, limits.squares)
 
 
-def plan_batches(costs: Sequence[int], budget: int, max_items: int, squares: int | None = None) -> list[list[int]]:
+def plan_batches(
+    costs: Sequence[int],
+    budget: int,
+    max_items: int,
+    apart_from: int | None = None,
+    squares: int | None = None,
+) -> list[list[int]]:
     """Cut items of the given costs into batches of positions; every position occurs once.
+
+    Items that cost ``apart_from`` or more share a batch only with their equals.
 
     Of all cuts of the sorted items into batches within the bounds, that with the least price: the padded costs of all
     batches, and ``_RUN_SHARE`` of the budget for each batch, which is what a run takes however small it is. The
@@ -121,7 +134,11 @@ def plan_batches(costs: Sequence[int], budget: int, max_items: int, squares: int
     if squares is not None:
         room = np.minimum(room, squares // highest**2)
     # A batch from `first` up to `end` is padded to the cost at `first`; an item above the budget runs alone.
-    ends = (np.arange(count) + np.maximum(room, 1)).tolist()
+    room = np.maximum(room, 1)
+    if apart_from is not None:  # up to the end of its equals
+        equals = np.searchsorted(-highest, -highest, side="right") - np.arange(count)
+        room = np.where(highest >= apart_from, np.minimum(room, equals), room)
+    ends = (np.arange(count) + room).tolist()
     steps = highest.tolist()
     starts = [0] * (count + 1)
     per_run, price, first = budget * _RUN_SHARE, 0.0, 0

@@ -104,6 +104,7 @@ def text_plan(loaded: LoadedGraph, *, one_by_one: bool) -> RunPlan:
         budget=budget.tokens,
         workers=loaded.runs_at_once,
         one_by_one=one_by_one or loaded.file.dynamically_quantized,
+        apart_from=loaded.file.lengths_apart_from,
         squares=budget.squares,
         # A processor tokenises with the threads that it computes with: a device would wait for it.
         least_window=budget.least_window * len(loaded.sessions) if loaded.on_gpu else 0,

@@ -63,6 +63,14 @@ def test_every_item_once_within_the_bounds(costs: list[int], budget: int, max_it
         assert padded <= budget or len(batch) == 1
 
 
+def test_costly_items_run_with_their_equals_alone() -> None:
+    costs = [9, 3, 8, 9, 2, 8, 8]
+    assert plan_batches(costs, budget=99, max_items=9, apart_from=8) == [[0, 3], [2, 5, 6], [1, 4]]
+    assert plan_batches(costs, budget=999, max_items=9, apart_from=10) == [[0, 3, 2, 5, 6, 1, 4]]
+    assert plan_batches(costs, budget=999, max_items=2, apart_from=8) == [[0, 3], [2, 5], [6], [1, 4]]
+    assert batch_limits(RunPlan(budget=256, apart_from=8), 4, None, 300).apart_from == 8
+
+
 def _cuts(count: int) -> list[list[int]]:
     """All ways to cut so many items, as the sizes of the parts."""
     return [[]] if not count else [[size, *rest] for size in range(1, count + 1) for rest in _cuts(count - size)]
