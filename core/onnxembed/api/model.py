@@ -134,6 +134,17 @@ class Model(Generic[OptionsT, SpecT, EngineT]):
         self._make_engine = make_engine
         watch()
         if not options.lazy_load:
+            self._load()
+
+    def _load(self) -> None:
+        """Load everything now; an exported folder is hashed while what loads it is imported."""
+        exported = self._settings.store.specific_model_path
+        if exported is None or self.loaded:
+            self._engine.load()
+            return
+        from onnxembed.api.graph_check import begun_early
+
+        with begun_early(Path(exported).absolute()):
             self._engine.load()
 
     @property

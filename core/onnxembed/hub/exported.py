@@ -145,12 +145,13 @@ def check_files(folder: Path, manifest: Manifest, names: Iterable[str]) -> None:
         ModelNotFoundError: If one is missing.
         ModelError: If one has another content; it is named.
     """
-    from onnxembed.hub.content import sha256_of
+    from onnxembed.hub.content import sha256_of, sha256_of_large
 
     for name in names:
         path, (digest, size) = folder / name, manifest.files[name]
         try:
-            same = path.stat().st_size == size and sha256_of(path) == digest
+            hashed = sha256_of_large if size > _LARGE_BYTES else sha256_of
+            same = path.stat().st_size == size and hashed(path) == digest
         except FileNotFoundError:
             raise ModelNotFoundError(f"the exported folder {folder} lacks {name}; copy it again, whole") from None
         except OSError as error:
