@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,11 @@ def manifest_of(folder: Path) -> Manifest | None:
         return None
     except OSError as error:
         raise ModelError(f"{path} cannot be read ({error.strerror or error})") from error
+    return _manifest(path, content)
+
+
+@lru_cache(maxsize=16)  # opening a model asks half a dozen times
+def _manifest(path: Path, content: bytes) -> Manifest:
     said = parse_object(content, str(path))
     if said.pop("format", None) != FORMAT:
         raise ModelError(f"{path} is not of the form {FORMAT} that this version reads; export the model again with it")
