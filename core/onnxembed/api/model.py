@@ -17,7 +17,6 @@ from onnxembed.api.options import EngineOptions, exported_names, option_docs, se
 from onnxembed.api.settings import ByFiles, EngineSettings, SpecT, engine_settings, located
 from onnxembed.api.shared import pool_of, shared_engine, shared_engines
 from onnxembed.errors import InputTypeError, ModelError
-from onnxembed.runtime.batching import ANY_NUMBER
 from onnxembed.runtime.forks import watch
 from onnxembed.runtime.precision import WEIGHT_BITS, Precision
 from onnxembed.runtime.progress import Counting, counted
@@ -359,6 +358,8 @@ class Model(Generic[OptionsT, SpecT, EngineT]):
     ) -> Iterator[Any]:
         """Check how a call is to run, and begin it; nothing is loaded for no items."""
         if batch_size is None:
+            from onnxembed.runtime.batching import ANY_NUMBER
+
             batch_size = ANY_NUMBER
         elif type(batch_size) is not int or not 1 <= batch_size <= sys.maxsize:
             batch_size = check_count(batch_size, "batch_size", 1)

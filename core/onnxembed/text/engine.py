@@ -116,6 +116,8 @@ class DenseEngine:
         return work, text.plan
 
     def _load_steps(self) -> tuple[Apply, ...]:
+        if not self.model.stages:
+            return ()
         from onnxembed.text.stages import load_stages
 
         return load_stages(self.base.folder.path, self.model.stages)
