@@ -140,6 +140,7 @@ def ready_graph(folder: Path, manifest: Manifest, model: ModelSpec) -> Iterator[
         yield graph
         return
     with closing(graph_check(folder, manifest, tuple(large))) as check:
+        check.give_way()
         try:
             yield graph
         except ModelError:

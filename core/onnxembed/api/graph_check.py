@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from concurrent.futures import wait
 from contextlib import contextmanager
 from pathlib import Path
 
 from onnxembed.hub.exported import Manifest, check_files, manifest_of, small_and_large
 from onnxembed.runtime.threads import Threads
 
+_SECONDS_TO_END = 0.005
 _Key = tuple[int, Path, tuple[str, ...]]
 
 
@@ -31,6 +33,10 @@ class GraphCheck:
         self._thread.result(self._checked)
         if self._now() != self._states:
             check_files(self._folder, self._manifest, self._names)
+
+    def give_way(self) -> None:
+        """Let a thread that has hashed everything end, which takes the interpreter lock, and its map with it."""
+        wait((self._checked,), _SECONDS_TO_END)
 
     def close(self) -> None:
         """End the thread."""

@@ -21,8 +21,8 @@ logger = logging.getLogger("onnxembed.store")
 _SETTLED_NANOSECONDS = 2_000_000_000
 # Files up to this size are hashed faster than their digest would be read.
 _SMALL_BYTES = 1 << 20
-# A multiple of what every system maps at once; small beside what a model takes.
-_WINDOW_BYTES = 1 << 25
+# As much as is hashed while NumPy and ONNX Runtime are imported, and a multiple of what every system maps at once.
+_WINDOW_BYTES = 1 << 27
 
 _remembered: dict[str, str] = {}
 _MOST_REMEMBERED = 4096
@@ -44,8 +44,9 @@ def sha256_of(path: Path) -> str:
 def sha256_of_large(path: Path) -> str:
     """The SHA-256 of a file that will be mapped into memory anyway, in hexadecimal.
 
-    Reading it piece by piece would ask for the interpreter lock hundreds of times, and wait for it as often where other
-    threads run Python code. Of a file that is mapped, a window is hashed in one piece.
+    Reading it piece by piece would ask for the interpreter lock hundreds of times. A thread that imports gives it away
+    for moments that are too short to be taken, so that the first piece would wait until all imports are done. Of a
+    file that is mapped, a large window is hashed in one piece.
     """
     import hashlib
     import mmap
