@@ -186,7 +186,7 @@ class TestMemoryOfDigests:
         assert len(content_digest(large, tmp_path / "memory")) == 64
 
 
-@pytest.mark.parametrize("size", [0, 1, (1 << 27) - 1, 1 << 27, (1 << 27) + 5])
+@pytest.mark.parametrize("size", [0, 1, (1 << 27) + 5])
 def test_large_files_have_the_same_digest(size: int, tmp_path: Path) -> None:
     """They are mapped piece by piece; files with holes take no time to write."""
     path = tmp_path / "large"
