@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     peers = os.environ.get("ONNXEMBED_PEERS") or str(Path(sys.prefix, "peers", "bin", "python"))
     if not Path(peers).is_file():
         parser.error(f"{peers} is not there; `make bench` sets it up, or name an interpreter in ONNXEMBED_PEERS")
-    from onnxembed import export_model
+    import onnxembed
 
     with tempfile.TemporaryDirectory(prefix="onnxembed-bench-") as scratch:
         make_shared_model(Path(scratch, "model"))
@@ -69,11 +69,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sizes = {"fastembed": bytes_of(Path(scratch, "model"))}
         for precision in ("fp32", "int8"):
             name = f"exported, {precision}"
-            folder = export_model(MODEL, Path(scratch, precision), precision=precision)
+            folder = onnxembed.export_model(MODEL, Path(scratch, precision), precision=precision)
             contenders.append(Contender(name, "onnxembed", sys.executable, str(folder)))
             sizes[name] = bytes_of(folder)
         contenders.append(Contender("fastembed", "fastembed", peers, str(Path(scratch, "model"))))
-        bare = {"PYTHONPATH": os.pathsep.join(sys.path)}
+        # Of the search path only what the interpreter would not find: each entry is looked at for each module.
+        bare = {"PYTHONPATH": str(Path(onnxembed.__file__).parents[1])}
         environments = {one.name: dict(os.environ) if one.library == "fastembed" else bare for one in contenders}
         starts: dict[str, list[Start]] = {one.name: [] for one in contenders}
         for number in range(chosen.times + 1):

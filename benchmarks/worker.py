@@ -11,7 +11,6 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +40,9 @@ def peak_bytes() -> int | None:
 
 def tell_facts(arguments: argparse.Namespace) -> dict[str, Any]:
     """Versions."""
+    # Here alone: it takes 20 ms, which would count as the start of a library that does without it.
+    from importlib.metadata import version
+
     versions = {name: version(name) for name in VERSIONS_OF}
     module = import_module(arguments.library)
     return {arguments.library: module.__version__, "python": sys.version.split()[0], **versions}

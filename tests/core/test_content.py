@@ -19,7 +19,7 @@ import pytest
 from onnxembed import TextEmbedding
 from onnxembed.errors import OnnxEmbedError
 from onnxembed.hub import content
-from onnxembed.hub.content import content_digest
+from onnxembed.hub.content import content_digest, sha256_of, sha256_of_large
 from tests.fixtures.dense_graphs import GraphForm, write_graph
 from tests.fixtures.dense_tokenizers import TokenizerForm, write_tokenizer
 from tests.fixtures.small_models import write_bert_folder
@@ -184,3 +184,15 @@ class TestMemoryOfDigests:
     def test_a_memory_that_cannot_be_written_costs_nothing_else(self, large: Path, tmp_path: Path) -> None:
         (tmp_path / "memory").write_text("in the way")
         assert len(content_digest(large, tmp_path / "memory")) == 64
+
+
+@pytest.mark.parametrize("size", [0, 1, (1 << 27) + 5])
+def test_large_files_have_the_same_digest(size: int, tmp_path: Path) -> None:
+    """They are mapped piece by piece; files with holes take no time to write."""
+    path = tmp_path / "large"
+    with path.open("wb") as file:
+        file.truncate(size)
+        if size:
+            file.seek(size - 1)
+            file.write(b"x")
+    assert sha256_of_large(path) == sha256_of(path)

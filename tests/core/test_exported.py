@@ -8,6 +8,7 @@ import pickle
 import shutil
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,9 @@ from onnxembed import (
     export_model,
     open_model,
 )
+from onnxembed.api.graph_check import GraphCheck
 from onnxembed.errors import InputError, ModelError, ModelNotFoundError, UnsupportedModelError
+from onnxembed.hub.exported import manifest_of
 from onnxembed.runtime import precision
 from tests.core.test_hub_healing import MODELS, results
 from tests.fixtures.dense_models import TEXTS, variant, write_variant
@@ -255,6 +258,68 @@ def test_every_changed_file_is_named(exported: Path, tmp_path: Path) -> None:
         (copy / name).write_bytes(content)
         with pytest.raises(ModelError, match=rf"{name} changed since it was exported"):
             TextEmbedding(copy)
+
+
+@pytest.fixture(scope="module")
+def exported_large(large: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Its weights are hashed by a thread."""
+    return export_model(large, tmp_path_factory.mktemp("exports") / "large")
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_changed_weights_are_named(lazy: bool, exported_large: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(exported_large, tmp_path / "copy"))
+    with (copy / "ready" / "model.onnx.data").open("r+b") as data:
+        data.seek(-5, os.SEEK_END)
+        data.write(b"\x01")
+    for _ in range(2):  # the second finds nothing left of the first
+        with pytest.raises(ModelError, match=r"model.onnx.data changed since it was exported"):
+            list(TextEmbedding(copy, lazy_load=lazy).embed(["hello"]))
+    with (copy / "ready" / "model.onnx.data").open("r+b") as data:
+        data.truncate(1 << 21)
+    with pytest.raises(ModelError, match=r"model.onnx.data changed since it was exported"):
+        list(TextEmbedding(copy, lazy_load=lazy).embed(["hello"]))
+
+
+def test_weights_that_change_after_they_were_hashed(exported_large: Path, tmp_path: Path) -> None:
+    copy, name = Path(shutil.copytree(exported_large, tmp_path / "copy")), "ready/model.onnx.data"
+    manifest = manifest_of(copy)
+    assert manifest is not None
+    with closing(GraphCheck(copy, manifest, (name,))) as check:
+        check.result()
+        content = bytearray((copy / name).read_bytes())
+        (copy / name).touch()
+        check.result()  # other times, the same content
+        content[-1] ^= 1
+        (copy / name).write_bytes(content)
+        with pytest.raises(ModelError, match=r"model.onnx.data changed since it was exported"):
+            check.result()
+
+
+def test_weights_are_hashed_before_anything_large_is_imported(exported_large: Path) -> None:
+    program = (
+        "import sys\n"
+        "from onnxembed import TextEmbedding\n"
+        "seen = []\n"
+        "def watch(event, arguments):\n"
+        "    if event == 'open' and str(arguments[0]).endswith('.onnx.data'):\n"
+        "        seen.append('weights')\n"
+        "    elif event == 'import' and arguments[0] in ('numpy', 'onnxruntime'):\n"
+        "        seen.append(arguments[0])\n"
+        "sys.addaudithook(watch)\n"
+        "TextEmbedding(sys.argv[1], threads=2)\n"
+        "print(*dict.fromkeys(seen))\n"
+    )
+    child = subprocess.run(
+        [sys.executable, "-c", program, str(exported_large)],
+        env={"PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert child.returncode == 0, child.stderr
+    first, *later = child.stdout.split()
+    assert (first, sorted(later)) == ("weights", ["numpy", "onnxruntime"])
 
 
 def test_a_missing_file_is_named(copied: Path) -> None:

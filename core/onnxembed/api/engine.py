@@ -13,7 +13,6 @@ from onnxembed.api.settings import EngineSettings, SpecT, content_of
 from onnxembed.errors import ModelError, ModelNotFoundError, UnsafeModelError, UnsupportedModelError
 from onnxembed.hub.files import FolderFiles
 from onnxembed.hub.folder import CONFIG_FILE, ModelFolder
-from onnxembed.hub.locate import locate, repair
 from onnxembed.runtime import cuda
 from onnxembed.runtime.budgets import TextBudget, least, provider_budget
 from onnxembed.runtime.cpu import usable_cpus
@@ -101,7 +100,7 @@ class GraphEngine(Generic[SpecT]):
         self.settings = settings
         self.cpus = usable_cpus()
         self._beside = beside
-        self._folder = PerProcess(lambda: settings.folder or locate(settings.model, settings.store))
+        self._folder = PerProcess(lambda: settings.folder or _located(settings))
         self._graph = PerProcess(self._load)
 
     @property
@@ -126,6 +125,8 @@ class GraphEngine(Generic[SpecT]):
         except (UnsafeModelError, UnsupportedModelError):
             raise
         except ModelError:
+            from onnxembed.hub.locate import repair
+
             if not repair(self.folder, self.settings.model, self.settings.store):
                 raise
             self.settings = replace(self.settings, content=content_of(self.folder, self.settings))
@@ -164,6 +165,12 @@ class GraphEngine(Generic[SpecT]):
         return Session(file.path, settings, self.cpus, file.data, again)
 
 
+def _located(settings: EngineSettings[SpecT]) -> ModelFolder:
+    from onnxembed.hub.locate import locate
+
+    return locate(settings.model, settings.store)
+
+
 def _attention_heads(folder: ModelFolder, model: ModelSpec) -> int:
     """Heads of a layer's attention, or a usual number where the configuration does not say."""
     config = FolderFiles(folder.path / model.body_folder).json_object(CONFIG_FILE)
@@ -185,6 +192,8 @@ def _prepared_again(folder: ModelFolder, settings: EngineSettings[SpecT], form: 
     What was made here is made again, and files of a cached copy are fetched again; a user's files that are others than
     those that were loaded are a `ModelError`.
     """
+    from onnxembed.hub.locate import repair
+
     model, store = settings.model, settings.store
     try:
         same = _same(folder, settings) or (repair(folder, model, store) and _same(folder, settings))

@@ -9,12 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from onnxembed.api.graph_check import graph_check
 from onnxembed.api.options import EngineOptions, exported_names
 from onnxembed.api.plain_spec import plain_spec, read_spec
 from onnxembed.errors import InputError, ModelError, UnsupportedModelError
 from onnxembed.hub.exported import MANIFEST_FILE, Manifest, ReadyGraph, check_files, manifest_of, small_and_large
 from onnxembed.runtime.precision import AUTO, Precision, weight_bits
-from onnxembed.runtime.threads import Threads
 from onnxembed.spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def exported_precision(folder: Path, manifest: Manifest, wanted: Precision | str
 def ready_graph(folder: Path, manifest: Manifest, model: ModelSpec) -> Iterator[ReadyGraph]:
     """Give the graph of an exported model while its files are hashed; one that changed is an error at the end.
 
-    Hashing 90 MB takes a tenth of a second, in which ONNX Runtime's loading keeps one processor busy.
+    Hashing 90 MB takes 50 ms, in which ONNX Runtime's loading keeps one processor busy; see `begun_early`.
     """
     graph = manifest.graph(model.model_file, model.body_folder, folder)
     if graph.compiled and (model.recipe is None or plain_spec(model.recipe) != graph.recipe):
@@ -139,11 +139,11 @@ def ready_graph(folder: Path, manifest: Manifest, model: ModelSpec) -> Iterator[
     if not large:
         yield graph
         return
-    with closing(Threads(1, "onnxembed-check")) as checker:
-        checked = checker.submit(lambda: check_files(folder, manifest, large))
+    with closing(graph_check(folder, manifest, tuple(large))) as check:
+        check.give_way()
         try:
             yield graph
         except ModelError:
-            checker.result(checked)  # which file changed says more than what became of it
+            check.result()  # which file changed says more than what became of it
             raise
-        checker.result(checked)
+        check.result()

@@ -59,7 +59,7 @@ def find_model(registry: Registry[SpecT], options: EngineOptions, describe: Call
         folder = existing_folder(options.specific_model_path, "specific_model_path")
         exported = _exported(folder, registry, options)
         if exported is not None:
-            return Found(replace(exported, name=registry.find(name).name), str(folder), None)
+            return Found(replace(exported, name=_exported_name(folder, name, registry)), str(folder), None)
         return Found(_with_choice(registry.find(name), options, folder), str(folder), None)
     if Path(name).is_absolute():  # before the catalogue, which takes 20 ms to search: none of its names is such a path
         exported = _exported(Path(name), registry, options)
@@ -97,6 +97,14 @@ def _exported(folder: Path, registry: Registry[SpecT], options: EngineOptions) -
     from onnxembed.api.exported import exported_model
 
     return exported_model(folder, registry, options)
+
+
+def _exported_name(folder: Path, name: str, registry: Registry[SpecT]) -> str:
+    """The name of an exported model as it was spelt then; any other one is looked up, which takes 10 ms."""
+    from onnxembed.hub.exported import manifest_of
+
+    manifest = manifest_of(folder)
+    return name if manifest is not None and manifest.name == name else registry.find(name).name
 
 
 def exported_folder(registry: Registry[Any], options: EngineOptions) -> Path | None:

@@ -17,7 +17,6 @@ from onnxembed.api.options import EngineOptions, exported_names, option_docs, se
 from onnxembed.api.settings import ByFiles, EngineSettings, SpecT, engine_settings, located
 from onnxembed.api.shared import pool_of, shared_engine, shared_engines
 from onnxembed.errors import InputTypeError, ModelError
-from onnxembed.runtime.batching import ANY_NUMBER
 from onnxembed.runtime.forks import watch
 from onnxembed.runtime.precision import WEIGHT_BITS, Precision
 from onnxembed.runtime.progress import Counting, counted
@@ -134,6 +133,17 @@ class Model(Generic[OptionsT, SpecT, EngineT]):
         self._make_engine = make_engine
         watch()
         if not options.lazy_load:
+            self._load()
+
+    def _load(self) -> None:
+        """Load everything now; an exported folder is hashed while what loads it is imported."""
+        exported = self._settings.store.specific_model_path
+        if exported is None or self.loaded:
+            self._engine.load()
+            return
+        from onnxembed.api.graph_check import begun_early
+
+        with begun_early(Path(exported).absolute()):
             self._engine.load()
 
     @property
@@ -348,6 +358,8 @@ class Model(Generic[OptionsT, SpecT, EngineT]):
     ) -> Iterator[Any]:
         """Check how a call is to run, and begin it; nothing is loaded for no items."""
         if batch_size is None:
+            from onnxembed.runtime.batching import ANY_NUMBER
+
             batch_size = ANY_NUMBER
         elif type(batch_size) is not int or not 1 <= batch_size <= sys.maxsize:
             batch_size = check_count(batch_size, "batch_size", 1)

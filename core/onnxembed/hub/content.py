@@ -9,6 +9,7 @@ last two seconds is not remembered.
 from __future__ import annotations
 
 import logging
+import os
 import time
 from pathlib import Path
 
@@ -20,6 +21,8 @@ logger = logging.getLogger("onnxembed.store")
 _SETTLED_NANOSECONDS = 2_000_000_000
 # Files up to this size are hashed faster than their digest would be read.
 _SMALL_BYTES = 1 << 20
+# As much as is hashed while NumPy and ONNX Runtime are imported, and a multiple of what every system maps at once.
+_WINDOW_BYTES = 1 << 27
 
 _remembered: dict[str, str] = {}
 _MOST_REMEMBERED = 4096
@@ -36,6 +39,29 @@ def sha256_of(path: Path) -> str:
 
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_of_large(path: Path) -> str:
+    """The SHA-256 of a file that will be mapped into memory anyway, in hexadecimal.
+
+    Reading it piece by piece would ask for the interpreter lock hundreds of times. A thread that imports gives it away
+    for moments that are too short to be taken, so that the first piece would wait until all imports are done. Of a
+    file that is mapped, a large window is hashed in one piece.
+    """
+    import hashlib
+    import mmap
+
+    digest = hashlib.sha256()
+    with path.open("rb", buffering=0) as file:
+        size = os.fstat(file.fileno()).st_size
+        try:
+            for start in range(0, size, _WINDOW_BYTES):
+                length = min(_WINDOW_BYTES, size - start)
+                with mmap.mmap(file.fileno(), length, access=mmap.ACCESS_READ, offset=start) as window:
+                    digest.update(window)
+        except (OSError, ValueError):  # a file system that maps no files, a file that was cut short
+            return sha256_of(path)
+    return digest.hexdigest()
 
 
 def content_digest(path: Path, memory: Path | None = None) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,11 @@ def manifest_of(folder: Path) -> Manifest | None:
         return None
     except OSError as error:
         raise ModelError(f"{path} cannot be read ({error.strerror or error})") from error
+    return _manifest(path, content)
+
+
+@lru_cache(maxsize=16)  # opening a model asks half a dozen times
+def _manifest(path: Path, content: bytes) -> Manifest:
     said = parse_object(content, str(path))
     if said.pop("format", None) != FORMAT:
         raise ModelError(f"{path} is not of the form {FORMAT} that this version reads; export the model again with it")
@@ -145,12 +151,13 @@ def check_files(folder: Path, manifest: Manifest, names: Iterable[str]) -> None:
         ModelNotFoundError: If one is missing.
         ModelError: If one has another content; it is named.
     """
-    from onnxembed.hub.content import sha256_of
+    from onnxembed.hub.content import sha256_of, sha256_of_large
 
     for name in names:
         path, (digest, size) = folder / name, manifest.files[name]
         try:
-            same = path.stat().st_size == size and sha256_of(path) == digest
+            hashed = sha256_of_large if size > _LARGE_BYTES else sha256_of
+            same = path.stat().st_size == size and hashed(path) == digest
         except FileNotFoundError:
             raise ModelNotFoundError(f"the exported folder {folder} lacks {name}; copy it again, whole") from None
         except OSError as error:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from onnxembed.errors import ModelError, ModelNotFoundError, UnsafeModelError
 from onnxembed.formats.facts import Facts
 from onnxembed.formats.json_file import parse_json, parse_object
-from onnxembed.formats.shards import shard_names
 from onnxembed.formats.weight_files import INDEX_FILE, WEIGHTS_FILE
 from onnxembed.hub.folder import GRAPH_LAYOUTS, has_content, safe_relative
 from onnxembed.spec import ModelSource
@@ -261,6 +260,8 @@ def weights_names(files: Files, folder: str = "") -> tuple[str, ...]:
     index = inside(folder, INDEX_FILE)
     if not files.has(index):
         return ()
+    from onnxembed.formats.shards import shard_names
+
     return (index, *(inside(folder, name) for name in shard_names(files.read(index), files.label(index))))
 
 

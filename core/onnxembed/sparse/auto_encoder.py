@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -26,10 +26,13 @@ from onnxembed.sparse.prompts import prompt_of
 from onnxembed.sparse.spec import AutoEncoderStage, SparseModel
 from onnxembed.sparse.splade import Pruning, pruned
 from onnxembed.sparse.vector import SparseEmbedding, split_by_text
-from onnxembed.text.engine import DenseEngine, TextWork
+from onnxembed.text.engine import DenseEngine
 from onnxembed.text.options import DenseOptions, InputType, Use
 from onnxembed.text.spec import DenseModel
 from onnxembed.text.tokenizer import Tokens
+
+if TYPE_CHECKING:
+    from onnxembed.text.engine import TextWork
 
 Array = np.ndarray[Any, np.dtype[Any]]
 _WEIGHTS = ("encoder.weight", "decoder.linear.weight")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,8 +12,10 @@ from onnxembed.errors import ModelError
 from onnxembed.spec import PoolingType
 from onnxembed.text.graph import TextGraph, check_finite
 from onnxembed.text.pooling import finish_vectors, pool, without_first
-from onnxembed.text.stages import Apply
 from onnxembed.text.tokenizer import TextTokenizer, Tokens
+
+if TYPE_CHECKING:
+    from onnxembed.text.stages import Apply
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from onnxembed.api.engine import GraphEngine
 from onnxembed.api.graph_file import GraphFile
@@ -11,19 +11,19 @@ from onnxembed.api.settings import EngineSettings
 from onnxembed.errors import InputError
 from onnxembed.runtime.batching import RunPlan
 from onnxembed.runtime.per_process import PerProcess
-from onnxembed.runtime.pipeline import Work
 from onnxembed.spec import PoolingType
-from onnxembed.text.dense import DenseWork, Projection, prompt_tokens
 from onnxembed.text.options import DenseOptions, Use
 from onnxembed.text.spec import DenseModel
-from onnxembed.text.stages import Apply, load_stages
 from onnxembed.text.text_engine import TextEngine
-from onnxembed.text.tokenizer import TextTokenizer, Tokens
 
 if TYPE_CHECKING:
+    from onnxembed.runtime.pipeline import Work
+    from onnxembed.text.dense import Projection
+    from onnxembed.text.stages import Apply
     from onnxembed.text.static import StaticTable
+    from onnxembed.text.tokenizer import TextTokenizer, Tokens
 
-TextWork = Work[str, Tokens, Any]
+    TextWork: TypeAlias = Work[str, Tokens, Any]
 
 # A static table is bound by memory alone.
 _STATIC_PLAN = RunPlan(budget=16_384)
@@ -40,6 +40,7 @@ class DenseEngine:
             settings,
             pad_to_max_length=settings.model.pad_to_max_length,
             pools_itself=partial(_pools_itself, settings.model),
+            imports=_import_work,
         )
         self._steps = PerProcess(self._load_steps)
         self.base: GraphEngine[DenseModel] = self._text.base
@@ -100,6 +101,8 @@ class DenseEngine:
                 steps=self._steps.get(),
             )
             return static, _STATIC_PLAN
+        from onnxembed.text.dense import DenseWork, prompt_tokens
+
         text = self._text.text.get()
         left_out = 0 if model.pools_prompt or not use.prompt else prompt_tokens(text.graph.tokenizer, use.prompt)
         key = (normalized, dim, left_out > 0)
@@ -113,10 +116,16 @@ class DenseEngine:
         return work, text.plan
 
     def _load_steps(self) -> tuple[Apply, ...]:
+        if not self.model.stages:
+            return ()
+        from onnxembed.text.stages import load_stages
+
         return load_stages(self.base.folder.path, self.model.stages)
 
     def _measure(self) -> int:
         """Numbers of a vector of a graph that leaves them open: those of one that it gives."""
+        from onnxembed.text.dense import DenseWork
+
         text = self._text.text.get()
         projection = _projection(self.model, text.file, None, (), normalized=False, with_prompt=True)
         work = DenseWork(text.graph, projection, "", 0, truncate=True, left_out=0)
@@ -132,6 +141,11 @@ class DenseEngine:
             self._max_length,
             counts_unknown=self.model.counts_unknown,
         )
+
+
+def _import_work() -> None:
+    import onnxembed.runtime.pipeline
+    import onnxembed.text.dense  # noqa: F401
 
 
 def _token_output(model: DenseModel, file: GraphFile) -> str:
@@ -159,6 +173,8 @@ def _projection(
 
     Where a prompt does not count in the pooling, their token vectors are pooled here.
     """
+    from onnxembed.text.dense import Projection
+
     pooled = file.pools and with_prompt
     if pooled and normalized and dim is None and not steps:
         return Projection("sentence_embedding", (PoolingType.DISABLED,), normalize=False)

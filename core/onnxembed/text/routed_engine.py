@@ -6,13 +6,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from onnxembed.errors import InputError
-from onnxembed.text.engine import DenseEngine, TextWork
+from onnxembed.text.engine import DenseEngine
 from onnxembed.text.options import DenseOptions, Use
 
 if TYPE_CHECKING:
     from onnxembed.api.engine import GraphEngine
     from onnxembed.api.settings import EngineSettings
     from onnxembed.runtime.batching import RunPlan
+    from onnxembed.text.engine import TextWork
     from onnxembed.text.spec import DenseModel
     from onnxembed.text.tokenizer import TextTokenizer
 

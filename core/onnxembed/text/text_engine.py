@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Generic
+from typing import TYPE_CHECKING, Generic
 
 from onnxembed.api.engine import GraphEngine, LoadedGraph
 from onnxembed.api.graph_file import GraphFile
@@ -13,8 +13,10 @@ from onnxembed.runtime.batching import RunPlan
 from onnxembed.runtime.per_process import PerProcess
 from onnxembed.runtime.provider_traits import compiles_by_shape
 from onnxembed.runtime.sessions import first_provider
-from onnxembed.text.graph import TextGraph
-from onnxembed.text.tokenizer import TextTokenizer, load_tokenizer
+
+if TYPE_CHECKING:
+    from onnxembed.text.graph import TextGraph
+    from onnxembed.text.tokenizer import TextTokenizer
 
 # Windows that are tokenised while a device computes.
 _PREPARERS_FOR_DEVICES = 2
@@ -44,17 +46,20 @@ class TextEngine(Generic[SpecT]):
         *,
         pad_to_max_length: bool = False,
         pools_itself: Callable[[GraphFile], bool] = lambda _: False,
+        imports: Callable[[], object] = lambda: None,
     ) -> None:
         """Remember what to load.
 
         ``pad_to_max_length`` pads every batch to the limit instead of its longest text; ``pools_itself`` says whether a
-        graph makes one result per text by itself, so that it may read the last position.
+        graph makes one result per text by itself, so that it may read the last position; ``imports`` imports what the
+        first batch needs besides, while the graph is opened.
         """
         self.settings = settings
         self._pad_to_max_length = pad_to_max_length
         self._pools_itself = pools_itself
         self._tokenizer = PerProcess(self._load_tokenizer)
-        self.base = GraphEngine(settings, beside=self._tokenizer.get)
+        self._imports = imports
+        self.base = GraphEngine(settings, beside=self._load_beside)
         self.text = PerProcess(self._load)
 
     @property
@@ -67,7 +72,16 @@ class TextEngine(Generic[SpecT]):
         """Whether the weights are loaded in this process."""
         return self.base.loaded
 
+    def _load_beside(self) -> None:
+        """Load the tokenizer, and what works with both it and the graph, while ONNX Runtime opens the graph."""
+        self._tokenizer.get()
+        import onnxembed.text.graph  # noqa: F401
+
+        self._imports()
+
     def _load_tokenizer(self) -> TextTokenizer:
+        from onnxembed.text.tokenizer import load_tokenizer
+
         def load() -> TextTokenizer:
             model = self.settings.model
             folder = self.base.folder.path / model.body_folder
@@ -77,6 +91,8 @@ class TextEngine(Generic[SpecT]):
 
     def _load(self) -> LoadedText:
         loaded, rules, fixed = self.base.graph, self.tokenizer.rules, self._pad_to_max_length
+        from onnxembed.text.graph import TextGraph
+
         # Padding on the left would move a text's positions by the length of its neighbours. It is kept for graphs that
         # may read the last position, which then run each text by itself.
         rules = replace(rules, pad_left=rules.pad_left and (fixed or self._pools_itself(loaded.file)))
