@@ -1,7 +1,9 @@
 """Compare a kind of model with fastembed, in one run: ``python -m benchmarks.compare sparse`` (``rerank``, ``image``).
 
-Every measurement is a process of its own, the two libraries take turns, ratios are made of medians, and the results of
-both are compared number by number. The interpreter of the other library is found as in ``benchmarks.dense``.
+Every measurement is a process of its own, the libraries take turns, ratios are made of medians, and our results are
+compared with fastembed's number by number. Where sentence-transformers has the kind it takes part, over PyTorch, with
+the same weights. Each process also gives inputs one by one, as a user waits for them, for the percentiles. The
+interpreter of the other libraries is found as in ``benchmarks.dense``.
 """
 
 from __future__ import annotations
@@ -15,127 +17,21 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.comparisons import COMPARISONS, Comparison
 from benchmarks.dense import TOKENIZER_FILES, say
 from benchmarks.machine import describe_machine, slug
-from benchmarks.texts import as_written, queries
+from benchmarks.report import percentile
+from benchmarks.suite_report import table as side_table
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """One figure.
-
-    Attributes:
-        label: What it is called.
-        task: A task of ``benchmarks.tasks``.
-        inputs: Makes the inputs, given the scratch folder.
-        model: Name of the folder that both load, or ``None``.
-        ours: Options of our call.
-        theirs: Options of the other library's call.
-        one_processor: Whether both are held to one processor.
-        least_speed: How many times the speed of the other is aimed at.
-        most_memory: What part of the other's peak memory is aimed at, where that is a figure.
-        rounds: Runs of each.
-        bound: Largest difference between any two numbers.
-    """
-
-    label: str
-    task: str
-    inputs: Callable[[Path], Sequence[Any]]
-    model: str | None
-    least_speed: float | None
-    ours: Mapping[str, Any] = field(default_factory=dict)
-    theirs: Mapping[str, Any] = field(default_factory=dict)
-    one_processor: bool = False
-    most_memory: float | None = None
-    rounds: int = 3
-    bound: float = 1e-4
-
-
-def paragraphs(_: Path) -> list[str]:
-    """20,000 short paragraphs of 28 words, as a collection has them: the same words come again and again."""
-    words = " ".join(as_written(5_000)).split()
-    starts = [start for offset in (0, 9, 18) for start in range(offset, len(words) - 28, 28)]
-    return [" ".join(words[start : start + 28]) for start in starts[:20_000]]
-
-
-def mixed(count: int) -> Callable[[Path], list[str]]:
-    """Texts as people wrote them: most are short, a few fill the model's limit."""
-    return lambda _: as_written(count)
-
-
-def full_length(_: Path) -> list[str]:
-    """256 texts that all fill 128 tokens."""
-    words = " ".join(as_written(2_000)).split()
-    return [" ".join(words[start : start + 128]) for start in range(0, 256 * 128, 128)]
-
-
-def questions(_: Path) -> list[str]:
-    """64 short questions."""
-    return queries(64)
-
-
-def seeds(_: Path) -> list[int]:
-    """Documents of 200 random vectors each, by the seed of each."""
-    return list(range(100))
-
-
-def photographs(scratch: Path) -> list[str]:
-    """200 JPEGs of 1024 x 768 that compress as photographs do."""
-    import numpy as np
-    from PIL import Image
-
-    folder = scratch / "photographs"
-    if not folder.is_dir():
-        folder.mkdir()
-        draw = np.random.default_rng(0)
-        for number in range(200):
-            coarse = draw.integers(0, 256, (24, 32, 3), dtype=np.uint8)
-            picture = Image.fromarray(coarse).resize((1024, 768), Image.Resampling.BICUBIC)
-            noise = draw.integers(-12, 13, (768, 1024, 1))
-            pixels = np.clip(np.asarray(picture).astype(int) + noise, 0, 255).astype(np.uint8)
-            Image.fromarray(pixels).save(folder / f"{number:03}.jpg", quality=90)
-    return [str(path) for path in sorted(folder.iterdir())]
-
-
-COMPARISONS: Mapping[str, Sequence[Comparison]] = {
-    "sparse": (
-        Comparison(
-            "BM25, compatible, one processor", "bm25", paragraphs, "bm25", 8, one_processor=True, rounds=5, bound=1e-12
-        ),
-        Comparison(
-            "BM25, compatible, two processes", "bm25", paragraphs, "bm25", None, ours={"parallel": 2}, bound=1e-12
-        ),
-        Comparison("SPLADE, mixed lengths, default batch", "splade", mixed(192), "splade", 10, rounds=2),
-        Comparison(
-            "SPLADE, 256 texts of 128 tokens", "splade", full_length, "splade", None, most_memory=1 / 20, rounds=2
-        ),
-        Comparison("BM42, mixed lengths, default batch", "bm42", mixed(256), "bm42", 10, rounds=2),
-    ),
-    "rerank": (
-        Comparison("rerank 100 mixed documents, default batch", "rerank", mixed(100), "cross-encoder", 12),
-        Comparison(
-            "rerank 100 mixed documents, batch 16", "rerank", mixed(100), "cross-encoder", 4, theirs={"batch_size": 16}
-        ),
-        Comparison(
-            "ColBERT, 256 mixed documents, default batch", "colbert-documents", mixed(256), "colbert", 10, rounds=2
-        ),
-        Comparison("ColBERT, 64 queries", "colbert-queries", questions, "colbert", 5, rounds=5),
-        Comparison("MUVERA, documents of 200 vectors", "muvera", seeds, None, 20, rounds=5, bound=1e-3),
-    ),
-    "image": (
-        Comparison("CLIP ViT-B/32, 200 JPEGs of 1024 x 768", "images", photographs, "image", 1.25, bound=1e-3),
-        # One level of 255, before the picture is divided by the standard deviation.
-        Comparison("decoding and transforming alone", "preprocessing", photographs, "image", 2.5, bound=0.016),
-    ),
-}
+TORCH = "sentence-transformers"
 QUICK_INPUTS = 6
 ENOUGH_SECONDS = 15
 """A side that has taken this long in all is not run again."""
@@ -206,21 +102,24 @@ def measure(comparison: Comparison, folder: str | None, peers: str, scratch: Pat
         Seconds and peak memory of every run, their ratios, and the largest difference.
     """
     inputs = list(comparison.inputs(scratch))[: QUICK_INPUTS if quick else None]
-    file = scratch / "inputs.json"
+    file, singles = scratch / "inputs.json", scratch / "singles.json"
     file.write_text(json.dumps(inputs), encoding="utf-8")
-    runs: dict[str, list[dict[str, Any]]] = {"onnxembed": [], "fastembed": []}
+    alone = list(comparison.singles(scratch))[: QUICK_INPUTS if quick else None] if comparison.singles else []
+    singles.write_text(json.dumps(alone), encoding="utf-8")
+    sides = [("onnxembed", sys.executable, comparison.ours), ("fastembed", peers, comparison.theirs)]
+    if comparison.torch:
+        sides.append((TORCH, peers, {}))
+    runs: dict[str, list[dict[str, Any]]] = {library: [] for library, *_ in sides}
     difference = 0.0
     for _ in range(1 if quick else comparison.rounds):
-        for library, python, options in (
-            ("onnxembed", sys.executable, comparison.ours),
-            ("fastembed", peers, comparison.theirs),
-        ):
+        for library, python, options in sides:
             if sum(run["seconds"] for run in runs[library]) > ENOUGH_SECONDS:
                 continue
             command = [python, "-P", str(HERE / "tasks.py"), comparison.task, "--library", library]
             command += [] if folder is None else ["--folder", folder]
-            command += ["--inputs", str(file), "--results", str(scratch / f"{library}.npz")]
-            command += ["--options", json.dumps(dict(options))]
+            command += ["--inputs", str(file), "--options", json.dumps(dict(options))]
+            command += [] if library == TORCH else ["--results", str(scratch / f"{library}.npz")]
+            command += ["--singles", str(singles)] if alone else []
             environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
             if comparison.one_processor:
                 command = ["taskset", "-c", "0", *command]
@@ -254,6 +153,23 @@ def largest_difference(scratch: Path) -> float:
     return float(np.abs(ours["values"] - theirs["values"]).max(initial=0.0))
 
 
+def libraries(results: Mapping[str, Any]) -> list[str]:
+    """A table of every library of every figure: rate, percentiles of single inputs, memory; the best is bold."""
+    head = ["what, library", "a second", "one, p50 ms", "p95", "p99", "peak MB"]
+    lines = [f"| {' | '.join(head)} |", f"|---|{'--:|' * 5}"]
+    for label, figure in results["figures"].items():
+        rows: dict[str, list[float | None]] = {}
+        for library, runs in figure["runs"].items():
+            alone = [seconds for run in runs for seconds in run.get("single_seconds", [])]
+            rows[f"{label}, {library}"] = [
+                figure["items"] / statistics.median(run["seconds"] for run in runs),
+                *(1e3 * percentile(alone, part) if alone else None for part in (0.5, 0.95, 0.99)),
+                statistics.median(run["peak_bytes"] for run in runs) / 1e6,
+            ]
+        lines += side_table(head, rows, [",.1f", ".1f", ".1f", ".1f", ",.0f"], ["most", *["least"] * 4])[2:]
+    return lines
+
+
 def table(results: Mapping[str, Any]) -> str:
     """Draw the figures.
 
@@ -271,7 +187,7 @@ def table(results: Mapping[str, Any]) -> str:
             f"{figure['memory_ratio']:.3f} | {f'<= {memory:.3f}' if memory else ''} | "
             f"{figure['largest_difference']:.1e} |"
         )
-    return "\n".join(lines)
+    return "\n".join([*lines, "", *libraries(results)])
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

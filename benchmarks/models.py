@@ -60,6 +60,7 @@ def make_splade(folder: Path) -> None:
     from transformers import BertConfig, BertForMaskedLM
 
     model = BertForMaskedLM(BertConfig(**SIZES))
+    model.save_pretrained(folder / "torch")
     _export(model, folder, _text_inputs(), "logits", {0: "batch", 1: "sequence"})
 
 
@@ -69,7 +70,9 @@ def make_cross_encoder(folder: Path) -> None:
 
     config = BertConfig(**SIZES, num_labels=1)
     (folder / "onnx").mkdir()
-    _export(BertForSequenceClassification(config), folder, _text_inputs(), "logits", {0: "batch"}, "onnx/model.onnx")
+    model = BertForSequenceClassification(config)
+    model.save_pretrained(folder / "torch")
+    _export(model, folder, _text_inputs(), "logits", {0: "batch"}, "onnx/model.onnx")
     (folder / "config.json").write_text(
         json.dumps({"pad_token_id": 0, "architectures": ["BertForSequenceClassification"], "num_labels": 1})
     )
@@ -90,9 +93,23 @@ def make_colbert(folder: Path) -> None:
             vectors = self.linear(self.bert(**inputs)[0])
             return torch.nn.functional.normalize(vectors, dim=-1)
 
+    model = Colbert()
+    save_colbert(model, folder / "torch")
     inputs = _text_inputs()
     del inputs["token_type_ids"]  # the other library cannot run a graph that has them
-    _export(Colbert(), folder, inputs, "contextual", {0: "batch", 1: "sequence"})
+    _export(model, folder, inputs, "contextual", {0: "batch", 1: "sequence"})
+
+
+def save_colbert(model: Any, folder: Path) -> None:
+    """In the form of the published ColBERT checkpoints, which sentence-transformers reads."""
+    from safetensors.torch import save_file
+    from transformers import BertConfig
+
+    folder.mkdir()
+    save_file(model.state_dict(), folder / "model.safetensors", metadata={"format": "pt"})
+    config = BertConfig(**SIZES).to_dict() | {"architectures": ["HF_ColBERT"]}
+    (folder / "config.json").write_text(json.dumps(config, default=str))
+    (folder / "artifact.metadata").write_text(json.dumps({"dim": 128, "query_maxlen": 32, "doc_maxlen": 512}))
 
 
 def make_image(folder: Path) -> None:
@@ -145,11 +162,12 @@ def main() -> None:
     (chosen.folder / "config.json").write_text(json.dumps({"pad_token_id": 0, "model_type": "bert"}))
     with torch.no_grad():
         MAKERS[chosen.kind](chosen.folder)
-    for name in TOKENIZER_FILES:
-        shutil.copy(chosen.tokenizer / name, chosen.folder / name)
-    path = chosen.folder / "tokenizer_config.json"
-    config = json.loads(path.read_text(encoding="utf-8"))
-    path.write_text(json.dumps({**config, "model_max_length": chosen.max_length, "max_length": chosen.max_length}))
+    for folder in filter(Path.is_dir, (chosen.folder, chosen.folder / "torch")):
+        for name in TOKENIZER_FILES:
+            shutil.copy(chosen.tokenizer / name, folder / name)
+        path = folder / "tokenizer_config.json"
+        config = json.loads(path.read_text(encoding="utf-8"))
+        path.write_text(json.dumps({**config, "model_max_length": chosen.max_length, "max_length": chosen.max_length}))
 
 
 if __name__ == "__main__":

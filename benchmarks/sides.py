@@ -54,8 +54,8 @@ class Side:
         options = ["--library", self.library, "--precision", self.precision, "--model", str(model)]
         return [str(self.python()), "-P", str(WORKER), do, *options, "--threads", str(threads)]
 
-    def once(self, do: str, model: Path, threads: int) -> dict[str, Any]:
-        """Run one measurement in a new process."""
+    def once(self, do: str, model: Path, threads: int, limit: float | None = None) -> dict[str, Any]:
+        """Run one measurement in a new process, in at most so many seconds."""
         done = subprocess.run(
             self.command(do, model, threads),
             stdout=subprocess.PIPE,
@@ -63,13 +63,14 @@ class Side:
             check=True,
             text=True,
             env=environment(threads),
+            timeout=limit,
         )
         answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
         return answer
 
-    def start(self, model: Path, threads: int) -> Worker:
-        """Start a process that waits for commands."""
-        return Worker(self.name, self.command("serve", model, threads), self.options, environment(threads))
+    def start(self, model: Path, threads: int, limit: float | None = None) -> Worker:
+        """Start a process that waits for commands; it may take so many seconds."""
+        return Worker(self.name, self.command("serve", model, threads), self.options, environment(threads), limit)
 
 
 SIDES = (

@@ -1,8 +1,12 @@
-"""Dense embedding beside other libraries, in one run: ``python -m benchmarks.suite [--quick]``.
+"""Dense embedding beside other libraries, in one run of bounded time: ``python -m benchmarks.suite [--quick]``.
 
 All sides load the same weights and have the same budget of threads. Each is a waiting process, and they take turns:
 throughput on four mixes of lengths, queries one by one, and once more with one processor each. Imports and first
 vectors are measured in new processes, in turns, too. A library whose environment is not there is named in the results.
+
+Every side has so many seconds for a mix, and all of them so many minutes together: a side that is too slow for all
+texts embeds fewer of them, and the results say how many. What was measured is written down after each part, so that a
+run that is interrupted keeps what it has, and ``--resume`` does the rest.
 """
 
 from __future__ import annotations
@@ -11,11 +15,12 @@ import argparse
 import json
 import os
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,33 +30,29 @@ from benchmarks.sides import SIDES, Side, make_folder
 from benchmarks.sides_worker import MAX_LENGTH, NAME
 from benchmarks.suite_report import to_markdown
 from benchmarks.texts import as_written, queries
+from benchmarks.turns import Clock, Effort, Turns, bulk, closeness, latency
 from benchmarks.waiting import Worker
 
+Keep = Callable[[dict[str, Any]], None]
+
 THREADS = 2
-ENOUGH_SECONDS = 12.0
-"""A side that has taken this long in all is not run again."""
+OPENING_SECONDS = 60.0
+"""A side that takes longer to open its model is left out."""
 _WORDS_FILLING = 420
 
 
-@dataclass(frozen=True)
-class Effort:
-    """How much is measured.
-
-    Attributes:
-        texts: Number of texts of each mix.
-        rounds: Turns of each side over each mix.
-        turns: Turns of ten queries.
-        starts: New processes of each side.
-    """
-
-    texts: Mapping[str, int]
-    rounds: int
-    turns: int
-    starts: int
-
-
-FULL = Effort({"mixed": 192, "short": 512, "full": 16, "giant": 192}, rounds=3, turns=30, starts=3)
-QUICK = Effort({"mixed": 16, "short": 32, "full": 2, "giant": 16}, rounds=1, turns=2, starts=1)
+FULL = Effort(
+    {"mixed": 192, "short": 512, "full": 18, "giant": 192}, rounds=3, turns=30, starts=3, side_seconds=6, minutes=9
+)
+QUICK = Effort(
+    {"mixed": 24, "short": 48, "full": 2, "giant": 24},
+    rounds=1,
+    turns=2,
+    starts=0,
+    side_seconds=1,
+    minutes=1.5,
+    rivals_scaled=False,
+)
 
 
 def full(count: int) -> list[str]:
@@ -78,94 +79,38 @@ MIXES: Mapping[str, Callable[[int], list[str]]] = {
 
 
 @contextmanager
-def opened(sides: Sequence[Side], model: Path, threads: int, missing: dict[str, str]) -> Iterator[list[Worker]]:
+def opened(
+    sides: Sequence[Side], model: Path, threads: int, missing: dict[str, str], clock: Clock
+) -> Iterator[list[Worker]]:
     """Start a process for each side; a side that does not start is added to ``missing``."""
     with ExitStack() as stack:
         workers = []
         for side in sides:
-            say(f"opening {side.name}, {threads} threads")
+            clock.say(f"opening {side.name}, {threads} threads")
+            began = time.monotonic()
             try:
-                worker = side.start(model, threads)
-            except RuntimeError:
-                missing[side.name] = "did not start"
+                worker = side.start(model, threads, min(OPENING_SECONDS, clock.left))
+            except RuntimeError as error:
+                missing[side.name] = f"did not start: {error}"
             else:
+                worker.opened["cold_seconds"] = worker.opened["at"] - began
                 stack.callback(worker.close)
                 workers.append(worker)
         yield workers
 
 
-def bulk(
-    workers: Sequence[Worker], texts: Sequence[str], rounds: int, missing: dict[str, str], vectors: Path | None = None
-) -> dict[str, Any]:
-    """Let all embed the texts in turns; a side that ends meanwhile is added to ``missing``.
-
-    Returns:
-        By name, seconds of each run and peak memory after the first.
-    """
-    found: dict[str, Any] = {}
-    for number in range(rounds):
-        for worker in workers if number % 2 else workers[::-1]:
-            runs = found.setdefault(worker.name, {"seconds": [], "peak_bytes": None})
-            if worker.name in missing or sum(runs["seconds"]) > ENOUGH_SECONDS:
-                continue
-            time.sleep(0.05)  # the others' threads come to rest
-            kept = {"vectors": str(vectors / f"{worker.name}.npy")} if vectors and not number else {}
-            try:
-                got = worker.ask("embed", texts, **kept)
-            except (RuntimeError, BrokenPipeError):
-                missing[worker.name] = "ended while it embedded"
-                continue
-            runs["seconds"] += got["seconds"]
-            runs["peak_bytes"] = runs["peak_bytes"] or got["peak_bytes"]
-        say("  " + ", ".join(f"{name} {runs['seconds'][-1]:.2f} s" for name, runs in found.items() if runs["seconds"]))
-    return {name: runs for name, runs in found.items() if runs["seconds"]}
-
-
-def latency(workers: Sequence[Worker], turns: int, missing: dict[str, str]) -> dict[str, list[float]]:
-    """Ask all sides single queries, eleven a turn of which ten count: the first one wakes a process that was idle."""
-    asked = queries(turns * 11)
-    present = [worker for worker in workers if worker.name not in missing and worker.name != "fastembed, batch_size=1"]
-    seconds: dict[str, list[float]] = {worker.name: [] for worker in present}
-    for number in range(turns):
-        for worker in present if number % 2 else present[::-1]:
-            if worker.name in missing:
-                continue
-            time.sleep(0.02)
-            try:
-                got = worker.ask("queries", asked[number * 11 : number * 11 + 11])
-            except (RuntimeError, BrokenPipeError):
-                missing[worker.name] = "ended while it answered queries"
-                continue
-            seconds[worker.name] += got["seconds"][1:]
-    return {name: values for name, values in seconds.items() if values}
-
-
-def closeness(folder: Path, names: Sequence[str]) -> dict[str, float]:
-    """The least cosine of each side's vectors with those of PyTorch, or of our fp32 where that is not there."""
-    import numpy as np
-
-    found = {name: np.load(folder / f"{name}.npy") for name in names}
-    exact = found.get("sentence-transformers, PyTorch", found["onnxembed"])
-    exact = exact / np.linalg.norm(exact, axis=1, keepdims=True)
-    near = {}
-    for name, vectors in found.items():
-        cosines = (exact * vectors).sum(axis=1) / np.linalg.norm(vectors, axis=1)
-        near[name] = round(float(cosines.min()), 6)
-    return near
-
-
-def starts(sides: Sequence[Side], model: Path, times: int, missing: dict[str, str]) -> dict[str, Any]:
+def starts(sides: Sequence[Side], model: Path, times: int, missing: dict[str, str], clock: Clock) -> dict[str, Any]:
     """Start new processes up to the first vector; of several the first of each does not count."""
     found: dict[str, Any] = {"import_seconds": {}, "cold_seconds": {}, "cold_peak_bytes": {}}
     for number in range(times):
         for side in sides:
-            if side.name in missing or side.name == "fastembed, batch_size=1":
+            if side.name in missing or side.name == "fastembed, batch_size=1" or not clock.left:
                 continue
-            say(f"starting {side.name}")
+            clock.say(f"starting {side.name}")
             try:
                 began = time.monotonic()
-                cold = side.once("cold", model, THREADS)
-            except subprocess.CalledProcessError:
+                cold = side.once("cold", model, THREADS, min(OPENING_SECONDS, clock.left))
+            except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
                 missing[side.name] = "did not start"
                 continue
             if number or times == 1:
@@ -175,64 +120,117 @@ def starts(sides: Sequence[Side], model: Path, times: int, missing: dict[str, st
     return found
 
 
-def run(effort: Effort, scratch: Path) -> dict[str, Any]:
+def run(effort: Effort, scratch: Path, earlier: dict[str, Any], keep: Keep) -> dict[str, Any]:
     """Measure everything.
 
     Args:
         effort: How much.
         scratch: A folder for files meanwhile.
+        earlier: Results of a run that was interrupted; the parts that it has are not measured again.
+        keep: Is called after each part with what there is.
 
     Returns:
         All measurements, as plain data.
     """
+    clock = Clock(effort.minutes)
     model = scratch / "model"
     make_folder(model)
     missing = {side.name: "not installed" for side in SIDES if side.python() is None}
     sides = [side for side in SIDES if side.name not in missing]
-    texts = {mix: make(effort.texts[mix]) for mix, make in MIXES.items()}
     results: dict[str, Any] = {
         "model": NAME,
         "max_length": MAX_LENGTH,
         "threads": THREADS,
         "machine": describe_machine(),
         "texts": effort.texts,
+        "side_seconds": effort.side_seconds,
+        "order": [side.name for side in SIDES],
+        "versions": {},
         "bulk": {},
-    }
-    results |= starts(sides, model, effort.starts, missing)
-    with opened(sides, model, THREADS, missing) as workers:
-        results["versions"] = {worker.name: worker.opened["version"] for worker in workers}
-        for mix, given in texts.items():
-            say(f"{mix}: {len(given)} texts")
-            results["bulk"][mix] = bulk(workers, given, effort.rounds, missing, scratch if mix == "mixed" else None)
-        say("queries")
-        results["query_seconds"] = latency(workers, effort.turns, missing)
-    results["least_cosine"] = closeness(scratch, list(results["bulk"]["mixed"]))
-    say("one processor each")
-    with opened([side for side in sides if side.scaled], model, 1, missing) as workers:
-        results["one_processor"] = bulk(workers, texts["mixed"], min(2, effort.rounds), missing)
-    results["missing"] = missing
-    results["order"] = [side.name for side in SIDES]
+        "query_seconds": {},
+        "import_seconds": {},
+        "cold_seconds": {},
+        "cold_peak_bytes": {},
+        "least_cosine": {},
+        "one_processor": {},
+        "missing": missing,
+        "done": [],
+    } | earlier
+    missing, done = results["missing"], results["done"]
+
+    def finish(part: str) -> None:
+        done.append(part)
+        keep(results)
+
+    todo = [mix for mix in (*MIXES, "queries") if mix not in done]
+    if todo:
+        with opened(sides, model, THREADS, missing, clock) as workers:
+            results["versions"] = {worker.name: worker.opened["version"] for worker in workers}
+            if not effort.starts:
+                for key in ("import_seconds", "cold_seconds"):
+                    results[key] = {worker.name: [worker.opened[key]] for worker in workers}
+            for mix in MIXES:
+                if mix in done or not clock.left:
+                    continue
+                clock.say(f"{mix}: {effort.texts[mix]} texts")
+                turns = Turns(workers, MIXES[mix], effort, missing, clock)
+                results["bulk"][mix] = bulk(turns, effort.texts[mix], scratch if mix == "mixed" else None)
+                results["least_cosine"] |= closeness(scratch) if mix == "mixed" else {}
+                finish(mix)
+            if "queries" in todo and clock.left:
+                clock.say("queries")
+                results["query_seconds"] = latency(workers, effort.turns, missing, clock)
+                finish("queries")
+    if "one processor" not in done and clock.left:
+        scaled = [side for side in sides if side.scaled and (effort.rivals_scaled or side.library == "onnxembed")]
+        with opened(scaled, model, 1, missing, clock) as workers:
+            turns = Turns(workers, MIXES["mixed"], effort, missing, clock)
+            results["one_processor"] = bulk(turns, effort.texts["mixed"])
+        finish("one processor")
+    if "starts" not in done and clock.left and effort.starts:
+        results |= starts(sides, model, effort.starts, missing, clock)
+        finish("starts")
+    results["skipped"] = [part for part in (*MIXES, "queries", "one processor", "starts") if part not in done]
     results["machine"]["load_average_after"] = round(os.getloadavg()[0], 2)
+    results["seconds"] = round(clock.gone)
     return results
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.suite", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="few texts: whether it works, and roughly how fast")
+    parser.add_argument("--minutes", type=float, help="of the whole run")
+    parser.add_argument("--resume", action="store_true", help="go on with a run that was interrupted")
     parser.add_argument("--output", type=Path, help="file for all measurements, as JSON")
     chosen = parser.parse_args(arguments)
-    started = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="onnxembed-bench-") as scratch:
-        results = run(QUICK if chosen.quick else FULL, Path(scratch))
-    results["seconds"] = round(time.monotonic() - started)
-    print(to_markdown(results))
+    effort = QUICK if chosen.quick else FULL
+    if chosen.minutes:
+        effort = replace(effort, minutes=chosen.minutes)
     output = chosen.output
     if output is None and not chosen.quick:
-        output = RESULTS / f"suite-{slug(results['machine']['cpu'])}.json"
-    if output is not None:
-        output.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+        output = RESULTS / f"suite-{slug(describe_machine()['cpu'])}.json"
+    partial = output.with_suffix(".partial.json") if output else None
+
+    def keep(results: dict[str, Any]) -> None:
+        if partial is not None:
+            partial.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+
+    earlier = {}
+    if chosen.resume and partial is not None and partial.is_file():
+        earlier = json.loads(partial.read_text(encoding="utf-8"))
+    with tempfile.TemporaryDirectory(prefix="onnxembed-bench-") as scratch:
+        results = run(effort, Path(scratch), earlier, keep)
+    print(to_markdown(results))
     say(f"{results['seconds']} s")
+    if results["skipped"]:
+        say(f"no time for: {', '.join(results['skipped'])}; --resume measures them")
+        keep(results)
+        return 0 if chosen.quick else 1
+    if output is not None and partial is not None:
+        keep(results)
+        partial.replace(output)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

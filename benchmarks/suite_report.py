@@ -17,9 +17,25 @@ MIX_NAMES = {"mixed": "mixed", "short": "short", "full": "512 tokens", "giant": 
 def speeds(results: Mapping[str, Any]) -> dict[str, dict[str, float]]:
     """Texts a second, by mix and side: of the median of the runs."""
     return {
-        mix: {name: results["texts"][mix] / median(runs["seconds"]) for name, runs in sides.items()}
+        mix: {name: runs.get("texts", results["texts"][mix]) / median(runs["seconds"]) for name, runs in sides.items()}
         for mix, sides in results["bulk"].items()
     }
+
+
+def fewer(results: Mapping[str, Any]) -> str:
+    """Which sides embedded fewer texts than the others, since they are slow; empty where none did."""
+    parts = [
+        f"{name} {runs['texts']} of {MIX_NAMES[mix]}"
+        for mix, sides in results["bulk"].items()
+        for name, runs in sides.items()
+        if runs.get("texts", results["texts"][mix]) < results["texts"][mix]
+    ]
+    if not parts:
+        return ""
+    return (
+        f" Each side has {results['side_seconds']:g} s for a mix; those that are too slow for all texts embed fewer, "
+        f"a mix of the same kind: {', '.join(parts)}."
+    )
 
 
 def machine_line(machine: Mapping[str, Any]) -> str:
@@ -64,13 +80,14 @@ def table(
 def throughput(results: Mapping[str, Any]) -> list[str]:
     """Texts a second by mix, and what could not be measured."""
     found = speeds(results)
-    names = list(results["bulk"]["mixed"])
-    order = [name for name in results["order"] if name in names]
-    rows = {name: [found[mix].get(name) for mix in MIX_NAMES] for name in order}
+    measured = {name for sides in found.values() for name in sides}
+    order = [name for name in results["order"] if name in measured]
+    rows = {name: [found.get(mix, {}).get(name) for mix in MIX_NAMES] for name in order}
     head = ["texts/s", *(f"{label} ({results['texts'][mix]})" for mix, label in MIX_NAMES.items())]
     lines = table(head, rows, [",.0f"] * len(MIX_NAMES), ["most"] * len(MIX_NAMES))
     for name, why in results["missing"].items():
-        lines.append(f"| {name} | {why} |{' |' * (len(MIX_NAMES) - 1)}")
+        if name not in measured:
+            lines.append(f"| {name} | {why} |{' |' * (len(MIX_NAMES) - 1)}")
     return lines
 
 
@@ -80,7 +97,7 @@ def others(results: Mapping[str, Any]) -> list[str]:
     for name in results["order"]:
         asked = results["query_seconds"].get(name)
         imports, colds = (results[key].get(name) for key in ("import_seconds", "cold_seconds"))
-        runs = results["bulk"]["mixed"].get(name)
+        runs = results["bulk"].get("mixed", {}).get(name)
         if not runs:
             continue
         rows[name] = [
@@ -107,11 +124,11 @@ def others(results: Mapping[str, Any]) -> list[str]:
 def scaling(results: Mapping[str, Any]) -> list[str]:
     """Mixed texts a second with one processor and one thread, and with the whole budget."""
     rows: dict[str, list[float | None]] = {}
-    two = speeds(results)["mixed"]
+    two = speeds(results).get("mixed", {})
     for name in results["order"]:
         runs = results["one_processor"].get(name)
         if runs and name in two:
-            one = results["texts"]["mixed"] / median(runs["seconds"])
+            one = runs.get("texts", results["texts"]["mixed"]) / median(runs["seconds"])
             rows[name] = [one, two[name], two[name] / one]
     count = results["threads"]
     head = ["mixed texts/s", "1 processor", f"{count} processors", "gain"]
@@ -134,7 +151,7 @@ def verdict(results: Mapping[str, Any]) -> str:
 
 def aim(results: Mapping[str, Any]) -> str:
     """How many times PyTorch's speed ours has over mixed texts, and what is aimed at; empty where it was not there."""
-    found = speeds(results)["mixed"]
+    found = speeds(results).get("mixed", {})
     if OURS not in found or PYTORCH not in found:
         return ""
     return f" Mixed texts take {PYTORCH} {found[OURS] / found[PYTORCH]:.2f} times as long as ours in fp32 (aim: {AIM})."
@@ -149,7 +166,7 @@ def to_markdown(results: Mapping[str, Any]) -> str:
         "",
         *throughput(results),
         "",
-        f"Bold is the fastest. {verdict(results)[0].upper()}{verdict(results)[1:]}",
+        f"Bold is the fastest. {verdict(results)[0].upper()}{verdict(results)[1:]}{fewer(results)}",
         "",
         *others(results),
         "",
