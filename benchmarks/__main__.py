@@ -1,14 +1,16 @@
 """All benchmarks, one after another, and the pages made from them: ``python -m benchmarks``, or ``make bench``.
 
-``--quick`` tries every part on few inputs, in under 3 minutes, and changes no page; its figures are rough. ``--all``
-adds what takes longer than the rest together. ``--cranfield FOLDER`` adds the quality of search on that collection. A
-part that fails is named at the end, and the others run all the same.
+``--quick`` tries every part on few inputs, in under 3 minutes on a quiet machine, and changes no page; its figures are
+rough. ``--all`` adds what takes longer than the rest together, and Ray. ``--cranfield FOLDER`` adds the quality of
+search on that collection. With ``--all --cranfield FOLDER`` every part runs that a page is made from. A part that fails
+is named at the end, and the others run all the same.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -44,14 +46,24 @@ def parts(machine: str, *, quick: bool, everything: bool, cranfield: str | None)
     if quick:
         return
     yield ["-m", "benchmarks.maxsim"]
+    yield ["-m", "benchmarks.serverless"]
     if cranfield:
         yield ["-m", "benchmarks.cranfield", cranfield]
+        yield ["-m", "benchmarks.hybrid", cranfield]
     if everything:
         yield ["-m", "benchmarks.dense"]
         yield ["-m", "benchmarks.sizes", "--json", str(RESULTS / f"sizes-{machine}.json")]
-        yield ["-m", "benchmarks.serverless"]
+        yield ["-m", "benchmarks.actors"]
+        yield ["-m", "benchmarks.installed", "--json", str(RESULTS / "installed.json")]
     yield ["scripts/precision_table.py"]
     yield ["scripts/numbers_page.py"]
+
+
+def interpreter(part: Sequence[str]) -> str:
+    """That of the peers for sizes on disk, since it has all that is compared; this one for the rest."""
+    if "benchmarks.installed" not in part:
+        return sys.executable
+    return os.environ.get("ONNXEMBED_PEERS") or str(Path(sys.prefix, "peers", "bin", "python"))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -67,10 +79,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         named, started = " ".join(part), time.monotonic()
         say(f"== {named}")
         path = os.pathsep.join([str(ROOT), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]).rstrip(os.pathsep)
-        done = subprocess.run([sys.executable, *part], cwd=ROOT, env={**os.environ, "PYTHONPATH": path})
+        done = subprocess.run([interpreter(part), *part], cwd=ROOT, env={**os.environ, "PYTHONPATH": path})
         if done.returncode:
             failed.append(named)
-        say(f"== {named}: {time.monotonic() - started:.0f} s, {time.monotonic() - began:.0f} s in all")
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        say(
+            f"== {named}: {time.monotonic() - started:.0f} s; in all {time.monotonic() - began:.0f} s, and "
+            f"{used.ru_utime + used.ru_stime:.0f} s of processors"
+        )
     for named in failed:
         say(f"failed: {named}")
     return 1 if failed else 0

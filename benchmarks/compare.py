@@ -154,13 +154,15 @@ def largest_difference(scratch: Path) -> float:
 
 
 def libraries(results: Mapping[str, Any]) -> list[str]:
-    """A table of every library of every figure: rate, percentiles of single inputs, memory; the best is bold."""
+    """A table of every library of each figure that has single inputs: rate, percentiles, memory; the best is bold."""
     head = ["what, library", "a second", "one, p50 ms", "p95", "p99", "peak MB"]
     lines = [f"| {' | '.join(head)} |", f"|---|{'--:|' * 5}"]
     for label, figure in results["figures"].items():
         rows: dict[str, list[float | None]] = {}
+        if not any(run.get("single_seconds") for runs in figure.get("runs", {}).values() for run in runs):
+            continue
         for library, runs in figure["runs"].items():
-            alone = [seconds for run in runs for seconds in run.get("single_seconds", [])]
+            alone = [seconds for run in runs for seconds in run["single_seconds"]]
             rows[f"{label}, {library}"] = [
                 figure["items"] / statistics.median(run["seconds"] for run in runs),
                 *(1e3 * percentile(alone, part) if alone else None for part in (0.5, 0.95, 0.99)),

@@ -12,9 +12,11 @@ import argparse
 import json
 import platform
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
+from typing import Any
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -96,6 +98,17 @@ def sources() -> int:
     return sum(path.stat().st_size for path in package.rglob("*") if _counts(path))
 
 
+def to_markdown(results: Mapping[str, Any]) -> str:
+    """Draw the table."""
+    lines = ["| distribution | packages | MB | largest |", "|---|--:|--:|---|"]
+    for row in results["rows"]:
+        largest = ", ".join(f"{name} {size:.0f}" for name, size in row["largest"].items())
+        lines.append(
+            f"| {row['name']} {row['version']} | {row['distributions']} | {row['megabytes']:.0f} | {largest} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Print the table, and write it as JSON when asked."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -107,13 +120,10 @@ def main(arguments: list[str] | None = None) -> None:
             rows.append(measured(root, sources() if root == "onnxembed" else None))
         except PackageNotFoundError as error:
             print(f"{root}: not measured, {error} is not installed", file=sys.stderr)
-    print("| distribution | packages | MB | largest |\n|---|--:|--:|---|")
-    for row in rows:
-        largest = ", ".join(f"{name} {size:.0f}" for name, size in row.largest.items())
-        print(f"| {row.name} {row.version} | {row.distributions} | {row.megabytes:.0f} | {largest} |")
+    system = {"machine": platform.machine(), "system": platform.system(), "python": platform.python_version()}
+    kept = {"where": system, "rows": [asdict(row) for row in rows]}
+    print(to_markdown(kept))
     if chosen.json:
-        system = {"machine": platform.machine(), "system": platform.system(), "python": platform.python_version()}
-        kept = {"where": system, "rows": [asdict(row) for row in rows]}
         chosen.json.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
 
 

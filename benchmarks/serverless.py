@@ -2,7 +2,7 @@
 
 ``python -m benchmarks.serverless``: the processes take turns. The processor's seconds are given beside the clock's,
 since they say something on a busy machine, too. Ours run as in a function: two threads' worth of an empty environment,
-no home, a folder that nothing is written to.
+no home, a folder that nothing is written to. The measurements are kept in ``results``.
 """
 
 from __future__ import annotations
@@ -16,12 +16,17 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
-from benchmarks.dense import Contender, make_shared_model
+from benchmarks.dense import RESULTS, Contender, make_shared_model, say
+from benchmarks.machine import describe_machine, slug
+from benchmarks.suite_report import table
 from benchmarks.worker import MODEL
+
+AIM = 0.45
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,54 +59,80 @@ def bytes_of(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
+def to_markdown(results: Mapping[str, Any]) -> str:
+    """Draw the table; the best of a column is bold, whoever it is."""
+    theirs = {
+        name: statistics.median(run[name] for run in results["starts"]["fastembed"]) for name in ("clock", "processor")
+    }
+    rows: dict[str, list[float | None]] = {}
+    for name, runs in results["starts"].items():
+        clock, processor = (statistics.median(run[key] for run in runs) for key in ("clock", "processor"))
+        rows[name] = [
+            1e3 * clock,
+            clock / theirs["clock"],
+            1e3 * min(run["clock"] for run in runs),
+            1e3 * processor,
+            processor / theirs["processor"],
+            max(run["peak"] for run in runs) / 1e6,
+            results["folder_bytes"][name] / 1e6,
+        ]
+    head = [
+        "",
+        "clock ms, median",
+        "of fastembed's",
+        "clock ms, least",
+        "processor ms, median",
+        "of fastembed's",
+        "peak MB",
+        "folder MB",
+    ]
+    machine, versions = results["machine"], results["versions"]
+    lines = [
+        f"{results['times']} starts of each in turn, {machine['cpu']}, {machine['cores']} processors, load "
+        f"{machine['load_average_before']} before and {machine['load_average_after']} after; Python "
+        f"{versions['onnxembed']['python']}, ONNX Runtime {versions['onnxembed']['onnxruntime']}, fastembed "
+        f"{versions['fastembed']['fastembed']} with the same weights as an ONNX file. The aim is {AIM} of its time.",
+        "",
+        *table(head, rows, [",.0f", ".2f", ",.0f", ",.0f", ".2f", ",.0f", ".1f"], ["least"] * 7),
+    ]
+    return "\n".join(lines) + "\n"
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.serverless", description=__doc__)
-    parser.add_argument("--times", type=int, default=15, help="starts of each; the first is not counted")
+    parser.add_argument("--times", type=int, default=15, help="starts of each; one more before them is not counted")
+    parser.add_argument("--output", type=Path, help="file for all measurements, as JSON")
     chosen = parser.parse_args(arguments)
     peers = os.environ.get("ONNXEMBED_PEERS") or str(Path(sys.prefix, "peers", "bin", "python"))
     if not Path(peers).is_file():
         parser.error(f"{peers} is not there; `make bench` sets it up, or name an interpreter in ONNXEMBED_PEERS")
     import onnxembed
 
+    results: dict[str, Any] = {"machine": describe_machine(), "model": MODEL, "times": chosen.times}
     with tempfile.TemporaryDirectory(prefix="onnxembed-bench-") as scratch:
         make_shared_model(Path(scratch, "model"))
         contenders = []
-        sizes = {"fastembed": bytes_of(Path(scratch, "model"))}
         for precision in ("fp32", "int8"):
-            name = f"exported, {precision}"
             folder = onnxembed.export_model(MODEL, Path(scratch, precision), precision=precision)
-            contenders.append(Contender(name, "onnxembed", sys.executable, str(folder)))
-            sizes[name] = bytes_of(folder)
+            contenders.append(Contender(f"exported, {precision}", "onnxembed", sys.executable, str(folder)))
         contenders.append(Contender("fastembed", "fastembed", peers, str(Path(scratch, "model"))))
+        results["versions"] = {one.library: one.measure("facts") for one in contenders[1:]}
+        results["folder_bytes"] = {one.name: bytes_of(Path(str(one.model))) for one in contenders}
         # Of the search path only what the interpreter would not find: each entry is looked at for each module.
         bare = {"PYTHONPATH": str(Path(onnxembed.__file__).parents[1])}
         environments = {one.name: dict(os.environ) if one.library == "fastembed" else bare for one in contenders}
-        starts: dict[str, list[Start]] = {one.name: [] for one in contenders}
+        starts: dict[str, list[dict[str, Any]]] = {one.name: [] for one in contenders}
         for number in range(chosen.times + 1):
             for one in contenders:
                 start = start_once(one, environments[one.name])
                 if number:
-                    starts[one.name].append(start)
-    theirs = starts["fastembed"]
-    print(f"load average at the end: {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors")
-    print("| | clock, median | clock, least | processor, median | of fastembed's | peak memory | folder |")
-    print("|---|---|---|---|---|---|---|")
-    for name, runs in starts.items():
-        clock, least, processor = (
-            statistics.median(run.clock for run in runs),
-            min(run.clock for run in runs),
-            statistics.median(run.processor for run in runs),
-        )
-        ratios = (
-            clock / statistics.median(run.clock for run in theirs),
-            least / min(run.clock for run in theirs),
-            processor / statistics.median(run.processor for run in theirs),
-        )
-        print(
-            f"| {name} | {clock * 1000:.0f} ms | {least * 1000:.0f} ms | {processor * 1000:.0f} ms "
-            f"| {' / '.join(f'{ratio:.2f}' for ratio in ratios)} "
-            f"| {max(run.peak for run in runs) / 1e6:.0f} MB | {sizes[name] / 1e6:.1f} MB |"
-        )
+                    starts[one.name].append(asdict(start))
+            say(f"{number} of {chosen.times}")
+    results["starts"] = starts
+    results["machine"]["load_average_after"] = round(os.getloadavg()[0], 2)
+    print(to_markdown(results))
+    output = chosen.output or RESULTS / f"serverless-{slug(results['machine']['cpu'])}.json"
+    output.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
