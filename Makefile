@@ -47,9 +47,10 @@ lint: $(VENV)/.docs  # with the tools of the documentation, whose hooks are type
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
 
-# The figures of the pages, under 15 minutes on a quiet machine; QUICK=1 tries all in under 3, ALL=1 adds what takes long,
-# CRANFIELD names a folder with that collection. Libraries that do not install are named so in the tables.
-bench: $(VENV)/.peers $(VENV)/.peers-more $(VENV)/.test
+# The figures of the pages, under 20 minutes on a quiet machine; QUICK=1 tries all in under 3, ALL=1 adds what takes long,
+# CRANFIELD names a folder with that collection; with both, every part runs that a page is made from. Libraries that do not
+# install are named so in the tables.
+bench: $(VENV)/.peers $(VENV)/.peers-more $(VENV)/.test $(if $(ALL),$(VENV)/.cluster)
 	$(BIN)/python -m benchmarks $(if $(QUICK),--quick) $(if $(ALL),--all) $(if $(CRANFIELD),--cranfield $(CRANFIELD))
 
 golden: $(VENV)/.peers
@@ -79,8 +80,9 @@ dependents: $(VENV)/.test $(VENV)/.dependents
 notebooks: $(VENV)/.test
 	$(BIN)/python scripts/save_notebooks.py $(ARGS)
 
-# The site, into build/site; a warning is an error. Then every public name must have its place in the reference.
+# The site with its plots, into build/site; a warning is an error. Then every public name must have its place in the reference.
 docs: $(VENV)/.docs
+	$(BIN)/python scripts/numbers_page.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	$(BIN)/python scripts/check_docs.py build/site
 

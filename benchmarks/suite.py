@@ -91,7 +91,8 @@ def opened(
             try:
                 worker = side.start(model, threads, min(OPENING_SECONDS, clock.left))
             except RuntimeError as error:
-                missing[side.name] = f"did not start: {error}"
+                if clock.left:
+                    missing[side.name] = f"did not start: {error}"
             else:
                 worker.opened["cold_seconds"] = worker.opened["at"] - began
                 stack.callback(worker.close)
@@ -111,7 +112,8 @@ def starts(sides: Sequence[Side], model: Path, times: int, missing: dict[str, st
                 began = time.monotonic()
                 cold = side.once("cold", model, THREADS, min(OPENING_SECONDS, clock.left))
             except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
-                missing[side.name] = "did not start"
+                if clock.left:
+                    missing[side.name] = "did not start"
                 continue
             if number or times == 1:
                 found["import_seconds"].setdefault(side.name, []).append(cold["import_seconds"])
@@ -159,7 +161,8 @@ def run(effort: Effort, scratch: Path, earlier: dict[str, Any], keep: Keep) -> d
     missing, done = results["missing"], results["done"]
 
     def finish(part: str) -> None:
-        done.append(part)
+        if clock.left:  # else it may have been cut short
+            done.append(part)
         keep(results)
 
     todo = [mix for mix in (*MIXES, "queries") if mix not in done]

@@ -112,7 +112,8 @@ class Turns:
         try:
             return worker.ask("embed", self.mix(count), limit=limit, **further)
         except (RuntimeError, BrokenPipeError) as error:
-            self.missing[worker.name] = f"ended while it embedded: {error}"
+            if self.clock.left:  # else it was this run's time that ended
+                self.missing[worker.name] = f"ended while it embedded: {error}"
             return None
 
 
@@ -161,7 +162,8 @@ def latency(workers: Sequence[Worker], turns: int, missing: dict[str, str], cloc
             try:
                 got = worker.ask("queries", asked[number * 11 : number * 11 + 11], limit=min(clock.left, 30))
             except (RuntimeError, BrokenPipeError) as error:
-                missing[worker.name] = f"ended while it answered queries: {error}"
+                if clock.left:
+                    missing[worker.name] = f"ended while it answered queries: {error}"
                 continue
             seconds[worker.name] += got["seconds"][1:]
     return {name: values for name, values in seconds.items() if values}

@@ -29,13 +29,16 @@ def open_model(library: str, folder: str | None) -> Any:
     return model_class(MODEL, specific_model_path=folder)
 
 
-def peak_bytes() -> int | None:
-    """The most memory that this process ever held; ``ru_maxrss`` may be its parent's, from before the exec."""
+def peak_bytes(of: str = "VmHWM") -> int | None:
+    """The most memory that this process ever held; ``ru_maxrss`` may be its parent's, from before the exec.
+
+    ``"VmPeak"`` is that of the address space.
+    """
     try:
         status = Path("/proc/self/status").read_text(encoding="ascii")
     except OSError:
         return None
-    return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM:"))
+    return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith(f"{of}:"))
 
 
 def tell_facts(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -61,7 +64,8 @@ def time_cold(arguments: argparse.Namespace) -> dict[str, Any]:
     """Say when the first vector was there, by the clock that all processes of the machine share."""
     model = open_model(arguments.library, arguments.model)
     vector = next(iter(model.embed([WARM_UP])))
-    return {"at": time.monotonic(), "dim": len(vector), "peak_bytes": peak_bytes()}
+    at = time.monotonic()
+    return {"at": at, "dim": len(vector), "peak_bytes": peak_bytes(), "address_bytes": peak_bytes("VmPeak")}
 
 
 def time_bulk(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from benchmarks import (
     actors,
     before_after,
     memory,
+    pages,
     plots,
     products,
     serverless,
@@ -319,15 +320,15 @@ def test_the_readme_and_the_page_of_numbers() -> None:
     sides = {"onnxembed": runs(1.0, 0.01, 0.02), "fastembed": runs(4.0, 0.005, 0.008)}
     figure = {"items": 10, "speed_ratio": 10.2, "memory_ratio": 0.02, "runs": sides}
     kind = {"figures": {"SPLADE, default batch": figure}}
-    said = numbers_page.readme(suite_results(), kind)
+    said = pages.readme(suite_results(), kind)
     assert "Other kinds, times fastembed's speed: SPLADE, default batch 10.2." in said
     slow = {"figures": {"CLIP": {"speed_ratio": 0.9, "memory_ratio": 1.2}}}
-    drawn = numbers_page.kinds(kind, slow)
+    drawn = pages.kinds(kind, slow)
     assert "| CLIP | 0.9 times | 1.20 | fastembed |" in drawn
     assert "| SPLADE, default batch, onnxembed | **10.0** | 10.0 | 20.0 | 20.0 | **100** |" in drawn
     assert "| SPLADE, default batch, fastembed | 2.5 | **5.0** | **8.0** | **8.0** | **100** |" in drawn
     assert "CLIP, onnxembed" not in drawn
-    assert "figures/latency.png" in numbers_page.dense(suite_results())
+    assert "figures/latency.png" in pages.dense(suite_results())
 
 
 def test_plots_name_their_measurements(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -362,7 +363,7 @@ def test_a_single_figure_of_a_sentence_follows_from_the_measurements(
 def test_what_a_billion_chunks_take() -> None:
     machine = {"cpu": "Some CPU", "cpu_flags": ["avx2"], "load_average_before": 0.1}
     precision = {"figures": {"1": {"texts_per_second": {"fp32": 100.0, "int8": 200.0}}}, "machine": machine}
-    drawn = numbers_page.billion(precision, {"texts": {"tokens": {"mean": 64.0}}})
+    drawn = pages.billion(precision, {"texts": {"tokens": {"mean": 64.0}}})
     assert "| core hours, 64 tokens each | 2,778 | 1,389 |" in drawn
     assert "| hours on 64 cores | 43.4 | 21.7 |" in drawn
     assert "| core hours, 256 tokens each, at least | 11,111 | 5,556 |" in drawn
@@ -375,7 +376,9 @@ def test_the_first_answer_of_a_function() -> None:
     versions = {"onnxembed": {"python": "3.13.0", "onnxruntime": "1.32.0"}, "fastembed": {"fastembed": "0.9.1"}}
     machine = {"cpu": "Some CPU", "cores": 2, "load_average_before": 0.1, "load_average_after": 0.2}
     results = {"times": 3, "machine": machine, "versions": versions, "folder_bytes": {"ours": 2e7, "fastembed": 9e7}}
+    results |= {"limited": {"ours": {"peak": 10**8, "address": 7 * 10**8}}}
     drawn = serverless.to_markdown(results | {"starts": {"ours": runs(0.1, 0.2, 0.3), "fastembed": runs(0.5)}})
+    assert "of 1024 MB: 100 MB resident at most and 700 MB of address space (ours)." in drawn
     assert "| ours | **200** | **0.40** | **100** | **100** | **0.40** | **100** | **20.0** |" in drawn
     assert "| fastembed | 500 | 1.00 | 500 | 250 | 1.00 | **100** | 90.0 |" in drawn
 
