@@ -122,6 +122,30 @@ def starts(sides: Sequence[Side], model: Path, times: int, missing: dict[str, st
     return found
 
 
+def in_turns(
+    workers: Sequence[Worker],
+    effort: Effort,
+    scratch: Path,
+    results: dict[str, Any],
+    clock: Clock,
+    finish: Callable[[str], None],
+) -> None:
+    """Let open sides embed the mixes, and answer queries, as far as that is not done and there is time."""
+    missing, done = results["missing"], results["done"]
+    for mix in MIXES:
+        if mix in done or not clock.left:
+            continue
+        clock.say(f"{mix}: {effort.texts[mix]} texts")
+        turns = Turns(workers, MIXES[mix], effort, missing, clock)
+        results["bulk"][mix] = bulk(turns, effort.texts[mix], scratch if mix == "mixed" else None)
+        results["least_cosine"] |= closeness(scratch) if mix == "mixed" else {}
+        finish(mix)
+    if "queries" not in done and clock.left:
+        clock.say("queries")
+        results["query_seconds"] = latency(workers, effort.turns, missing, clock)
+        finish("queries")
+
+
 def run(effort: Effort, scratch: Path, earlier: dict[str, Any], keep: Keep) -> dict[str, Any]:
     """Measure everything.
 
@@ -165,25 +189,13 @@ def run(effort: Effort, scratch: Path, earlier: dict[str, Any], keep: Keep) -> d
             done.append(part)
         keep(results)
 
-    todo = [mix for mix in (*MIXES, "queries") if mix not in done]
-    if todo:
+    if any(part not in done for part in (*MIXES, "queries")):
         with opened(sides, model, THREADS, missing, clock) as workers:
             results["versions"] = {worker.name: worker.opened["version"] for worker in workers}
             if not effort.starts:
                 for key in ("import_seconds", "cold_seconds"):
                     results[key] = {worker.name: [worker.opened[key]] for worker in workers}
-            for mix in MIXES:
-                if mix in done or not clock.left:
-                    continue
-                clock.say(f"{mix}: {effort.texts[mix]} texts")
-                turns = Turns(workers, MIXES[mix], effort, missing, clock)
-                results["bulk"][mix] = bulk(turns, effort.texts[mix], scratch if mix == "mixed" else None)
-                results["least_cosine"] |= closeness(scratch) if mix == "mixed" else {}
-                finish(mix)
-            if "queries" in todo and clock.left:
-                clock.say("queries")
-                results["query_seconds"] = latency(workers, effort.turns, missing, clock)
-                finish("queries")
+            in_turns(workers, effort, scratch, results, clock, finish)
     if "one processor" not in done and clock.left:
         scaled = [side for side in sides if side.scaled and (effort.rivals_scaled or side.library == "onnxembed")]
         with opened(scaled, model, 1, missing, clock) as workers:
