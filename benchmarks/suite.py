@@ -205,7 +205,8 @@ def run(effort: Effort, scratch: Path, earlier: dict[str, Any], keep: Keep) -> d
     if "starts" not in done and clock.left and effort.starts:
         results |= starts(sides, model, effort.starts, missing, clock)
         finish("starts")
-    results["skipped"] = [part for part in (*MIXES, "queries", "one processor", "starts") if part not in done]
+    parts = (*MIXES, "queries", "one processor", *(["starts"] if effort.starts else []))
+    results["skipped"] = [part for part in parts if part not in done]
     results["machine"]["load_average_after"] = round(os.getloadavg()[0], 2)
     results["seconds"] = round(clock.gone)
     return results

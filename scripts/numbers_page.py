@@ -96,7 +96,14 @@ def times_as_fast(results: Results) -> str:
     return f"{statistics.fmean(speed['int8'] / speed['fp32'] for speed in speeds):.1f}"
 
 
+def megabytes_of(precision: str) -> Callable[[Results], str]:
+    """Of the graph of all-MiniLM-L6-v2, its weights with it."""
+    return lambda results: f"{results['file_bytes'][precision] / 1e6:.0f}"
+
+
 SINGLE = (
+    Figure("docs/memory.md", r"22 million numbers takes (\d+) MB in fp32", "precision", megabytes_of("fp32")),
+    Figure("docs/memory.md", r"MB in fp32, (\d+) MB in int8", "precision", megabytes_of("int8")),
     Figure("README.md", r"two small packages for BM25: (\d+) MB on disk", "installed", megabytes),
     Figure("docs/choosing.md", r"makes all-MiniLM-L6-v2 about ([\d.]+) times as fast", "precision", times_as_fast),
 )
