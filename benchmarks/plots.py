@@ -84,7 +84,8 @@ def draw(results: Mapping[str, Any], source: str, folder: Path) -> None:
         folder: Where the files are written, ``NAMES`` with the ending ``.png``.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for name, (title, panels) in panels_of(results).items():
+    for name, (title, all_panels) in panels_of(results).items():
+        panels = {label: values for label, values in all_panels.items() if values}
         (folder / f"{name}.png").write_bytes(_bars(panels, title, source))
 
 

@@ -42,7 +42,7 @@ _WORDS_FILLING = 420
 
 
 FULL = Effort(
-    {"mixed": 192, "short": 512, "full": 18, "giant": 192}, rounds=3, turns=30, starts=3, side_seconds=6, minutes=9
+    {"mixed": 192, "short": 512, "full": 18, "giant": 192}, rounds=3, turns=30, starts=3, side_seconds=8, minutes=9
 )
 QUICK = Effort(
     {"mixed": 24, "short": 48, "full": 2, "giant": 24},

@@ -24,17 +24,17 @@ def speeds(results: Mapping[str, Any]) -> dict[str, dict[str, float]]:
 
 def fewer(results: Mapping[str, Any]) -> str:
     """Which sides embedded fewer texts than the others, since they are slow; empty where none did."""
-    parts = [
-        f"{name} {runs['texts']} of {MIX_NAMES[mix]}"
-        for mix, sides in results["bulk"].items()
-        for name, runs in sides.items()
-        if runs.get("texts", results["texts"][mix]) < results["texts"][mix]
-    ]
-    if not parts:
+    embedded: dict[str, list[str]] = {}
+    for mix, sides in results["bulk"].items():
+        for name, runs in sides.items():
+            if runs.get("texts", results["texts"][mix]) < results["texts"][mix]:
+                embedded.setdefault(name, []).append(f"{runs['texts']} of {MIX_NAMES[mix]}")
+    if not embedded:
         return ""
+    parts = [f"{name} {', '.join(counts)}" for name, counts in embedded.items()]
     return (
         f" Each side has {results['side_seconds']:g} s for a mix; those that are too slow for all texts embed fewer, "
-        f"a mix of the same kind: {', '.join(parts)}."
+        f"a mix of the same kind: {'; '.join(parts)}."
     )
 
 
