@@ -15,6 +15,7 @@ import pytest
 from benchmarks import (
     cancelled,
     compare,
+    comparisons,
     cranfield,
     dense,
     hybrid,
@@ -193,7 +194,7 @@ def test_bulk_runs_stop_when_enough_was_measured(monkeypatch: pytest.MonkeyPatch
 
 
 def test_comparisons_name_tasks_and_models_that_exist() -> None:
-    for comparison in (one for kind in compare.COMPARISONS.values() for one in kind):
+    for comparison in (one for kind in comparisons.COMPARISONS.values() for one in kind):
         assert comparison.task in tasks.OPENERS
         assert comparison.model in {None, "bm25", "bm42", *models.MAKERS}
 

@@ -71,7 +71,13 @@ def test_tables_show_who_was_fastest_and_what_is_missing() -> None:
         assert row in drawn
     assert "Mixed: rival, batch_size=1 comes next, ours in fp32 has 2.00 times its speed" in drawn
     assert "512 tokens: rival is faster, ours in fp32 has 0.50 times its speed" in drawn
+    assert "Less than ours in fp32 has p95: rival (3.0, ours 9.0); p99: rival (3.0, ours 9.0)." in drawn
     assert "fewer" not in drawn
+
+
+def test_it_is_told_where_no_other_library_has_less() -> None:
+    results = suite_results() | {"query_seconds": {"onnxembed": [0.001], "rival": [0.003]}}
+    assert "No other library has less than ours in fp32." in suite_report.to_markdown(results)
 
 
 def test_tables_say_which_sides_embedded_fewer_texts() -> None:
