@@ -395,6 +395,16 @@ def test_texts_of_actors_count_while_all_are_at_work() -> None:
     assert actors.rate_together(batches) == (20 + 10 + 10) / 2
 
 
+def test_what_the_test_of_the_cluster_found() -> None:
+    rows = {"once": 200_000, "furthest": 0.0, "killed": True, "seconds": 9.6}
+    served = {"furthest": 0.0, "p50": 0.24, "p95": 0.34, "seen": {"batches": 17, "largest": 28, "questions": 203}}
+    said = actors.tested({"tested": {"load": 3.0, "actors": rows, "serve": served}}).replace("\n", " ")
+    assert "200,000 rows came once, 10 s." in said
+    assert "95th 0.34 s, batches of up to 28 (17 for 203 questions). Vectors are equal to local ones." in said
+    near = served | {"furthest": 2e-7}
+    assert "within 2e-07 of local ones" in actors.tested({"tested": {"load": 3.0, "actors": rows, "serve": near}})
+
+
 class Engine:
     """A Ray with so many texts a second for so many actors."""
 
