@@ -168,10 +168,10 @@ def tested(results: Mapping[str, Any]) -> str:
     text = f"""
         Measured with `tests/full/ray_cluster.py` on one machine of two cores, load {found["load"]:.1f} before, with a
         model of two layers and 32 numbers: 200,000 rows on two actors, one of which is killed on the way:
-        {actors["once"]:,} rows came once, {actors["seconds"]:.0f} s. 200 questions at once to one replica with half a processor: 50th percentile
-        {served["p50"]:.2f} s, 95th {served["p95"]:.2f} s, batches of up to {served["seen"]["largest"]}
-        ({served["seen"]["batches"]} for {served["seen"]["questions"]} questions). Vectors are
-        {f"within {near:.0e} of" if near else "equal to"} local ones."""
+        {actors["once"]:,} rows came once, {actors["seconds"]:.0f} s. 200 questions at once to one replica with half a
+        processor: 50th percentile {served["p50"]:.2f} s, 95th {served["p95"]:.2f} s, batches of up to
+        {served["seen"]["largest"]} ({served["seen"]["batches"]} for {served["seen"]["questions"]} questions). Vectors
+        are {f"within {near:.0e} of" if near else "equal to"} local ones."""
     return textwrap.fill(" ".join(text.split()), 132, break_long_words=False, break_on_hyphens=False) + "\n"
 
 

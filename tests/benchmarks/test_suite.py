@@ -402,7 +402,7 @@ def test_what_the_test_of_the_cluster_found() -> None:
     assert "200,000 rows came once, 10 s." in said
     assert "95th 0.34 s, batches of up to 28 (17 for 203 questions). Vectors are equal to local ones." in said
     near = served | {"furthest": 2e-7}
-    assert "within 2e-07 of local ones" in actors.tested({"tested": {"load": 3.0, "actors": rows, "serve": near}})
+    assert "are within 2e-07 of" in actors.tested({"tested": {"load": 3.0, "actors": rows, "serve": near}})
 
 
 class Engine:
