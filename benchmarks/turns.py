@@ -135,6 +135,7 @@ def bulk(turns: Turns, count: int, vectors: Path | None = None) -> dict[str, Any
         got = turns.ask(worker, probe, **kept)
         if got:
             plan[worker.name] = affordable(got["seconds"][0], probe, count, effort.rounds, effort.side_seconds)
+    turns.clock.say("texts x turns: " + ", ".join(f"{name} {share[0]} x {share[1]}" for name, share in plan.items()))
     found: dict[str, Any] = {}
     for number in range(effort.rounds):
         for worker in turns.workers if number % 2 else turns.workers[::-1]:
