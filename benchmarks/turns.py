@@ -128,7 +128,7 @@ def bulk(turns: Turns, count: int, vectors: Path | None = None) -> dict[str, Any
     Returns:
         By name, the number of texts, seconds of each run with them, and peak memory after the first of these.
     """
-    probe, effort = max(1, count // PROBE), turns.effort
+    probe, effort, began = max(1, count // PROBE), turns.effort, turns.clock.gone
     plan: dict[str, tuple[int, int]] = {}
     for worker in turns.workers:
         kept = {"vectors": str(vectors / f"{worker.name}.npy")} if vectors else {}
@@ -138,6 +138,8 @@ def bulk(turns: Turns, count: int, vectors: Path | None = None) -> dict[str, Any
     turns.clock.say("texts x turns: " + ", ".join(f"{name} {share[0]} x {share[1]}" for name, share in plan.items()))
     found: dict[str, Any] = {}
     for number in range(effort.rounds):
+        if number and turns.clock.gone - began > effort.side_seconds * len(turns.workers):
+            break  # a busy machine: the other mixes are to have their turns, too
         for worker in turns.workers if number % 2 else turns.workers[::-1]:
             texts, times = plan.get(worker.name, (0, 0))
             got = turns.ask(worker, texts) if number < times else None
