@@ -15,8 +15,9 @@ from __future__ import annotations
 
 import ast
 import sys
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 CORE = "onnxembed"
@@ -90,28 +91,44 @@ class Import:
         return f"{self.module}.{self.name}" if self.name else self.module
 
 
+_Statement = tuple[ast.Import | ast.ImportFrom, bool]
+"""An import and whether it runs when the module is loaded."""
+
+
+@dataclass(frozen=True)
+class Module:
+    """What one module's text says.
+
+    Attributes:
+        imports: Its imports.
+        reads: What it reads by a dot off a name that an import gave it, as an import of the name that is read.
+        exported: The expression of its ``__all__``, if it has one.
+    """
+
+    imports: tuple[Import, ...]
+    reads: tuple[Import, ...]
+    exported: ast.expr | None
+
+
 class Tree:
     """The modules of this repository, and what they import from one another.
 
     Attributes:
-        modules: Their syntax trees by name.
+        modules: By name.
     """
 
     def __init__(self, root: Path) -> None:
-        self.modules = dict(_modules(root))
-        self._imports = {
-            name: [
-                *_imports(name, tree, self._is_package(name)),
-                *_attributes(name, tree, self._is_package(name), self.modules.keys()),
-            ]
-            for name, tree in self.modules.items()
-        }
+        texts = dict(_texts(root))
+        parts = [name.split(".") for name in texts]
+        packages = {".".join(part[:end]) for part in parts for end in range(1, len(part))}
+        self.modules = {name: _module(name, text, name in packages) for name, text in texts.items()}
 
     def imports(self, package: str) -> Iterator[Import]:
         """What the modules of a package import."""
-        for name, found in self._imports.items():
+        for name, module in self.modules.items():
             if _inside(name, package):
-                yield from found
+                yield from module.imports
+                yield from (read for read in module.reads if read.module in self.modules)
 
     def target(self, one: Import) -> str:
         """The module that an import loads."""
@@ -120,15 +137,8 @@ class Tree:
 
     def exported(self, module: str) -> frozenset[str]:
         """The names in a module's ``__all__``; none where it has no list."""
-        for statement in self.modules[module].body:
-            if isinstance(statement, ast.Assign) and any(
-                isinstance(target, ast.Name) and target.id == "__all__" for target in statement.targets
-            ):
-                return frozenset(ast.literal_eval(statement.value))
-        return frozenset()
-
-    def _is_package(self, name: str) -> bool:
-        return any(other.startswith(f"{name}.") for other in self.modules)
+        expression = self.modules[module].exported
+        return frozenset() if expression is None else frozenset(ast.literal_eval(expression))
 
 
 def breaches(root: Path) -> list[str]:
@@ -223,18 +233,35 @@ _RULES: dict[str, Callable[[Tree, str, Import], bool]] = {
 }
 
 
-def _modules(root: Path) -> Iterator[tuple[str, ast.Module]]:
+def _texts(root: Path) -> Iterator[tuple[str, str]]:
     for package in PACKAGES:
         for folder in ROOTS:
             base = root / folder
             for path in sorted((base / Path(*package.split("."))).rglob("*.py")):
                 parts = path.relative_to(base).with_suffix("").parts
                 name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-                yield name, ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+                yield name, path.read_text(encoding="utf-8")
 
 
-def _imports(importer: str, tree: ast.Module, is_package: bool) -> Iterator[Import]:
-    for node, loading in _statements(tree.body, loading=True):
+@cache  # a tree that differs in one line is read again for that module alone
+def _module(name: str, text: str, is_package: bool) -> Module:
+    tree = ast.parse(text, filename=name)
+    statements = [*_statements(tree.body, loading=True)]
+    exported = (
+        statement.value
+        for statement in tree.body
+        if isinstance(statement, ast.Assign)
+        and any(isinstance(target, ast.Name) and target.id == "__all__" for target in statement.targets)
+    )
+    return Module(
+        tuple(_imports(name, statements, is_package)),
+        tuple(_reads(name, tree, statements, is_package)),
+        next(exported, None),
+    )
+
+
+def _imports(importer: str, statements: Iterable[_Statement], is_package: bool) -> Iterator[Import]:
+    for node, loading in statements:
         if isinstance(node, ast.Import):
             for alias in node.names:
                 yield Import(importer, alias.name, "", loading)
@@ -244,20 +271,18 @@ def _imports(importer: str, tree: ast.Module, is_package: bool) -> Iterator[Impo
                 yield Import(importer, module, alias.name, loading)
 
 
-def _attributes(importer: str, tree: ast.Module, is_package: bool, modules: Container[str]) -> Iterator[Import]:
-    """What is read off an imported module by a dot, as if it were imported by itself."""
+def _reads(importer: str, tree: ast.Module, statements: Iterable[_Statement], is_package: bool) -> Iterator[Import]:
+    """What is read by a dot off what is imported, as if it were imported by itself."""
     bound: dict[str, str] = {}
-    for node, _ in _statements(tree.body, loading=True):
+    for node, _ in statements:
         for alias in node.names:
             if isinstance(node, ast.ImportFrom):
                 bound[alias.asname or alias.name] = f"{_absolute(importer, node, is_package)}.{alias.name}"
             elif alias.asname is not None:
                 bound[alias.asname] = alias.name
     for read in ast.walk(tree):
-        if isinstance(read, ast.Attribute) and isinstance(read.value, ast.Name):
-            module = bound.get(read.value.id, "")
-            if module in modules:
-                yield Import(importer, module, read.attr, loading=False)
+        if isinstance(read, ast.Attribute) and isinstance(read.value, ast.Name) and read.value.id in bound:
+            yield Import(importer, bound[read.value.id], read.attr, loading=False)
 
 
 def _absolute(importer: str, node: ast.ImportFrom, is_package: bool) -> str:
@@ -269,7 +294,7 @@ def _absolute(importer: str, node: ast.ImportFrom, is_package: bool) -> str:
     return ".".join([*base, *([module] if module else [])])
 
 
-def _statements(body: Iterable[ast.AST], *, loading: bool) -> Iterator[tuple[ast.Import | ast.ImportFrom, bool]]:
+def _statements(body: Iterable[ast.AST], *, loading: bool) -> Iterator[_Statement]:
     for node in body:
         if isinstance(node, ast.Import | ast.ImportFrom):
             yield node, loading
@@ -277,8 +302,10 @@ def _statements(body: Iterable[ast.AST], *, loading: bool) -> Iterator[tuple[ast
             yield from _statements(node.body, loading=False)
             yield from _statements(node.orelse, loading=loading)
         else:
-            inside = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
-            yield from _statements(ast.iter_child_nodes(node), loading=loading and not inside)
+            inside = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+            # No statement is in an expression.
+            children = [child for child in ast.iter_child_nodes(node) if not isinstance(child, ast.expr)]
+            yield from _statements(children, loading=loading and not inside)
 
 
 def _components(arrows: dict[str, set[str]]) -> Iterator[tuple[str, ...]]:

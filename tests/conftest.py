@@ -7,6 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
+_LONG = {"notebooks", "snapshots", "walls"}
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
@@ -33,5 +35,8 @@ def _environment_unchanged() -> Iterator[None]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the notebooks: each takes a minute or more, which would be waited for at the end."""
-    items.sort(key=lambda item: "notebooks" not in item.path.parts)
+    """Begin with the folders of long tests, which would be waited for at the end.
+
+    What a module's tests share is made by each worker that has some of them; at the beginning, one worker has them all.
+    """
+    items.sort(key=lambda item: _LONG.isdisjoint(item.path.parts))

@@ -34,17 +34,19 @@ def messages() -> str:
 def _makers(modules: list[ast.Module]) -> set[str]:
     """The functions that give errors, for others to raise."""
     functions = [node for tree in modules for node in ast.walk(tree) if isinstance(node, _FUNCTIONS)]
+    given = [(function.name, _called_for_results(function)) for function in functions]
     makers: set[str] = set()
     while True:
-        more = {function.name for function in functions if _gives_error(function, makers)} - makers
+        more = {name for name, calls in given if any(_is_error(call) or call in makers for call in calls)} - makers
         if not more:
             return makers
         makers |= more
 
 
-def _gives_error(function: ast.AST, makers: set[str]) -> bool:
-    given = [node.value for node in ast.walk(function) if isinstance(node, ast.Return)]
-    return any(isinstance(one, ast.Call) and (_is_error(name := _called(one)) or name in makers) for one in given)
+def _called_for_results(function: ast.AST) -> set[str]:
+    """The names of what a function calls for what it returns."""
+    results = [node.value for node in ast.walk(function) if isinstance(node, ast.Return)]
+    return {_called(one) for one in results if isinstance(one, ast.Call)}
 
 
 def _called(call: ast.Call) -> str:
