@@ -294,6 +294,46 @@ def test_options_that_the_folder_cannot_have(exported: Path) -> None:
         TextEmbedding(exported).export(exported)
 
 
+def test_a_precision_is_refused_that_the_folder_does_not_hold(large: Path, tmp_path: Path) -> None:
+    """The default leaves it to the folder; ``fp32``, which is named, is another wish than none."""
+    folder = export_model(large, tmp_path / "int8", precision="int8")
+    expected = TextEmbedding(large, precision="int8")
+    for given in ({}, {"precision": None}, {"precision": "int8"}, {"precision": "auto"}):
+        opened = TextEmbedding(folder, **given)  # type: ignore[arg-type]
+        assert (opened.precision, opened.fingerprint) == ("int8", expected.fingerprint)
+    message = r"precision='fp32': .*int8 was exported with precision='int8'; leave it out, or export "
+    with pytest.raises(InputError, match=message):
+        TextEmbedding(folder, precision="fp32")
+    with pytest.raises(InputError, match=message):
+        open_model(folder, precision="fp32")
+    with pytest.raises(InputError, match=message):
+        TextEmbedding("sentence-transformers/all-MiniLM-L6-v2", specific_model_path=folder, precision="fp32")
+    with pytest.raises(InputError, match=message):
+        export_model(folder, tmp_path / "again", precision="fp32")
+    assert TextEmbedding(export_model(folder, tmp_path / "again")).fingerprint == expected.fingerprint
+    again = pickle.loads(pickle.dumps(TextEmbedding(folder)))
+    assert TextEmbedding(**again.options).precision == "int8"
+    assert TextEmbedding(large).options["precision"] == "fp32"
+
+
+def test_a_folder_has_no_revision(
+    source: Path, exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(source, "model")
+    for folder in (source, exported, "model"):
+        for use in (TextEmbedding, open_model, describe):
+            with pytest.raises(InputError, match=r"revision='v1': .* is a folder, and only repositories"):
+                use(folder, revision="v1")
+    with pytest.raises(InputError, match=r"revision='v1': .* is a folder"):
+        TextEmbedding("sentence-transformers/all-MiniLM-L6-v2", specific_model_path=source, revision="v1")
+    with pytest.raises(InputError, match=r"revision='v1': .* is a folder"):
+        export_model(source, "new", revision="v1")
+    # A login, a cache and whether requests are made decide no result: what is set for all models does no harm.
+    opened = TextEmbedding(source, token="secret", cache_dir="cache", local_files_only=True)
+    assert opened.fingerprint == TextEmbedding(source).fingerprint
+
+
 def test_other_options_are_given_again(source: Path, exported: Path) -> None:
     options: dict[str, Any] = {"dim": 8, "normalize": False, "query_prompt": "query: ", "max_length": 12}
     model, opened = TextEmbedding(source, **options), TextEmbedding(exported, **options)
