@@ -25,7 +25,7 @@ from onnxembed import (
     export_model,
     open_model,
 )
-from onnxembed.errors import InputError, ModelError, ModelNotFoundError, UnsupportedModelError
+from onnxembed.errors import InputError, InputTypeError, ModelError, ModelNotFoundError, UnsupportedModelError
 from onnxembed.runtime import precision
 from tests.core.test_hub_healing import MODELS, results
 from tests.fixtures.dense_models import TEXTS, variant, write_variant
@@ -269,6 +269,7 @@ def test_a_missing_file_is_named(copied: Path) -> None:
         ({"format": 2}, "not of the form 1"),
         ({"graphs": [{}]}, "damaged"),
         ({"files": {"../x": ["", 1]}}, "inside the model's folder"),
+        ({"precision": "fp64"}, "damaged .'fp64' is not a valid Precision"),
         ({"files": {}}, "gives no SHA-256 of ready/model.onnx"),
         ({"model": {"dim": "many"}}, "DenseModel.dim is 'many'"),
         ({"model": {"new": 1, "dim": 3, "name": ""}}, "unknown key 'new'"),
@@ -292,6 +293,10 @@ def test_options_that_the_folder_cannot_have(exported: Path) -> None:
         SparseTextEmbedding(exported)
     with pytest.raises(InputError, match="is not empty"):
         TextEmbedding(exported).export(exported)
+    with pytest.raises(InputError, match=r"lies in .*onnxembed.json, which is a file; name another folder"):
+        TextEmbedding(exported).export(exported / "onnxembed.json" / "new" / "folder")
+    with pytest.raises(InputTypeError, match=r"folder=5: expected the path of a folder"):
+        TextEmbedding(exported).export(5)  # type: ignore[arg-type]
 
 
 def test_a_precision_is_refused_that_the_folder_does_not_hold(large: Path, tmp_path: Path) -> None:

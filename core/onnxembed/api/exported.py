@@ -108,7 +108,10 @@ def exported_precision(folder: Path, manifest: Manifest, wanted: Precision | str
     Another one, 8 bits for 32 or 32 for 8, is an `InputError`; weights that would overflow on this processor are an
     `UnsupportedModelError`.
     """
-    stored = Precision(manifest.precision)
+    try:
+        stored = Precision(manifest.precision)
+    except ValueError as error:
+        raise ModelError(f"{folder / MANIFEST_FILE} is damaged ({error}); export the model again") from error
     if wanted not in (stored, None, AUTO):
         raise InputError(
             f"precision={str(wanted)!r}: {folder} was exported with precision={stored.value!r}; leave it out, or "
