@@ -293,10 +293,14 @@ def test_options_that_the_folder_cannot_have(exported: Path) -> None:
         SparseTextEmbedding(exported)
     with pytest.raises(InputError, match="is not empty"):
         TextEmbedding(exported).export(exported)
-    with pytest.raises(InputError, match=r"lies in .*onnxembed.json, which is a file; name another folder"):
-        TextEmbedding(exported).export(exported / "onnxembed.json" / "new" / "folder")
+
+
+def test_a_place_where_no_folder_can_be(source: Path) -> None:
+    model = TextEmbedding(source, lazy_load=True)
+    with pytest.raises(InputError, match=r"lies in .*config.json, which is a file; name another folder"):
+        model.export(source / "config.json" / "new" / "folder")
     with pytest.raises(InputTypeError, match=r"folder=5: expected the path of a folder"):
-        TextEmbedding(exported).export(5)  # type: ignore[arg-type]
+        model.export(5)  # type: ignore[arg-type]
 
 
 def test_a_precision_is_refused_that_the_folder_does_not_hold(large: Path, tmp_path: Path) -> None:
@@ -304,7 +308,7 @@ def test_a_precision_is_refused_that_the_folder_does_not_hold(large: Path, tmp_p
     folder = export_model(large, tmp_path / "int8", precision="int8")
     expected = TextEmbedding(large, precision="int8")
     for given in ({}, {"precision": None}, {"precision": "int8"}, {"precision": "auto"}):
-        opened = TextEmbedding(folder, **given)  # type: ignore[arg-type]
+        opened = TextEmbedding(folder, **given)
         assert (opened.precision, opened.fingerprint) == ("int8", expected.fingerprint)
     message = r"precision='fp32': .*int8 was exported with precision='int8'; leave it out, or export "
     with pytest.raises(InputError, match=message):
@@ -359,11 +363,11 @@ def test_weights_that_would_overflow(large: Path, tmp_path: Path, monkeypatch: p
     np.testing.assert_array_equal(opened.embed_to_array(TEXTS), expected)
 
 
-def test_an_onnx_runtime_that_would_compute_it_wrongly(exported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_onnx_runtime_that_would_compute_it_wrongly(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Releases before 1.25 load its attention, and 1.24 gives other numbers."""
     monkeypatch.setattr(onnxruntime, "__version__", "1.24.4")
     with pytest.raises(UnsupportedModelError, match=r"exported for ONNX Runtime 1\.25 or later.*installed is 1\.24\.4"):
-        TextEmbedding(exported)
+        TextEmbedding(copied)  # apart from engines that other tests still hold
 
 
 def test_a_pooling_that_was_chosen_goes_with_it(source: Path, tmp_path: Path) -> None:
