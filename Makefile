@@ -98,6 +98,7 @@ packages: $(VENV)/.package
 
 # What an installation from the built wheels holds, in CycloneDX's format.
 sbom: $(VENV)/.package
+	@ls dist/*.whl > /dev/null 2>&1 || { echo "dist/ holds no wheels; run 'make packages' first" >&2; exit 1; }
 	rm -rf build/sbom && $(PYTHON) -m venv build/sbom && build/sbom/bin/pip --quiet install dist/*.whl
 	$(VENV)/package/bin/cyclonedx-py environment --output-reproducible --of JSON -o build/sbom.json build/sbom/bin/python
 

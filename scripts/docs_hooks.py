@@ -42,6 +42,7 @@ class Page:
 REFERENCE = (
     Page("reference/engine.md", "The engine", ("onnxembed",)),
     Page("reference/cluster.md", "Batch engines and mteb", ("onnxembed.batches", "onnxembed.mteb")),
+    Page("reference/care.md", "Models ahead, and the machine", ("onnxembed.care",)),
     Page("reference/errors.md", "Errors", ("onnxembed.errors",)),
     Page("reference/langchain.md", "LangChain", ("langchain_onnxembed",)),
     Page(

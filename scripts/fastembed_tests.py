@@ -12,6 +12,7 @@ and what fails with it is named.
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -130,6 +131,8 @@ def main() -> int:
         cache, report = Path(folder) / "models", Path(folder) / "report.xml"
         cache.mkdir()
         write_cache(cache)
+        # Apart from the package in the checkout, which would be imported instead of the one that is tested.
+        tests = shutil.copytree(tests, Path(folder) / "checkout" / "tests")
         run(tests, report, cache, sys.executable, ours=True)
         found = results(report)
         control = []

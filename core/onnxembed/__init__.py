@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from onnxembed.sparse.model import SparseTextEmbedding
     from onnxembed.sparse.spec import SparseKind, SparseModel
     from onnxembed.sparse.statistics import Bm25Statistics
-    from onnxembed.sparse.vector import SparseEmbedding
+    from onnxembed.sparse.vector import SparseEmbedding, to_scipy
     from onnxembed.spec import ModelSource, PoolingType
     from onnxembed.text.model import TextEmbedding
     from onnxembed.text.spec import DenseModel, Matryoshka, Prompts
@@ -86,6 +86,7 @@ __all__ = [
     "reciprocal_rank_fusion",
     "rescore",
     "similarities",
+    "to_scipy",
 ]
 
 _HOMES = {
@@ -132,6 +133,7 @@ _HOMES = {
     "reciprocal_rank_fusion": "onnxembed.api.fusion",
     "rescore": "onnxembed.api.rescoring",
     "similarities": "onnxembed.late_interaction.maxsim",
+    "to_scipy": "onnxembed.sparse.vector",
 }
 
 

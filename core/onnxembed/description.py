@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from onnxembed.api.exported import exported_model
-from onnxembed.api.find import chosen_files, named_folder, stated_name, with_chosen_weights
+from onnxembed.api.find import chosen_files, named_folder, refuse_revision, stated_name, with_chosen_weights
 from onnxembed.api.options import EngineOptions
 from onnxembed.api.preference import FIGURES, preference
 from onnxembed.api.repository import HubFiles, compiles, describe_repository, refusal_of, repository_files
@@ -185,6 +185,7 @@ def describe(
         return _of_the_catalogue(chosen, chosen.registry.find(name), options)
     folder = named_folder(model_name)
     if folder is not None:
+        refuse_revision(options, folder)
         exported = exported_model(folder, chosen.registry, options)
         if exported is not None:
             return _exported(_described(chosen, exported, FolderFiles(folder), found_in="folder"), folder)

@@ -100,7 +100,7 @@ def export_model(
     folder: str | os.PathLike[str],
     kind: str | None = None,
     *,
-    precision: Precision | str = Precision.FP32,
+    precision: Precision | str | None = None,
     model_file: str | None = None,
     variant: str | None = None,
     revision: str | None = None,

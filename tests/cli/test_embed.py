@@ -440,12 +440,12 @@ def test_an_interrupt_keeps_what_is_done(
         (["-o", "nowhere/out.npy"], "nowhere is no folder; make it first"),
         (["--json"], "--restart and --json go with an output file"),
         (["--output-precision", "int8"], "--output-precision int8 needs --ranges FILE"),
-        (["--output-precision", "int9"], "--output-precision='int9': expected one of"),
-        (["--ranges", "a.npy"], "--ranges= goes with int8 and uint8"),
+        (["--output-precision", "int9"], "--output-precision int9: expected one of"),
+        (["--ranges", "a.npy"], "--ranges goes with int8 and uint8"),
         (["--output-precision", "int8", "--ranges", "a.npy"], "--ranges a.npy cannot be read"),
-        (["--batch-size", "0"], "batch_size=0: batch_size must be >= 1"),
-        (["--dim", "1000"], "dim=1000: the vectors of"),
-        (["--device", "tpu"], "cuda='tpu' is not understood"),
+        (["--batch-size", "0"], "--batch-size 0: --batch-size must be >= 1"),
+        (["--dim", "1000"], "--dim 1000: the vectors of"),
+        (["--device", "tpu"], "--device tpu is not understood"),
     ],
 )
 def test_refused(

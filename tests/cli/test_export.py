@@ -28,6 +28,20 @@ def test_lines(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert TextEmbedding(target).fingerprint == TextEmbedding(source).fingerprint
 
 
+def test_a_precision_that_a_folder_does_not_hold_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_bert_folder(tmp_path / "model", hidden=256, layers=1)
+    eight, rows = str(tmp_path / "int8"), tmp_path / "rows.txt"
+    rows.write_text("hello world\n")
+    assert main(["export", str(tmp_path / "model"), eight, "--precision", "int8"]) == 0
+    for words in (("embed", eight, str(rows)), ("export", eight, str(tmp_path / "again"))):
+        assert main([*words, "--precision", "fp32"]) == 1
+        assert f"--precision fp32: {eight} was exported with --precision int8" in capsys.readouterr().err
+        assert main([*words, "--revision", "v1"]) == 1
+        assert f"--revision v1: {eight} is a folder" in capsys.readouterr().err
+    assert main(["embed", eight, str(rows)]) == 0
+    assert TextEmbedding(eight).precision == "int8"
+
+
 def test_json(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["export", str(source), str(tmp_path / "exported"), "--json", "--offline"]) == 0
     found = json.loads(capsys.readouterr().out)

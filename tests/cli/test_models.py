@@ -86,6 +86,24 @@ def test_other_filters(capsys: pytest.CaptureFixture[str]) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--dim", "0"), "--dim 0: --dim must be >= 1"),
+        (("--max-size", "-1"), "--max-size -1.0: expected a number at least 0"),
+        (("--max-size", "nan"), "--max-size nan: expected a number at least 0"),
+        (("--language", "klingon"), "--language klingon: the table names arabic, chinese, "),
+    ],
+)
+def test_filters_that_no_model_can_pass(
+    words: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["models", *words]) == 1
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err.startswith(f"onnxembed models: {message}")
+
+
 def test_filter_by_language(capsys: pytest.CaptureFixture[str]) -> None:
     everything = listed(capsys)
     german = listed(capsys, "--language", "German")

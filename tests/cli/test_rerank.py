@@ -75,8 +75,8 @@ def test_bad_rows(lines: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ("words", "said"),
     [
         ([small_model], "is a dense model, which ranks nothing; pass a reranker"),
-        ([small_cross_encoder, "--top-k", "0"], "top_k=0: top_k must be >= 1"),
-        ([small_cross_encoder, "--max-length", "0"], "max_length=0: expected at least 1 token"),
+        ([small_cross_encoder, "--top-k", "0"], "--top-k 0: --top-k must be >= 1"),
+        ([small_cross_encoder, "--max-length", "0"], "--max-length 0: expected at least 1 token"),
     ],
 )
 def test_refused(words: list[Any], said: str, lines: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -27,7 +27,7 @@ from onnxembed import (
     open_model,
 )
 from onnxembed.api.graph_check import GraphCheck
-from onnxembed.errors import InputError, ModelError, ModelNotFoundError, UnsupportedModelError
+from onnxembed.errors import InputError, InputTypeError, ModelError, ModelNotFoundError, UnsupportedModelError
 from onnxembed.hub.exported import manifest_of
 from onnxembed.runtime import precision
 from tests.core.test_hub_healing import MODELS, results
@@ -334,6 +334,7 @@ def test_a_missing_file_is_named(copied: Path) -> None:
         ({"format": 2}, "not of the form 1"),
         ({"graphs": [{}]}, "damaged"),
         ({"files": {"../x": ["", 1]}}, "inside the model's folder"),
+        ({"precision": "fp64"}, "damaged .'fp64' is not a valid Precision"),
         ({"files": {}}, "gives no SHA-256 of ready/model.onnx"),
         ({"model": {"dim": "many"}}, "DenseModel.dim is 'many'"),
         ({"model": {"new": 1, "dim": 3, "name": ""}}, "unknown key 'new'"),
@@ -359,6 +360,54 @@ def test_options_that_the_folder_cannot_have(exported: Path) -> None:
         TextEmbedding(exported).export(exported)
 
 
+def test_a_place_where_no_folder_can_be(source: Path) -> None:
+    model = TextEmbedding(source, lazy_load=True)
+    with pytest.raises(InputError, match=r"lies in .*config.json, which is a file; name another folder"):
+        model.export(source / "config.json" / "new" / "folder")
+    with pytest.raises(InputTypeError, match=r"folder=5: expected the path of a folder"):
+        model.export(5)  # type: ignore[arg-type]
+
+
+def test_a_precision_is_refused_that_the_folder_does_not_hold(large: Path, tmp_path: Path) -> None:
+    """The default leaves it to the folder; ``fp32``, which is named, is another wish than none."""
+    folder = export_model(large, tmp_path / "int8", precision="int8")
+    expected = TextEmbedding(large, precision="int8")
+    for given in ({}, {"precision": None}, {"precision": "int8"}, {"precision": "auto"}):
+        opened = TextEmbedding(folder, **given)
+        assert (opened.precision, opened.fingerprint) == ("int8", expected.fingerprint)
+    message = r"precision='fp32': .*int8 was exported with precision='int8'; leave it out, or export "
+    with pytest.raises(InputError, match=message):
+        TextEmbedding(folder, precision="fp32")
+    with pytest.raises(InputError, match=message):
+        open_model(folder, precision="fp32")
+    with pytest.raises(InputError, match=message):
+        TextEmbedding("sentence-transformers/all-MiniLM-L6-v2", specific_model_path=folder, precision="fp32")
+    with pytest.raises(InputError, match=message):
+        export_model(folder, tmp_path / "again", precision="fp32")
+    assert TextEmbedding(export_model(folder, tmp_path / "again")).fingerprint == expected.fingerprint
+    again = pickle.loads(pickle.dumps(TextEmbedding(folder)))
+    assert TextEmbedding(**again.options).precision == "int8"
+    assert TextEmbedding(large).options["precision"] == "fp32"
+
+
+def test_a_folder_has_no_revision(
+    source: Path, exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(source, "model")
+    for folder in (source, exported, "model"):
+        for use in (TextEmbedding, open_model, describe):
+            with pytest.raises(InputError, match=r"revision='v1': .* is a folder, and only repositories"):
+                use(folder, revision="v1")
+    with pytest.raises(InputError, match=r"revision='v1': .* is a folder"):
+        TextEmbedding("sentence-transformers/all-MiniLM-L6-v2", specific_model_path=source, revision="v1")
+    with pytest.raises(InputError, match=r"revision='v1': .* is a folder"):
+        export_model(source, "new", revision="v1")
+    # A login, a cache and whether requests are made decide no result: what is set for all models does no harm.
+    opened = TextEmbedding(source, token="secret", cache_dir="cache", local_files_only=True)
+    assert opened.fingerprint == TextEmbedding(source).fingerprint
+
+
 def test_other_options_are_given_again(source: Path, exported: Path) -> None:
     options: dict[str, Any] = {"dim": 8, "normalize": False, "query_prompt": "query: ", "max_length": 12}
     model, opened = TextEmbedding(source, **options), TextEmbedding(exported, **options)
@@ -379,11 +428,11 @@ def test_weights_that_would_overflow(large: Path, tmp_path: Path, monkeypatch: p
     np.testing.assert_array_equal(opened.embed_to_array(TEXTS), expected)
 
 
-def test_an_onnx_runtime_that_would_compute_it_wrongly(exported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_onnx_runtime_that_would_compute_it_wrongly(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Releases before 1.25 load its attention, and 1.24 gives other numbers."""
     monkeypatch.setattr(onnxruntime, "__version__", "1.24.4")
     with pytest.raises(UnsupportedModelError, match=r"exported for ONNX Runtime 1\.25 or later.*installed is 1\.24\.4"):
-        TextEmbedding(exported)
+        TextEmbedding(copied)  # apart from engines that other tests still hold
 
 
 def test_a_pooling_that_was_chosen_goes_with_it(source: Path, tmp_path: Path) -> None:

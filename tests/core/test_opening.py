@@ -207,7 +207,7 @@ def test_options_reach_the_class(tmp_path: Path) -> None:
         device_ids=None,
         lazy_load=True,
         local_files_only=True,
-        revision="v1",
+        show_progress=False,
     )
     assert not model.loaded
     expected = TextEmbedding(
@@ -218,7 +218,7 @@ def test_options_reach_the_class(tmp_path: Path) -> None:
         cuda=False,
         lazy_load=True,
         local_files_only=True,
-        revision="v1",
+        show_progress=False,
     )
     assert model.options == expected.options
     assert open_model(tmp_path).loaded

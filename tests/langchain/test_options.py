@@ -47,6 +47,8 @@ def test_defaults_are_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (ours.pop("lazy_load"), theirs.pop("lazy_load")) == (True, False)
     # A dictionary of JSON has lists alone.
     assert (ours.pop("accept_unknown"), theirs.pop("accept_unknown")) == (None, ())
+    # Left to the core, so that an exported folder may say another.
+    assert (ours.pop("truncate"), embeddings.engine.options["truncate"], theirs.pop("truncate")) == (None, True, True)
     assert ours == theirs
     per_call = inspect.signature(TextEmbedding.passage_embed).parameters
     assert {name: getattr(embeddings, name) for name in PER_CALL} == {name: per_call[name].default for name in PER_CALL}

@@ -229,6 +229,19 @@ def test_an_exported_folder_keeps_the_options_that_it_was_exported_with(tmp_path
     assert again.rerank(PASSAGES, QUERY) == reranker.rerank(PASSAGES, QUERY)
 
 
+def test_a_field_that_is_given_its_usual_value_holds_against_a_folder(tmp_path: Path) -> None:
+    model = TextCrossEncoder(small_cross_encoder(), activation="sigmoid", truncate=False)
+    folder = str(model.export(tmp_path / "exported"))
+    raw = OnnxRerank(model=folder, activation="raw", truncate=True)
+    assert (raw.engine.options["activation"], raw.engine.options["truncate"]) == ("raw", True)
+    left = OnnxRerank(model=folder)
+    for same in (OnnxRerank(**left.model_dump()), pickle.loads(pickle.dumps(left)), left.model_copy()):
+        assert (same.engine.options["activation"], same.engine.options["truncate"]) == ("sigmoid", False)
+    again = OnnxRerank(**raw.model_dump())
+    texts = ["flour", "water"]
+    assert again.rerank(texts, "bread") == raw.rerank(texts, "bread") != left.rerank(texts, "bread")
+
+
 def test_normalized_scores_are_divided_by_the_vectors_of_the_query() -> None:
     plain, divided = late_interaction(), late_interaction(normalize_scores=True)
     rows = len(next(plain.engine.query_embed(QUERY)))

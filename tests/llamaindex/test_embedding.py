@@ -74,6 +74,8 @@ def test_defaults_are_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (ours.pop("lazy_load"), theirs.pop("lazy_load")) == (True, False)
     # A dictionary of JSON has lists alone.
     assert (ours.pop("accept_unknown"), theirs.pop("accept_unknown")) == (None, ())
+    # Left to the core, so that an exported folder may say another.
+    assert (ours.pop("truncate"), embedding.engine.options["truncate"], theirs.pop("truncate")) == (None, True, True)
     assert ours == theirs
     assert embedding.embed_batch_size == 256
 

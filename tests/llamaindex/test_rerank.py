@@ -7,6 +7,7 @@ import inspect
 import json
 import pickle
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -106,6 +107,15 @@ async def test_scores_are_the_cores_best_first(make: Make) -> None:
     assert [(node.metadata["n"], node.score) for node in kept] == [(place.index, place.score) for place in expected]
     there = await reranker.apostprocess_nodes(nodes(), query_str=QUERY)
     assert [(node.metadata["n"], node.score) for node in there] == [(node.metadata["n"], node.score) for node in kept]
+
+
+def test_what_an_exported_folder_says_survives_a_dump(tmp_path: Path) -> None:
+    model = TextCrossEncoder(small_cross_encoder(), activation="sigmoid", truncate=False)
+    left = OnnxRerank(model=str(model.export(tmp_path / "exported")))
+    same = OnnxRerank.from_dict(left.to_dict())
+    assert (same.engine.options["activation"], same.engine.options["truncate"]) == ("sigmoid", False)
+    raw = OnnxRerank(model=left.model, activation="raw", truncate=True)
+    assert OnnxRerank.from_dict(raw.to_dict()).engine.options["activation"] == "raw"
 
 
 def test_a_real_model_finds_the_answer() -> None:

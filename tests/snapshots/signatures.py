@@ -20,6 +20,7 @@ from tests.snapshots.render import annotation_text, signature_text, value_text
 from tests.snapshots.source import LLAMA_INDEX, defined_names, foreign, is_ours, ours
 
 CORE_MODULES = (
+    "onnxembed.care",
     "onnxembed.errors",
     "onnxembed.image.limits",
     "onnxembed.image.loading",

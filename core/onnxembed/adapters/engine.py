@@ -12,7 +12,7 @@ from pydantic import BaseModel, PrivateAttr, model_validator
 
 from onnxembed.adapters.fields import EngineFields
 from onnxembed.adapters.messages import FOREIGN_NAMES, refuse_unknown, translate
-from onnxembed.api.options import EngineOptions, exported_names, option_docs
+from onnxembed.api.options import EngineOptions, option_docs
 from onnxembed.errors import OnnxEmbedError
 
 if TYPE_CHECKING:
@@ -151,17 +151,8 @@ class EngineModel(EngineFields):
 
     @classmethod
     def _settings(cls, given: Mapping[str, Any]) -> dict[str, Any]:
-        """The core's arguments of an adapter's fields; ``None`` leaves the core's default.
-
-        So does the default itself, and an exported folder may say another.
-        """
-        defaults = {declared.name: declared.default for declared in fields(cls.options_class)}
-        exported = set(exported_names(cls.options_class))
-        return {
-            core: given[here]
-            for core, here in cls._names().items()
-            if given[here] is not None and not (core in exported and given[here] == defaults[core])
-        }
+        """The core's arguments of an adapter's fields; ``None`` leaves the choice to the core, or to a folder."""
+        return {core: given[here] for core, here in cls._names().items() if given[here] is not None}
 
     @classmethod
     def _make(cls, settings: dict[str, Any], *, lazy_load: bool = True) -> Any:

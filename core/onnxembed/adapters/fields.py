@@ -1,7 +1,8 @@
 """Every option of the core as a field, declared once for all adapters; its description is the core's own.
 
 Fields have the core's names except for those in `core_names`, which gives the name here for each of the core's that
-differs; a class's table adds to those of its bases. An option that the core adds needs one field here.
+differs; a class's table adds to those of its bases. An option that the core adds needs one field here. ``None`` leaves
+an option to the core, so that an exported folder can decide it.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ class EngineFields(Refusing):
     variant: str | None = None
     model_path: PathText | None = None
     accept_unknown: list[str] | None = None
-    precision: PlainText = "fp32"
+    precision: PlainText | None = None
     show_progress: bool | None = None
     device: DeviceName = "auto"
     device_ids: list[int] | None = None
@@ -79,7 +80,7 @@ class TextFields(EngineFields):
     """How texts are cut and gathered into batches."""
 
     max_length: int | None = Field(default=None, ge=1)
-    truncate: bool = True
+    truncate: bool | None = None
     token_budget: int | None = Field(default=None, ge=1)
 
 
@@ -138,17 +139,17 @@ class RerankFields(TextFields):
     """How pairs of a query and a document are scored."""
 
     batch_size: int | None = Field(default=None, ge=1, description="Most pairs in one batch.")
-    activation: PlainText = "raw"
+    activation: PlainText | None = None
     windows: PlainText | None = None
-    window_overlap: int = Field(default=64, ge=0)
+    window_overlap: int | None = Field(default=None, ge=0)
 
 
 class LateInteractionFields(TextFields):
     """Which token vectors a text has."""
 
-    dense: bool = False
+    dense: bool | None = None
     normalize: bool | None = None
-    skip_special_tokens: bool = False
+    skip_special_tokens: bool | None = None
 
 
 class MuveraFields(LateInteractionFields):

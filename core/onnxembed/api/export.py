@@ -13,8 +13,10 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from onnxembed.api.find import expanded
 from onnxembed.api.graph_file import GraphFile, prepared_graph
 from onnxembed.api.kept_graph import COMPILER_VERSION
+from onnxembed.api.options import folder_path
 from onnxembed.api.plain_spec import plain_spec
 from onnxembed.api.settings import EngineSettings
 from onnxembed.errors import InputError, ModelNotFoundError, UnsupportedModelError
@@ -33,7 +35,10 @@ _READY = "ready"
 
 def target_folder(folder: str | os.PathLike[str]) -> Path:
     """Read the path of a folder that is to be written; one that holds something is an `InputError`."""
-    target = Path(folder).expanduser().absolute()
+    target = expanded(folder_path(folder, "folder")).absolute()
+    file = next((parent for parent in target.parents if parent.is_file()), None)
+    if file is not None:
+        raise InputError(f"{target} lies in {file}, which is a file; name another folder")
     if target.is_dir() and any(target.iterdir()):
         raise InputError(f"the folder {target} is not empty; name a new one, or remove it first")
     if target.exists() and not target.is_dir():

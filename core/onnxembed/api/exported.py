@@ -102,14 +102,17 @@ def described(folder: Path, manifest: Manifest, kind: type[SpecT]) -> SpecT:
     return replace(model, name=str(folder))
 
 
-def exported_precision(folder: Path, manifest: Manifest, wanted: Precision | str) -> Precision:
+def exported_precision(folder: Path, manifest: Manifest, wanted: Precision | str | None) -> Precision:
     """Give the precision that a folder was exported in.
 
-    Another one, 8 bits instead of 32, is an `InputError`; weights that would overflow on this processor are an
+    Another one, 8 bits for 32 or 32 for 8, is an `InputError`; weights that would overflow on this processor are an
     `UnsupportedModelError`.
     """
-    stored = Precision(manifest.precision)
-    if wanted not in (stored, Precision.FP32, AUTO):
+    try:
+        stored = Precision(manifest.precision)
+    except ValueError as error:
+        raise ModelError(f"{folder / MANIFEST_FILE} is damaged ({error}); export the model again") from error
+    if wanted not in (stored, None, AUTO):
         raise InputError(
             f"precision={str(wanted)!r}: {folder} was exported with precision={stored.value!r}; leave it out, or "
             f"export {manifest.name!r} again with precision={str(wanted)!r}"

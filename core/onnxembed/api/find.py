@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from onnxembed.api.settings import ByFiles, store_settings
 from onnxembed.catalog.registry import Registry
-from onnxembed.errors import InputTypeError, ModelNotFoundError
+from onnxembed.errors import InputError, InputTypeError, ModelNotFoundError
 from onnxembed.foreign import reading
 from onnxembed.spec import ModelSpec
 
@@ -50,6 +50,7 @@ def find_model(registry: Registry[SpecT], options: EngineOptions, describe: Call
 
     Raises:
         InputTypeError: If the name is neither text nor a path.
+        InputError: If a revision of a folder is asked for.
         UnknownModelError: If no model and no repository has the name.
         ModelNotFoundError: If a folder that was named is not there, or a repository cannot be read.
         UnsupportedModelError: If what a repository holds cannot be used.
@@ -57,6 +58,7 @@ def find_model(registry: Registry[SpecT], options: EngineOptions, describe: Call
     name = stated_name(options.model_name)
     if options.specific_model_path is not None:
         folder = existing_folder(options.specific_model_path, "specific_model_path")
+        refuse_revision(options, folder)
         exported = _exported(folder, registry, options)
         if exported is not None:
             return Found(replace(exported, name=_exported_name(folder, name, registry)), str(folder), None)
@@ -64,11 +66,13 @@ def find_model(registry: Registry[SpecT], options: EngineOptions, describe: Call
     if Path(name).is_absolute():  # before the catalogue, which takes 20 ms to search: none of its names is such a path
         exported = _exported(Path(name), registry, options)
         if exported is not None:
+            refuse_revision(options, Path(name))
             return Found(exported, name, None)
     if registry.holds(name):
         return Found(_with_choice(registry.find(name), options, None), None, None)
     named = named_folder(options.model_name)
     if named is not None:
+        refuse_revision(options, named)
         exported = _exported(named, registry, options)
         if exported is not None:
             return Found(exported, str(named), None)
@@ -86,6 +90,15 @@ def find_model(registry: Registry[SpecT], options: EngineOptions, describe: Call
         None,
         ByFiles(describe, files.commit),
     )
+
+
+def refuse_revision(options: EngineOptions, folder: Path) -> None:
+    """Refuse a revision of a folder, whose files are those that lie there."""
+    if options.revision is not None:
+        raise InputError(
+            f"revision={options.revision!r}: {folder} is a folder, and only repositories of the Hub have revisions; "
+            "leave revision out, or pass the repository's name"
+        )
 
 
 def _exported(folder: Path, registry: Registry[SpecT], options: EngineOptions) -> SpecT | None:

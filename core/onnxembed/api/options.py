@@ -125,7 +125,7 @@ class EngineOptions:
             refusing the model; each as its last name, or with the keys that lead to it, joined by dots.
         token: A login for the Hub: text, an object that keeps it such as pydantic's ``SecretStr``, ``True`` for the one
             that is set up, ``False`` to send none; ``None`` sends the one that is set up, if any. It shows in no
-            message, log or pickle.
+            message, log or pickle. Where no request is made, as for a folder, it goes nowhere.
         model_file: Which graph to use of those that a repository or a folder holds, such as
             ``"onnx/model_O2.onnx"``, or its weights, ``"model.safetensors"``; ``None`` for the graph in full precision.
         variant: The same by the end of the graph's name: ``"fp16"``, ``"int8"``, ``"q4"``, ``"quantized"``, ``"O2"``
@@ -133,10 +133,11 @@ class EngineOptions:
         precision: How the model is computed: ``"fp32"``; ``"int8"`` for large products in 8-bit integers with one
             scale per row, about twice as fast at a cosine of about 0.999 to fp32; ``"fp16"``, ``"bf16"`` and ``"tf32"``
             on devices that have them; ``"auto"`` for the fastest of them that this machine has and that keeps a cosine
-            of 0.99 to fp32. ``variant`` chooses among the graphs that a repository ships.
+            of 0.99 to fp32. ``None``: ``"fp32"``, or what a folder was exported in; another one is refused there.
+            ``variant`` chooses among the graphs that a repository ships.
         show_progress: Whether a bar on standard error shows how far a download, compiling, or a call of several items
             is. ``None``: downloads alone, and only on a terminal. It changes no result.
-        revision: Branch, tag or commit of the Hub repository.
+        revision: Branch, tag or commit of the Hub repository; a folder has none, so that it is refused there.
         enable_cpu_mem_arena: Whether ONNX Runtime keeps freed memory for later runs.
         session_options: Further attributes of ``onnxruntime.SessionOptions``, or configuration entries.
     """
@@ -155,7 +156,7 @@ class EngineOptions:
     token: HubToken | str | bool | None = option(None, login)
     model_file: str | None = option(None, graph_or_weights)
     variant: str | None = option(None, variant_name)
-    precision: Precision | str = option(Precision.FP32, parse_precision)
+    precision: Precision | str | None = option(None, parse_precision)
     show_progress: bool | None = option(None, check_flag)
     revision: str | None = option(None, revision_name)
     enable_cpu_mem_arena: bool | None = option(None, check_session_option)

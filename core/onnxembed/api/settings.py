@@ -126,6 +126,7 @@ def engine_settings(
         from onnxembed.api.exported import exported_precision
 
         asked = exported_precision(Path(folder), exported, asked)
+    asked = Precision.FP32 if asked is None else asked
     choice = _choice(model, request, asked)
     if exported is not None and choice.numbers in WEIGHT_BITS:
         choice = replace(choice, numbers=GraphNumbers(f"int{exported.weight_bits}"))  # as stored

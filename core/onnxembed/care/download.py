@@ -61,7 +61,7 @@ def download_model(
     revision: str | None = None,
     variant: str | None = None,
     model_file: str | None = None,
-    precision: Precision | str = Precision.FP32,
+    precision: Precision | str | None = None,
     compiled: bool = False,
     accept_unknown: Sequence[str] = (),
     token: HubToken | str | bool | None = None,

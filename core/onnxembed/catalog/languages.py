@@ -7,6 +7,8 @@ import re
 MANY = "multilingual"
 """What stands for more languages than are named."""
 _NAMED = ("Arabic", "Chinese", "English", "French", "German", "Italian", "Japanese", "Korean", "Portuguese", "Spanish")
+NAMED = (*(name.lower() for name in _NAMED), MANY)
+"""All that `languages` gives."""
 _OF_MANY = re.compile(r"(?<!programming )\b(multilingual|languages)\b", re.IGNORECASE)
 _PROGRAMMING = re.compile(r"\d+ programming languages")
 _CLAUSE_END = re.compile(r"[,;:]")

@@ -15,7 +15,7 @@ from onnxembed.care.download import DownloadedModel, download_model
 from onnxembed.errors import ModelNotFoundError, OnnxEmbedError
 from onnxembed.kinds import KINDS
 from onnxembed.opening import M3_KIND
-from onnxembed.runtime.precision import PRECISION_NAMES, Precision
+from onnxembed.runtime.precision import PRECISION_NAMES
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--revision", help="branch, tag or commit of the repository")
     parser.add_argument("--variant", help="which graph, such as fp16 or int8")
     parser.add_argument("--model-file", metavar="FILE", help="which graph or weights, by the file's name")
-    parser.add_argument("--precision", default=Precision.FP32.value, choices=PRECISION_NAMES)
+    parser.add_argument("--precision", choices=PRECISION_NAMES, help="how the model is computed; fp32 by default")
     parser.add_argument(
         "--compile", action="store_true", help="open each model once, so that what is made of its weights is kept, too"
     )

@@ -112,7 +112,7 @@ def _ranges(precision: str, file: str | None) -> list[list[float]] | None:
     """Read the ranges that a precision needs; those of all rows would only be known after the last one."""
     from onnxembed.api.output_precision import STEPPED, parse_output_precision, refuse_ranges
 
-    refuse_ranges(parse_output_precision(precision, "--output-precision"), file, "--ranges")
+    refuse_ranges(parse_output_precision(precision), file)
     if precision not in STEPPED:
         return None
     if file is None:

@@ -15,7 +15,7 @@ from onnxembed.errors import ModelNotFoundError
 from onnxembed.hub.exported import manifest_of
 from onnxembed.kinds import KINDS
 from onnxembed.opening import M3_KIND, export_model
-from onnxembed.runtime.precision import PRECISION_NAMES, Precision
+from onnxembed.runtime.precision import PRECISION_NAMES
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", metavar="FOLDER", help="a folder that is not there yet, or an empty one")
     kinds = [*(kind.name for kind in KINDS), M3_KIND]
     parser.add_argument("--kind", choices=kinds, help="where the files fit several kinds")
-    parser.add_argument("--precision", default=Precision.FP32.value, choices=PRECISION_NAMES)
+    parser.add_argument("--precision", choices=PRECISION_NAMES, help="how the model is computed; fp32 by default")
     parser.add_argument("--revision", help="branch, tag or commit of the repository")
     parser.add_argument("--variant", help="which graph, such as fp16 or int8")
     parser.add_argument("--model-file", metavar="FILE", help="which graph or weights, by the file's name")

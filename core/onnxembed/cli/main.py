@@ -64,16 +64,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not words or words[0] not in COMMANDS:
         _front_door().parse_args(words)
     status: int | None = 0
+    parser = argparse.ArgumentParser(prog=f"onnxembed {words[0]}")
     try:
         command = cast("Command", import_module(f"onnxembed.cli.{words[0]}"))
-        parser = argparse.ArgumentParser(prog=f"onnxembed {words[0]}", description=command.__doc__)
+        parser.description = command.__doc__
         command.add_arguments(parser)
         status = command.run(parser.parse_intermixed_args(words[1:]))  # a file may follow options
         sys.stdout.flush()
     except BrokenPipeError:  # the reader has what it wanted, as in ``onnxembed models | head``
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (OnnxEmbedError, OSError) as error:
-        print(f"onnxembed {words[0]}: {' '.join(str(error).split())}", file=sys.stderr)
+        from onnxembed.cli.flags import in_flags
+
+        print(f"onnxembed {words[0]}: {in_flags(' '.join(str(error).split()), parser)}", file=sys.stderr)
         return FAILED
     except KeyboardInterrupt:
         print(f"onnxembed {words[0]}: interrupted", file=sys.stderr)

@@ -7,7 +7,9 @@ import json
 from typing import Any
 
 import onnxembed
-from onnxembed.catalog.languages import MANY, languages
+from onnxembed.api.inputs import check_count, check_number
+from onnxembed.catalog.languages import MANY, NAMED, languages
+from onnxembed.errors import InputError
 
 KINDS = {
     "dense": "TextEmbedding",
@@ -37,6 +39,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Print a table, or JSON."""
+    if arguments.dim is not None:
+        check_count(arguments.dim, "dim", 1)
+    if arguments.max_size is not None:
+        check_number(arguments.max_size, "max_size", 0, float("inf"))
+    if arguments.language is not None and arguments.language.lower() not in NAMED:
+        raise InputError(
+            f"--language {arguments.language}: the table names {', '.join(NAMED)}; ask for {MANY} models of another one"
+        )
     kinds = [arguments.kind] if arguments.kind else list(KINDS)
     models = [model for kind in kinds for model in _known(kind) if _wanted(model, arguments)]
     print(json.dumps(models, indent=2, ensure_ascii=False) if arguments.json else _table(models))

@@ -134,7 +134,7 @@ def calibrate(name: str, texts: Sequence[str], options: dict[str, Any], least_ov
     runs: dict[str, _Run] = {}
     refused: list[tuple[str, str]] = []
     for precision in precisions():
-        chosen = options if precision == FULL else {**options, "precision": precision}
+        chosen = {**options, "precision": precision}
         try:
             runs[precision] = _in_its_own_process(TextEmbedding(name, lazy_load=True, **chosen), texts)
         except OnnxEmbedError as error:

@@ -7,18 +7,20 @@ import pickle
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 from pydantic import Field
 
-from onnxembed import TextEmbedding
+from onnxembed import TextEmbedding, export_model
 from onnxembed.adapters.dense import DenseModel
 from onnxembed.adapters.engine import EngineModel, option_names
 from onnxembed.adapters.images import ImageHalf
 from onnxembed.adapters.option_types import ModelName
 from onnxembed.api.options import EngineOptions
 from onnxembed.errors import InputError, ModelNotFoundError
+from tests.fixtures.small_models import write_bert_folder
 from tests.fixtures.text_models import PROMPTS, small_clip, small_model
 
 
@@ -73,13 +75,26 @@ def test_the_core_object_is_made_once_of_what_was_given(made: list[dict[str, Any
             "cache_dir": adapter.cache_dir,
             "cuda": "cpu",
             "local_files_only": False,
-            "precision": "fp32",
             "passage_prompt": "text: ",
             "lazy_load": True,
         }
     ]
     assert adapter.engine is adapter.engine
     assert len(made) == 1
+
+
+def test_a_precision_that_a_folder_does_not_hold_is_refused(tmp_path: Path) -> None:
+    write_bert_folder(tmp_path / "model", hidden=256, layers=1)
+    folder = str(export_model(tmp_path / "model", tmp_path / "int8", precision="int8"))
+    assert Adapter(model_name=folder).engine.precision == "int8"
+    with pytest.raises(InputError, match=r"precision='fp32': .* was exported with precision='int8'"):
+        Adapter(model_name=folder, precision="fp32")
+    assert Adapter.from_engine(TextEmbedding(folder)).precision == "int8"
+    with pytest.raises(InputError, match=r"revision='v1': .* is a folder"):
+        Adapter(model_name=folder, revision="v1")
+    text, image = small_clip()
+    with pytest.raises(InputError, match=r"image_revision='v1': .* is a folder"):
+        Pair(model_name=text, image_model=image, image_revision="v1")
 
 
 def test_a_changed_option_opens_another(made: list[dict[str, Any]]) -> None:
