@@ -73,6 +73,12 @@ class LoadedGraph:
         """Runs that keep all sessions busy."""
         return len(self.sessions) * (RUNS_AT_ONCE if self.on_gpu else 1)
 
+    @property
+    def lanes(self) -> int:
+        """Processors that may each run batches of their own."""
+        only = self.sessions.only
+        return self.threads if only is not None and getattr(only, "has_lanes", False) else 1
+
     def text_budget(self) -> TextBudget:
         """What a batch of texts may take now, on the device that has least."""
         return least(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 # Items sorted together. More would sort a little better; fewer reach the caller sooner and are forgotten sooner.
 _WINDOW_ITEMS = 512
@@ -33,6 +33,7 @@ class RunPlan:
         least_window: Total size of items, in the unit of `Work.size`, that a window has at least where there are so
             many: a large budget needs larger windows.
         preparers: Threads that prepare windows; more than one where a device would wait for them.
+        lanes: Processors that may each run batches of their own, where there are many; the budget is that of all.
         moved: The budget of the devices that the sessions are on by now; ``None`` where they cannot move.
     """
 
@@ -43,6 +44,7 @@ class RunPlan:
     squares: int | None = None
     least_window: int = 0
     preparers: int = 1
+    lanes: int = 1
     moved: Callable[[], int] | None = field(default=None, compare=False)
 
     @property
@@ -65,6 +67,7 @@ class BatchLimits:
         squares: Highest sum of squared padded costs of a batch, ``None`` for no such bound.
         least_window: Total size that a window has at least, in the unit of `Work.size`.
         preparers: Threads that prepare windows.
+        lanes: Processors that may each run batches of their own, where there are many.
     """
 
     budget: int
@@ -76,6 +79,11 @@ class BatchLimits:
     squares: int | None = None
     least_window: int = 0
     preparers: int = 1
+    lanes: int = 1
+
+    def in_lanes(self) -> BatchLimits:
+        """The bounds where each processor runs batches of its own."""
+        return replace(self, budget=max(1, self.budget // self.lanes), workers=self.lanes)
 
 
 def batch_limits(plan: RunPlan, batch_size: int, workers: int | None, budget: int | None) -> BatchLimits:
@@ -100,6 +108,7 @@ def batch_limits(plan: RunPlan, batch_size: int, workers: int | None, budget: in
         squares=None if budget else plan.squares,
         least_window=min(plan.least_window, _WINDOW_SIZE),
         preparers=plan.preparers,
+        lanes=plan.lanes if workers is None and budget is None else 1,
     )
 
 

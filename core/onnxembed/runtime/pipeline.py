@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextvars import copy_context
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import getpid
 from typing import Generic, Protocol, TypeVar
 
@@ -18,6 +18,7 @@ from onnxembed.runtime.batching import BatchLimits, plan_within
 from onnxembed.runtime.cancellation import checkpoint, current_call
 from onnxembed.runtime.forks import begun_in
 from onnxembed.runtime.threads import Threads
+from onnxembed.runtime.turns import ON_ONE_PROCESSOR
 
 ItemT = TypeVar("ItemT")
 ItemT_contra = TypeVar("ItemT_contra", contravariant=True)
@@ -27,6 +28,8 @@ ResultT_co = TypeVar("ResultT_co", covariant=True)
 
 RUN_THREAD_PREFIX = "onnxembed-run"
 PREPARE_THREAD_PREFIX = "onnxembed-prepare"
+# From so many on, batches go to one processor each: opening a session for that takes as long as one or two.
+_MANY_BATCHES = 16
 
 
 class Work(Protocol[ItemT_contra, PreparedT, ResultT_co]):
@@ -81,11 +84,13 @@ def _stream(
     reader = _Reader(iter(items), work.size, limits)
     first = reader.read()
     if not reader.exhausted:
-        yield from _stream_windows(reader, work, limits, limits.workers, first, process)
+        yield from _stream_windows(reader, work, limits.in_lanes() if limits.lanes > 1 else limits, first, process)
         return
     prepared = work.prepare(first, 0)
     batches = plan_within(work.costs(prepared), limits)
-    if len(batches) == 1:
+    if limits.lanes > 1 and len(batches) >= _MANY_BATCHES:
+        yield from _stream_windows(reader, work, limits.in_lanes(), _done(prepared), process)
+    elif len(batches) == 1:
         # Small work stays in the caller's thread: no thread is worth starting for it.
         (batch,) = batches
         results = dict(zip(batch, work.run([prepared[i] for i in batch], 0), strict=True))
@@ -97,12 +102,18 @@ def _stream(
         yield from _restore(batches, (_run(work, [prepared[i] for i in batch], 0) for batch in batches), process)
     else:
         workers = min(limits.workers, len(batches))
-        yield from _stream_windows(reader, work, limits, workers, _done(prepared), process)
+        yield from _stream_windows(reader, work, replace(limits, workers=workers), _done(prepared), process)
 
 
 def _run(work: Work[ItemT, PreparedT, ResultT], batch: Sequence[PreparedT], worker: int) -> Iterable[ResultT]:
     checkpoint()
     return work.run(batch, worker)
+
+
+def _run_in_lane(work: Work[ItemT, PreparedT, ResultT], batch: Sequence[PreparedT], worker: int) -> Iterable[ResultT]:
+    """Run a batch on one processor; in a context of its own."""
+    ON_ONE_PROCESSOR.set(True)
+    return _run(work, batch, worker)
 
 
 def _done(prepared: Sequence[PreparedT]) -> Future[Sequence[PreparedT]]:
@@ -142,13 +153,13 @@ def _stream_windows(
     reader: _Reader[ItemT],
     work: Work[ItemT, PreparedT, ResultT],
     limits: BatchLimits,
-    workers: int,
     first: Sequence[ItemT] | Future[Sequence[PreparedT]],
     process: int,
 ) -> Iterator[ResultT]:
     """The threaded way, for more than one window or more than one worker."""
     preparer = Threads(limits.preparers, PREPARE_THREAD_PREFIX)
-    runners = Threads(workers, RUN_THREAD_PREFIX)
+    runners = Threads(limits.workers, RUN_THREAD_PREFIX)
+    run = _run_in_lane if limits.lanes > 1 else _run
     running: deque[_Window[PreparedT, ResultT]] = deque()
     started = 0
     try:
@@ -162,7 +173,7 @@ def _stream_windows(
                 checkpoint()
                 batches = plan_within(work.costs(prepared), limits)
                 futures = [
-                    runners.submit(copy_context().run, _run, work, [prepared[i] for i in batch], started + number)
+                    runners.submit(copy_context().run, run, work, [prepared[i] for i in batch], started + number)
                     for number, batch in enumerate(batches)
                 ]
                 started += len(batches)

@@ -9,10 +9,10 @@ import warnings
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from onnxembed.errors import InferenceError, OnnxEmbedError
 from onnxembed.runtime import forks
@@ -25,13 +25,14 @@ from onnxembed.runtime.providers import CUDA_PROVIDER, Placement
 from onnxembed.runtime.room import NO_ROOM, Room, halves, item_count, joined, lacks_memory
 from onnxembed.runtime.session_options import OptionValue
 from onnxembed.runtime.shapes import filled
-from onnxembed.runtime.turns import TURNS
+from onnxembed.runtime.turns import ON_ONE_PROCESSOR, TURNS
 
 if TYPE_CHECKING:
     import numpy as np
 
 logger = logging.getLogger("onnxembed.runtime")
 
+_Again = Callable[[], AbstractContextManager["GraphSource"]]
 # ONNX Runtime's session, and the files that it maps.
 _Loaded = tuple[Opened, tuple[MappedFile, ...]]
 
@@ -98,6 +99,8 @@ class GraphSource(Protocol):
 # Sessions of this process. One that is inherited through fork must never be torn down in the child: its threads do not
 # exist there, and waiting for them would never end, be it at a garbage collection or at the end of the child.
 _live: weakref.WeakSet[Any] = weakref.WeakSet()
+# Those of them that have threads of their own.
+_with_threads: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
 def _keep_inherited() -> None:
@@ -150,6 +153,8 @@ class Session:
         self._room = Room()
         self._shrink = False
         self._spins = False
+        self._narrow: Session | None = None
+        self._narrow_failed = False
         _watch_forks()
         self._loaded = self._load(model, data, settings.placement)
         onnx = self._loaded[0].session
@@ -163,6 +168,8 @@ class Session:
 
         A batch that the device has no memory for is run in halves, and later ones of its size at once so.
         """
+        if ON_ONE_PROCESSOR.get() and (narrow := self._on_one_thread()) is not None:
+            return narrow.run(outputs, feed)
         if self._room.limited and not self._room.has(feed):
             return self._in_halves(outputs, feed)
         opened, mapped = loaded = self._loaded
@@ -170,7 +177,7 @@ class Session:
             if not file.holds():
                 opened, mapped = loaded = self._load_again(loaded, file)
                 break
-        if self._spins and len(_live) > 1:
+        if self._spins and len(_with_threads) > 1:
             opened, mapped = loaded = self._load_without_spinning(loaded)
         try:
             with self._turn(opened, feed):
@@ -264,12 +271,14 @@ class Session:
                 self._loaded = self._load(graph.path, graph.data, rest)
 
     def _load(self, model: Path, data: tuple[DataFile, ...], placement: Placement) -> _Loaded:
-        spins = not _live
+        spins = not _with_threads
         for _ in range(_LOADS):
             mapped = tuple(MappedFile(file.path, file.digest) for file in data)
             with forks.whole():
                 opened = open_session(import_onnxruntime(), model, placement, self._options, _outlined(data))
             _live.add(opened.session)
+            if self._threads > 1:
+                _with_threads.add(opened.session)
             # Another process may have put an equal file in the place of one between the two openings.
             if all(file.has_name() and file.holds() for file in mapped):
                 self._spins = spins
@@ -290,9 +299,44 @@ class Session:
             "intra_op_num_threads": threads,
             "inter_op_num_threads": threads,
             "log_severity_level": 3,  # errors only: its warnings on standard error are about graph details
-            **({_SPIN_STOP: "1"} if _live else {}),
+            **({_SPIN_STOP: "1"} if _with_threads else {}),
             **dict(self.settings.options),
         }
+
+    @property
+    def has_lanes(self) -> bool:
+        """Whether batches may run on one processor each: in a second session on one thread, of weights that are mapped.
+
+        What that holds besides, the weights of products in ONNX Runtime's own order, bounds the size of the model.
+        """
+        opened, mapped = self._loaded
+        chosen = {"intra_op_num_threads", "execution_mode", "optimized_model_filepath", "enable_profiling"}
+        return (
+            self._again is not None
+            and self._threads > 1
+            and on_processor(*opened.placement.providers[0])
+            and chosen.isdisjoint(dict(self.settings.options))
+            and 0 < sum(file.size for file in mapped) <= _MOST_REOPENED_BYTES
+        )
+
+    def _on_one_thread(self) -> Session | None:
+        """The same graph on one thread, opened when it is first wanted; ``None`` where it cannot be."""
+        if self._narrow is not None or self._narrow_failed:
+            return self._narrow
+        with self._lock:
+            if self._narrow is None and not self._narrow_failed:
+                self._narrow = self._open_on_one_thread() if self.has_lanes else None
+                self._narrow_failed = self._narrow is None
+            return self._narrow
+
+    def _open_on_one_thread(self) -> Session | None:
+        settings = replace(self.settings, placement=self.placement, threads=1)
+        try:
+            with cast("_Again", self._again)() as graph:
+                return Session(graph.path, settings, 1, graph.data, self._again)
+        except OnnxEmbedError as error:
+            logger.info("batches run on all processors together (%s)", error)
+            return None
 
     def _load_without_spinning(self, stale: _Loaded) -> _Loaded:
         """Load the graph anew, once, with threads that sleep after a run, now that there are other sessions."""

@@ -125,5 +125,6 @@ def text_plan(loaded: LoadedGraph, *, one_by_one: bool) -> RunPlan:
         # A processor tokenises with the threads that it computes with: a device would wait for it.
         least_window=budget.least_window * len(loaded.sessions) if loaded.on_gpu else 0,
         preparers=_PREPARERS_FOR_DEVICES if loaded.on_gpu else 1,
+        lanes=loaded.lanes,
         moved=moved if loaded.may_move else None,
     )

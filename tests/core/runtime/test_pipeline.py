@@ -11,8 +11,9 @@ import pytest
 
 from onnxembed.api.inputs import check_items
 from onnxembed.runtime import pipeline
-from onnxembed.runtime.batching import BatchLimits
+from onnxembed.runtime.batching import BatchLimits, RunPlan, batch_limits
 from onnxembed.runtime.pipeline import PREPARE_THREAD_PREFIX, RUN_THREAD_PREFIX
+from onnxembed.runtime.turns import ON_ONE_PROCESSOR
 
 LIMITS = BatchLimits(budget=50, max_items=8, window_items=20, window_size=10_000)
 
@@ -220,3 +221,31 @@ def test_many_items_hold_memory_flat(count: int) -> None:
     assert work_total == count // 20 * sum(number * number for number in range(20))
     assert len(peaks) == 10
     assert max(peaks[2:]) < 1.3 * peaks[1] + 100_000
+
+
+class Lanes(Squares):
+    """Notes in which way each batch ran."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.alone: list[bool] = []
+
+    def run(self, batch: Sequence[int], worker: int) -> list[int]:
+        self.alone.append(ON_ONE_PROCESSOR.get())
+        return super().run(batch, worker)
+
+
+@pytest.mark.parametrize(("count", "lanes"), [(60, False), (61, True), (300, True)])
+def test_many_batches_run_on_one_processor_each(count: int, lanes: bool) -> None:
+    limits = BatchLimits(budget=40, max_items=99, window_items=100, window_size=10_000, lanes=2)
+    work = Lanes()
+    assert list(pipeline.stream([10] * count, work, limits)) == [100] * count
+    assert set(work.alone) == {lanes}
+    assert max(map(len, work.batches)) == (2 if lanes else 4)
+    assert not ON_ONE_PROCESSOR.get()
+
+
+def test_a_call_with_workers_or_a_budget_has_no_lanes() -> None:
+    plan = RunPlan(budget=512, lanes=2)
+    assert batch_limits(plan, 8, None, None).lanes == 2
+    assert batch_limits(plan, 8, 2, None).lanes == batch_limits(plan, 8, None, 99).lanes == 1

@@ -15,7 +15,7 @@ from onnxembed.runtime.per_process import PerProcess
 from onnxembed.runtime.providers import Placement
 from onnxembed.runtime.session import DataFile, Session, SessionSettings
 from onnxembed.runtime.session_options import parse_session_options
-from onnxembed.runtime.turns import Turns
+from onnxembed.runtime.turns import ON_ONE_PROCESSOR, Turns
 from tests.fixtures.spies import spied
 
 CPU = Placement((("CPUExecutionProvider", ()),), fallback_allowed=False)
@@ -131,11 +131,11 @@ def test_only_a_lone_session_spins(doubling: Path, monkeypatch: pytest.MonkeyPat
 
     from onnxembed.runtime import session as module
 
-    monkeypatch.setattr(module, "_live", weakref.WeakSet())
+    monkeypatch.setattr(module, "_with_threads", weakref.WeakSet())
     entries: list[onnxruntime.SessionOptions] = []
     noted = spied(onnxruntime.InferenceSession, lambda path, sess_options, **named: entries.append(sess_options))
     monkeypatch.setattr(onnxruntime, "InferenceSession", noted)
-    opened = [Session(doubling, SessionSettings(CPU, threads=1), default_threads=1) for _ in range(2)]
+    opened = [Session(doubling, SessionSettings(CPU, threads=2), default_threads=2) for _ in range(2)]
     assert len(opened) == 2
     assert entries[1].get_session_config_entry("session.force_spinning_stop") == "1"
     with pytest.raises(Exception, match="force_spinning_stop"):
@@ -147,14 +147,14 @@ def test_the_first_session_is_loaded_once_more_when_it_is_no_longer_alone(
 ) -> None:
     from onnxembed.runtime import session as module
 
-    monkeypatch.setattr(module, "_live", weakref.WeakSet())
+    monkeypatch.setattr(module, "_with_threads", weakref.WeakSet())
     source = SimpleNamespace(path=doubling, data=(DataFile(doubling),))
     feed = {"x": np.array([[1, 2]], dtype=np.float32)}
-    first = Session(doubling, SessionSettings(CPU, threads=1), 1, source.data, lambda: nullcontext(source))
+    first = Session(doubling, SessionSettings(CPU, threads=2), 2, source.data, lambda: nullcontext(source))
     alone = first.onnx
     first.run(["y"], feed)
     assert first.onnx is alone
-    second = Session(doubling, SessionSettings(CPU, threads=1), 1, source.data, lambda: nullcontext(source))
+    second = Session(doubling, SessionSettings(CPU, threads=2), 2, source.data, lambda: nullcontext(source))
     calm = second.onnx
     np.testing.assert_array_equal(first.run(["y"], feed)[0], [[2, 4]])
     again = first.onnx
@@ -170,10 +170,10 @@ def test_a_session_that_cannot_be_loaded_again_goes_on(doubling: Path, monkeypat
     def gone() -> Any:
         raise ModelError("its files are gone")
 
-    monkeypatch.setattr(module, "_live", weakref.WeakSet())
-    first = Session(doubling, SessionSettings(CPU, threads=1), 1, (DataFile(doubling),), gone)
+    monkeypatch.setattr(module, "_with_threads", weakref.WeakSet())
+    first = Session(doubling, SessionSettings(CPU, threads=2), 2, (DataFile(doubling),), gone)
     alone = first.onnx
-    beside = Session(doubling, SessionSettings(CPU, threads=1), 1)
+    beside = Session(doubling, SessionSettings(CPU, threads=2), 2)
     feed = {"x": np.array([[1, 2]], dtype=np.float32)}
     np.testing.assert_array_equal(first.run(["y"], feed)[0], beside.run(["y"], feed)[0])
     assert first.onnx is alone
@@ -195,7 +195,7 @@ def test_a_run_waits_for_its_turn_unless_it_is_small(
     thread = threading.Thread(target=run)
     with turns.hold(2):
         thread.start()
-        while not done.is_set() and not turns.queue:
+        while not done.is_set() and not turns.waiting:
             done.wait(0.001)
         assert done.is_set() is not waits
     thread.join()
@@ -254,3 +254,34 @@ def test_a_provider_that_fails_at_a_run(
         with pytest.raises(InferenceError, match="illegal memory access"):
             session.run(["y"], feed)
     assert capsys.readouterr().out == ""
+
+
+def test_a_run_on_one_processor_takes_a_session_of_its_own(doubling: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import onnxruntime
+
+    threads: list[int] = []
+    noted = spied(
+        onnxruntime.InferenceSession, lambda _, options, **named: threads.append(options.intra_op_num_threads)
+    )
+    monkeypatch.setattr(onnxruntime, "InferenceSession", noted)
+    source = SimpleNamespace(path=doubling, data=(DataFile(doubling),))
+    wide = Session(doubling, SessionSettings(CPU, threads=2), 2, source.data, lambda: nullcontext(source))
+    feed = {"x": np.array([[1, 2]], dtype=np.float32)}
+    assert wide.has_lanes
+    for alone in (False, True, True):
+        token = ON_ONE_PROCESSOR.set(alone)
+        np.testing.assert_array_equal(wide.run(["y"], feed)[0], [[2, 4]])
+        ON_ONE_PROCESSOR.reset(token)
+    assert threads == [2, 1]
+
+
+def test_which_sessions_have_no_lanes(doubling: Path) -> None:
+    source = SimpleNamespace(path=doubling, data=(DataFile(doubling),))
+
+    def opened(threads: int, data: Any, options: Any = ()) -> Session:
+        settings = SessionSettings(CPU, threads=threads, options=options)
+        return Session(doubling, settings, threads, data, lambda: nullcontext(source))
+
+    assert not opened(1, source.data).has_lanes
+    assert not opened(2, ()).has_lanes  # its weights would be copied
+    assert not opened(2, source.data, (("intra_op_num_threads", 2),)).has_lanes

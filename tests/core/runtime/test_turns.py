@@ -49,7 +49,7 @@ def test_first_come_first_served() -> None:
             thread.start()
             waiting.append(thread)
             queued[number].wait()
-            while len(turns.queue) <= number:  # until it waits
+            while turns.waiting <= number:  # until it waits
                 threading.Event().wait(0.001)
         assert order == []
     for thread in waiting:
