@@ -261,7 +261,7 @@ def test_a_run_on_one_processor_takes_a_session_of_its_own(doubling: Path, monke
 
     threads: list[int] = []
     noted = spied(
-        onnxruntime.InferenceSession, lambda _, options, **named: threads.append(options.intra_op_num_threads)
+        onnxruntime.InferenceSession, lambda _, sess_options, **named: threads.append(sess_options.intra_op_num_threads)
     )
     monkeypatch.setattr(onnxruntime, "InferenceSession", noted)
     source = SimpleNamespace(path=doubling, data=(DataFile(doubling),))
