@@ -61,7 +61,7 @@ def test_a_command_without_a_flag_keeps_the_argument() -> None:
         (("--precision", "fp31"), "--precision fp31"),
         (("--variant", "q9!"), "--variant 'q9!' is the end of no graph's name"),
         (("--model-file", "x.bin"), "--model-file x.bin is neither an ONNX file nor safetensors"),
-        (("--revision", "v1"), f"--revision v1: {small_model()} is a folder"),
+        (("--revision", "v1"), "--revision v1: MODEL is a folder"),
     ],
 )
 def test_a_wrong_value_is_said_by_its_flag(
@@ -71,5 +71,5 @@ def test_a_wrong_value_is_said_by_its_flag(
     rows.write_text("hello world\n")
     assert main(["embed", small_model(), str(rows), *words]) == 1
     shown = capsys.readouterr().err
-    assert shown.startswith(f"onnxembed embed: {expected}"), shown
+    assert shown.replace(small_model(), "MODEL").startswith(f"onnxembed embed: {expected}"), shown
     assert len(shown.splitlines()) == 1
