@@ -11,7 +11,7 @@ from tests.walls.copies import ROOT
 
 # The house was rebuilt from 29,410 lines to 23,529 (at most 24,910 were allowed). What has come since brings
 # capabilities: a change that adds more raises this number knowingly.
-MOST_LINES = 57_000
+MOST_LINES = 57_700
 TEXT = '''"""A module
 of two lines."""
 

@@ -8,7 +8,7 @@ import threading
 import warnings
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -153,6 +153,7 @@ class Session:
         self._room = Room()
         self._shrink = False
         self._spins = False
+        self._held = 0  # processors during a run
         self._narrow: Session | None = None
         self._narrow_failed = False
         _watch_forks()
@@ -170,6 +171,16 @@ class Session:
         """
         if ON_ONE_PROCESSOR.get() and (narrow := self._on_one_thread()) is not None:
             return narrow.run(outputs, feed)
+        if not self._held or next(iter(feed.values())).size <= _SMALL_FEED:
+            return self._run_now(outputs, feed)
+        held, turns = self._held, TURNS.get()
+        turns.take(held)
+        try:
+            return self._run_now(outputs, feed)
+        finally:
+            turns.give_back(held)
+
+    def _run_now(self, outputs: Sequence[str], feed: Mapping[str, np.ndarray[Any, Any]]) -> list[np.ndarray[Any, Any]]:
         if self._room.limited and not self._room.has(feed):
             return self._in_halves(outputs, feed)
         opened, mapped = loaded = self._loaded
@@ -180,14 +191,13 @@ class Session:
         if self._spins and len(_with_threads) > 1:
             opened, mapped = loaded = self._load_without_spinning(loaded)
         try:
-            with self._turn(opened, feed):
-                if opened.by_shape or self._shrink:
-                    return self._run_apart(opened, outputs, feed)
-                return list(opened.session.run(list(outputs), dict(feed)))
+            if opened.by_shape or self._shrink:
+                return self._run_apart(opened, outputs, feed)
+            return list(opened.session.run(list(outputs), dict(feed)))
         except Exception as error:  # ONNX Runtime raises a dozen classes with no common root
             if type(error).__name__ == _PROVIDER_FAILED and self._may_move(opened):
                 self._move(loaded, error)
-                return self.run(outputs, feed)
+                return self._run_now(outputs, feed)
             no_memory = lacks_memory(error)
             if not no_memory or item_count(feed) < 2:
                 shapes = ", ".join(f"{name} {array.dtype}{list(array.shape)}" for name, array in feed.items())
@@ -196,14 +206,6 @@ class Session:
             self._room.lacked(feed)
         self._shrink = True
         return self._in_halves(outputs, feed)
-
-    def _turn(self, opened: Opened, feed: Mapping[str, np.ndarray[Any, Any]]) -> AbstractContextManager[None]:
-        """The processors that a run computes with, once they are free; at once for a small one."""
-        provider, options = opened.placement.providers[0]
-        largest = max((array.size for array in feed.values()), default=0)
-        if largest <= _SMALL_FEED or not on_processor(provider, options):
-            return nullcontext()
-        return TURNS.get().hold(self._threads)
 
     def _run_apart(
         self, opened: Opened, outputs: Sequence[str], feed: Mapping[str, np.ndarray[Any, Any]]
@@ -220,7 +222,7 @@ class Session:
     def _in_halves(
         self, outputs: Sequence[str], feed: Mapping[str, np.ndarray[Any, Any]]
     ) -> list[np.ndarray[Any, Any]]:
-        return joined([self.run(outputs, half) for half in halves(feed)])
+        return joined([self._run_now(outputs, half) for half in halves(feed)])
 
     def _run_options(self, opened: Opened) -> tuple[Any, ...]:
         """After a lack of memory, once: give back what CUDA's arena holds and no longer needs."""
@@ -282,6 +284,7 @@ class Session:
             # Another process may have put an equal file in the place of one between the two openings.
             if all(file.has_name() and file.holds() for file in mapped):
                 self._spins = spins
+                self._held = self._threads if on_processor(*opened.placement.providers[0]) else 0
                 return opened, mapped
         raise changed_while_in_use(model)
 

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
 from contextvars import ContextVar
 
 from onnxembed.runtime.cpu import usable_cpus
@@ -24,39 +22,49 @@ class Turns:
         """Take their number."""
         self._processors = processors
         self._free = processors
-        self._changed = threading.Condition()
-        self._queue: deque[object] = deque()
+        self._lock = threading.Lock()
+        # How many each run in the queue wants, with a lock that is held until it has them.
+        self._queue: deque[tuple[int, threading.Lock]] = deque()
 
     @property
     def waiting(self) -> int:
         """How many runs wait."""
         return len(self._queue)
 
-    @contextmanager
-    def hold(self, threads: int) -> Iterator[None]:
-        """Hold as many processors as threads compute, all of them at most, once they are free."""
+    def take(self, threads: int) -> None:
+        """Take as many processors as threads compute, all of them at most, once they are free."""
         wanted = min(threads, self._processors)
-        with self._changed:
-            if self._queue or self._free < wanted:
-                self._wait(wanted)
-            self._free -= wanted
+        with self._lock:
+            if not self._queue and self._free >= wanted:
+                self._free -= wanted
+                return
+            place = wanted, threading.Lock()
+            place[1].acquire()
+            self._queue.append(place)
         try:
-            yield
-        finally:
-            with self._changed:
-                self._free += wanted
-                if self._queue:
-                    self._changed.notify_all()
+            place[1].acquire()
+        except BaseException:  # an interrupted call leaves the queue, or gives back what it just got
+            with self._lock:
+                if place in self._queue:
+                    self._queue.remove(place)
+                else:
+                    self._free += wanted
+                self._hand_out()
+            raise
 
-    def _wait(self, wanted: int) -> None:
-        place = object()
-        self._queue.append(place)
-        try:
-            while self._queue[0] is not place or self._free < wanted:
-                self._changed.wait()
-        finally:  # an interrupted call leaves the queue, too
-            self._queue.remove(place)
-            self._changed.notify_all()
+    def give_back(self, threads: int) -> None:
+        """Give back what `take` took for so many threads."""
+        with self._lock:
+            self._free += min(threads, self._processors)
+            if self._queue:
+                self._hand_out()
+
+    def _hand_out(self) -> None:
+        """Let those run that are first and have room."""
+        while self._queue and self._queue[0][0] <= self._free:
+            wanted, lock = self._queue.popleft()
+            self._free -= wanted
+            lock.release()
 
 
 ON_ONE_PROCESSOR: ContextVar[bool] = ContextVar("onnxembed_on_one_processor", default=False)

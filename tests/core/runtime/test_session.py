@@ -193,11 +193,12 @@ def test_a_run_waits_for_its_turn_unless_it_is_small(
         done.set()
 
     thread = threading.Thread(target=run)
-    with turns.hold(2):
-        thread.start()
-        while not done.is_set() and not turns.waiting:
-            done.wait(0.001)
-        assert done.is_set() is not waits
+    turns.take(2)
+    thread.start()
+    while not done.is_set() and not turns.waiting:
+        done.wait(0.001)
+    assert done.is_set() is not waits
+    turns.give_back(2)
     thread.join()
     assert done.is_set()
 

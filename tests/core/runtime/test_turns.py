@@ -1,13 +1,24 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from onnxembed.runtime.turns import Turns
+
+
+@contextmanager
+def held_in(turns: Turns, threads: int) -> Iterator[None]:
+    turns.take(threads)
+    try:
+        yield
+    finally:
+        turns.give_back(threads)
 
 
 @settings(max_examples=30, deadline=None)
@@ -17,7 +28,7 @@ def test_never_more_threads_than_processors(processors: int, runs: list[int]) ->
 
     def run(threads: int) -> None:
         nonlocal held, most
-        with turns.hold(threads):
+        with held_in(turns, threads):
             with lock:
                 held += min(threads, processors)
                 most = max(most, held)
@@ -28,7 +39,7 @@ def test_never_more_threads_than_processors(processors: int, runs: list[int]) ->
         list(pool.map(run, runs))
     assert 1 <= most <= processors
     assert held == 0
-    with turns.hold(processors):  # all are free again
+    with held_in(turns, processors):  # all are free again
         pass
 
 
@@ -39,10 +50,10 @@ def test_first_come_first_served() -> None:
 
     def run(number: int, threads: int) -> None:
         queued[number].set()
-        with turns.hold(threads):
+        with held_in(turns, threads):
             order.append(number)
 
-    with turns.hold(1):
+    with held_in(turns, 1):
         waiting = []
         for number, threads in ((0, 2), (1, 1)):
             thread = threading.Thread(target=run, args=(number, threads))
@@ -57,9 +68,29 @@ def test_first_come_first_served() -> None:
     assert order == [0, 1]
 
 
-def test_a_failed_run_gives_back_what_it_held() -> None:
+class Interrupted(BaseException):
+    """Stands for what ends a wait."""
+
+
+def test_an_interrupted_wait_leaves_the_queue(monkeypatch: pytest.MonkeyPatch) -> None:
     turns = Turns(2)
-    with pytest.raises(ZeroDivisionError), turns.hold(2):
-        raise ZeroDivisionError
-    with turns.hold(2):
+
+    class Refusing:
+        """A lock whose second `acquire` is interrupted."""
+
+        def __init__(self) -> None:
+            self.asked = 0
+
+        def acquire(self) -> None:
+            self.asked += 1
+            if self.asked == 2:
+                raise Interrupted
+
+    with held_in(turns, 2):
+        monkeypatch.setattr("onnxembed.runtime.turns.threading.Lock", Refusing)
+        with pytest.raises(Interrupted):
+            turns.take(1)
+        monkeypatch.undo()
+        assert turns.waiting == 0
+    with held_in(turns, 2):  # all are free again
         pass
