@@ -13,8 +13,8 @@ from dataclasses import dataclass, field, replace
 # Items sorted together. More would sort a little better; fewer reach the caller sooner and are forgotten sooner.
 _WINDOW_ITEMS = 512
 _WINDOW_SIZE = 4_000_000
-# What a run takes beside its items, as a part of the budget: with two threads, as long as 16 of 512 tokens.
-_RUN_SHARE = 1 / 32
+# What a run takes beside its items, as a part of the budget: with two threads, as long as 32 of 512 tokens.
+_RUN_SHARE = 1 / 16
 ANY_NUMBER = sys.maxsize
 """Items of a batch where the budget alone decides."""
 
@@ -99,7 +99,7 @@ def batch_limits(plan: RunPlan, batch_size: int, workers: int | None, budget: in
         The bounds of the call.
     """
     return BatchLimits(
-        budget=budget or plan.budget_now,
+        budget=budget or (plan.budget if plan.moved is None else plan.budget_now),
         max_items=1 if plan.one_by_one else batch_size,
         window_items=_WINDOW_ITEMS if batch_size == ANY_NUMBER else min(max(_WINDOW_ITEMS, 4 * batch_size), ANY_NUMBER),
         window_size=_WINDOW_SIZE,

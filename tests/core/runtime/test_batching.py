@@ -78,7 +78,7 @@ def _cuts(count: int) -> list[list[int]]:
 
 @given(st.lists(st.integers(0, 60), min_size=1, max_size=9), st.integers(1, 200), st.integers(1, 9))
 def test_no_other_cut_costs_less(costs: list[int], budget: int, max_items: int) -> None:
-    """The price is the padded cost, and a thirty-second of the budget for each run."""
+    """The price is the padded cost, and a sixteenth of the budget for each run."""
     ordered = sorted((max(1, cost) for cost in costs), reverse=True)
 
     def price(sizes: list[int]) -> float:
@@ -87,7 +87,7 @@ def test_no_other_cut_costs_less(costs: list[int], budget: int, max_items: int) 
             padded = ordered[start] * size
             if size > 1 and (padded > budget or size > max_items):
                 return float("inf")
-            total, start = total + padded + budget / 32, start + size
+            total, start = total + padded + budget / 16, start + size
         return total
 
     found = price([len(batch) for batch in plan_batches(costs, budget, max_items)])
