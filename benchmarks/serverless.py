@@ -79,7 +79,7 @@ def bytes_of(folder: Path) -> int:
 
 
 def to_markdown(results: Mapping[str, Any]) -> str:
-    """Draw the table; the best of a column is bold, whoever it is."""
+    """Draw the table; the best of each column is bold, ours or not."""
     theirs = {
         name: statistics.median(run[name] for run in results["starts"]["fastembed"]) for name in ("clock", "processor")
     }

@@ -1,4 +1,4 @@
-"""From the measurements of ``benchmarks.suite`` to Markdown: the fastest of each line stands in bold, whoever it is."""
+"""From the measurements of ``benchmarks.suite`` to Markdown: the fastest of each line stands in bold, ours or not."""
 
 from __future__ import annotations
 
